@@ -1,0 +1,105 @@
+//! Extractors for axum (feature `axum`).
+//!
+//! 1. [`Access`]: the accepted token. Without a `Protect` above the handler it answers 500.
+//! 2. `Option<Access>`: `None` where the policy is [`crate::Policy::optional`] and no token came.
+//!    Without a `Protect` above it answers 500 too: a forgotten layer is not an anonymous caller.
+//! 3. [`Claims`]: the token's claims as a type of yours.
+//!
+//! ```
+//! use portcullis::Access;
+//! use portcullis::axum::Claims;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Tenant {
+//!     tenant: String,
+//! }
+//!
+//! async fn whoami(access: Access, Claims(tenant): Claims<Tenant>) -> String {
+//!     format!("{} of {}", access.subject(), tenant.tenant)
+//! }
+//! # let _: ::axum::Router = ::axum::Router::new().route("/", ::axum::routing::get(whoami));
+//! ```
+
+use std::sync::Arc;
+
+use ::axum_core::body::Body;
+use ::axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use ::axum_core::response::IntoResponse;
+use http::Response;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::access::Access;
+use crate::error::{Answers, Refusal, Rejection, RejectionKind};
+use crate::layer::Anonymous;
+
+/// The claims of the accepted token as a type of yours. A token whose claims do not have that
+/// shape is refused: 401 `invalid_token`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claims<T>(pub T);
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response<Body> {
+        self.to_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Access {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        match find(parts)? {
+            Ok(access) => Ok(access),
+            Err(Anonymous { answers }) => {
+                let detail = "no Authorization field, and the handler wants a token";
+                Err(Rejection::new(
+                    Refusal::new(RejectionKind::NoCredentials, detail),
+                    answers,
+                    None,
+                ))
+            }
+        }
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Access {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        Ok(find(parts)?.ok())
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let access = <Access as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        access.claims().map(Self).map_err(|error| {
+            // The error's text can hold a claim's value: its place is enough.
+            let detail = format!(
+                "the claims do not have the shape that the handler wants, at column {}",
+                error.column()
+            );
+            Rejection::new(
+                Refusal::new(RejectionKind::NotAccepted, detail),
+                Arc::clone(access.answers()),
+                None,
+            )
+        })
+    }
+}
+
+/// The access, or the mark of a request that may do without; neither is a mounting fault.
+fn find(parts: &Parts) -> Result<Result<Access, Anonymous>, Rejection> {
+    if let Some(access) = parts.extensions.get::<Access>() {
+        return Ok(Ok(access.clone()));
+    }
+    if let Some(anonymous) = parts.extensions.get::<Anonymous>() {
+        return Ok(Err(anonymous.clone()));
+    }
+    let detail = "an Access extractor without a Protect above it";
+    tracing::error!("{detail}");
+    let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
+    Err(Rejection::new(refusal, Arc::new(Answers::default()), None))
+}

@@ -1,0 +1,313 @@
+//! What the client sees: a [`Rejection`] becomes a status and a challenge here, and nowhere else.
+//!
+//! 1. One exhaustive match over [`RejectionKind`] picks the status, the registered error code and
+//!    a fixed text. No text of a request or of a token ever gets into a header.
+//! 2. Every 401, and every 400 and 403 of RFC 6750 §3.1, carries `WWW-Authenticate` with one
+//!    `Bearer` challenge that has at least one auth-param (RFC 6750 §3), among them
+//!    `resource_metadata` (RFC 9728 §5.1).
+//! 3. A request without credentials, or with a scheme that is not offered, learns no error code
+//!    (RFC 6750 §3.1), but is told every scope that the route wants.
+//! 4. "Cannot tell" is 503 with `Retry-After` and no challenge; a server that is mounted wrongly
+//!    answers 500. Neither is ever reported as a bad token.
+//! 5. Characters are legal by construction: values are checked when the server is built, and each
+//!    auth-param occurs once (RFC 9110 §11.2).
+//!
+//! What it does not do: it adds no body and no caching field beyond `Cache-Control: no-store` on
+//! refusals.
+//!
+//! ```
+//! # use std::time::Duration;
+//! use http::{Request, StatusCode};
+//! use portcullis::{Binding, Issuer, ResourceServer, TokenClass, check::scope};
+//!
+//! let api = ResourceServer::builder("https://api.example.com")
+//!     .issuer(Issuer::discover("https://login.example.com"))
+//!     .binding(Binding::WhereBound)
+//!     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+//!     .build()?;
+//! let guard = api.guard(scope("notes:read"))?;
+//!
+//! let (request, ()) = Request::get("/notes").body(())?.into_parts();
+//! let refused = guard.verify(&request).now_or_never().unwrap().unwrap_err();
+//! let response = refused.to_response::<()>();
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(
+//!     response.headers()["www-authenticate"],
+//!     "Bearer realm=\"https://api.example.com\", resource_metadata=\"https://api.example.com\
+//!      /.well-known/oauth-protected-resource\", scope=\"notes:read\"",
+//! );
+//! # trait NowOrNever: Future + Sized { fn now_or_never(self) -> Option<Self::Output> {
+//! #   let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #   match std::pin::pin!(self).poll(&mut context) { std::task::Poll::Ready(x) => Some(x), _ => None } } }
+//! # impl<F: Future> NowOrNever for F {}
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! RFC 6750 §3, RFC 9110 §11.6.1 and §15.5.2, RFC 9728 §5.1.
+
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::credentials::Scheme;
+use crate::error::{Answers, ConfigFault, Rejection, RejectionKind};
+
+/// Error codes of RFC 6750 §3.1.
+const INVALID_REQUEST: &str = "invalid_request";
+const INVALID_TOKEN: &str = "invalid_token";
+const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
+
+/// auth-params that are written here and cannot be set by hand.
+const RESERVED: [&str; 7] = [
+    "realm",
+    "scope",
+    "error",
+    "error_description",
+    "error_uri",
+    "resource_metadata",
+    "algs",
+];
+
+/// What a client is told.
+enum Answer {
+    /// Status, and whether the challenge names the scopes that the route wants.
+    Bare,
+    /// Status, code, fixed text.
+    Error(StatusCode, &'static str, &'static str),
+    /// 503.
+    Later,
+    /// 500.
+    Broken,
+}
+
+/// The one place that decides what a client learns of a rejection.
+fn answer(kind: RejectionKind) -> Answer {
+    let invalid_request = |text| Answer::Error(StatusCode::BAD_REQUEST, INVALID_REQUEST, text);
+    let invalid_token = |text| Answer::Error(StatusCode::UNAUTHORIZED, INVALID_TOKEN, text);
+    match kind {
+        RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme => Answer::Bare,
+        RejectionKind::SeveralCredentials => {
+            invalid_request("the request has more than one Authorization field")
+        }
+        RejectionKind::MalformedCredentials => {
+            invalid_request("the Authorization field is malformed")
+        }
+        RejectionKind::TokenTooLong => invalid_request("the access token is too long"),
+        RejectionKind::OpaqueToken
+        | RejectionKind::EncryptedToken
+        | RejectionKind::MalformedToken
+        | RejectionKind::UnsupportedHeader
+        | RejectionKind::MissingClaim
+        | RejectionKind::MalformedClaim => {
+            invalid_token("the access token is malformed or of an unsupported form")
+        }
+        RejectionKind::WrongType | RejectionKind::OtherTokenKind => {
+            invalid_token("the token is not an access token")
+        }
+        RejectionKind::AlgorithmNotAllowed => {
+            invalid_token("the access token is signed with an algorithm that is not accepted")
+        }
+        RejectionKind::UnknownIssuer
+        | RejectionKind::UnknownKey
+        | RejectionKind::AmbiguousKey
+        | RejectionKind::BadSignature => {
+            invalid_token("the access token is not signed by a known key of a known issuer")
+        }
+        RejectionKind::WrongAudience => {
+            invalid_token("the access token is meant for another resource")
+        }
+        RejectionKind::Expired => invalid_token("the access token expired"),
+        RejectionKind::NotYetValid | RejectionKind::IssuedInFuture => {
+            invalid_token("the access token is not valid yet")
+        }
+        RejectionKind::LifetimeTooLong => {
+            invalid_token("the access token lives longer than is accepted")
+        }
+        RejectionKind::SenderNotProven => {
+            invalid_token("the access token is bound to a sender that was not proven")
+        }
+        RejectionKind::NotAccepted => invalid_token("the access token is not accepted"),
+        RejectionKind::InsufficientScope => Answer::Error(
+            StatusCode::FORBIDDEN,
+            INSUFFICIENT_SCOPE,
+            "the access token does not grant enough for this request",
+        ),
+        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => Answer::Later,
+        RejectionKind::Misconfigured => Answer::Broken,
+    }
+}
+
+fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
+    let mut response = Response::new(B::default());
+    let headers = response.headers_mut();
+    let (status, challenge) = match answer(rejection.kind()) {
+        Answer::Bare => (StatusCode::UNAUTHORIZED, Some(challenge(rejection, None))),
+        Answer::Error(status, code, text) => {
+            (status, Some(challenge(rejection, Some((code, text)))))
+        }
+        Answer::Later => {
+            headers.insert(RETRY_AFTER, retry_after(rejection));
+            (StatusCode::SERVICE_UNAVAILABLE, None)
+        }
+        Answer::Broken => (StatusCode::INTERNAL_SERVER_ERROR, None),
+    };
+    if let Some(challenge) = challenge {
+        // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
+        let value = HeaderValue::try_from(challenge)
+            .unwrap_or(HeaderValue::from_static("Bearer realm=\"\""));
+        headers.insert(WWW_AUTHENTICATE, value);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.status_mut() = status;
+    response.extensions_mut().insert(rejection.clone());
+    response
+}
+
+fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
+    let answers = rejection.answers();
+    let mut text = String::with_capacity(256);
+    text.push_str(Scheme::Bearer.as_str());
+    text.push(' ');
+    text.push_str(&answers.common);
+    let mut param = |name: &str, value: &str| {
+        for part in [", ", name, "=\"", value, "\""] {
+            text.push_str(part);
+        }
+    };
+    let wants_scope = match error {
+        None => true,
+        Some((code, description)) => {
+            param("error", code);
+            param("error_description", description);
+            code == INSUFFICIENT_SCOPE
+        }
+    };
+    if wants_scope {
+        let scope = all_scopes(rejection);
+        if !scope.is_empty() {
+            param("scope", &scope);
+        }
+    }
+    if error.is_some() {
+        text.push_str(&answers.with_error);
+    }
+    text
+}
+
+/// The policy's scopes and those a denied check named, once each, in one challenge.
+fn all_scopes(rejection: &Rejection) -> String {
+    let mut scopes: Vec<&str> = rejection
+        .policy_scope()
+        .unwrap_or_default()
+        .split(' ')
+        .collect();
+    scopes.retain(|scope| !scope.is_empty());
+    for scope in rejection.denied_scopes() {
+        if !scopes.contains(&scope.as_str()) {
+            scopes.push(scope.as_str());
+        }
+    }
+    scopes.join(" ")
+}
+
+/// Whole seconds, rounded up, at least one.
+fn retry_after(rejection: &Rejection) -> HeaderValue {
+    let time = rejection.retry_after().unwrap_or_default();
+    let round_up = u64::from(time.subsec_nanos() > 0);
+    HeaderValue::from(time.as_secs().saturating_add(round_up).max(1))
+}
+
+impl Rejection {
+    /// The answer for the client: status, `WWW-Authenticate` or `Retry-After`, an empty body, and
+    /// this rejection in the response's extensions.
+    #[must_use]
+    pub fn to_response<B: Default>(&self) -> Response<B> {
+        respond(self)
+    }
+
+    /// The status of [`Rejection::to_response`].
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match answer(self.kind()) {
+            Answer::Bare => StatusCode::UNAUTHORIZED,
+            Answer::Error(status, _, _) => status,
+            Answer::Later => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// What a server's challenges have in common, from its configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswersBuilder {
+    pub(crate) realm: String,
+    pub(crate) metadata_url: Option<String>,
+    pub(crate) error_uri: Option<String>,
+    pub(crate) params: Vec<(String, String)>,
+}
+
+impl AnswersBuilder {
+    pub(crate) fn build(&self, faults: &mut Vec<ConfigFault>) -> Answers {
+        let mut fault = |name: &str, wanted| {
+            faults.push(ConfigFault::ChallengeParam {
+                name: name.to_owned(),
+                wanted,
+            });
+        };
+        let mut common = String::new();
+        let mut push = |name: &str, value: &str| {
+            if !common.is_empty() {
+                common.push_str(", ");
+            }
+            common.push_str(&format!("{name}=\"{value}\""));
+        };
+        if !is_description(&self.realm) || self.realm.is_empty() {
+            fault(
+                "realm",
+                "has to be printable ASCII without \" and \\, and not empty",
+            );
+        }
+        push("realm", &self.realm);
+        if let Some(url) = &self.metadata_url {
+            push("resource_metadata", url);
+        }
+        let mut seen: Vec<String> = RESERVED.iter().map(ToString::to_string).collect();
+        for (name, value) in &self.params {
+            let lower = name.to_ascii_lowercase();
+            let is_token = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+            if !is_token {
+                fault(
+                    name,
+                    "has to be named with letters, digits, `_`, `-` and `.`",
+                );
+            } else if seen.contains(&lower) {
+                fault(
+                    name,
+                    "occurs twice; each auth-param occurs once (RFC 9110 §11.2)",
+                );
+            } else if !is_description(value) {
+                fault(name, "has to be printable ASCII without \" and \\");
+            } else {
+                push(name, value);
+            }
+            seen.push(lower);
+        }
+        let mut with_error = String::new();
+        if let Some(uri) = &self.error_uri {
+            let legal = !uri.is_empty() && !uri.contains(' ') && is_description(uri);
+            if !legal || uri.parse::<http::Uri>().is_err() {
+                fault("error_uri", "has to be a URI reference (RFC 6750 §3)");
+            }
+            with_error = format!(", error_uri=\"{uri}\"");
+        }
+        Answers { common, with_error }
+    }
+}
+
+/// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750 §3).
+fn is_description(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}

@@ -1,0 +1,112 @@
+use super::{Check, CheckContext, CheckError, Denial, Needs};
+use crate::name::{NameError, Scope};
+
+/// The token grants this scope.
+///
+/// A text that is no scope token (RFC 6749 §3.3) is a fault of the policy: see
+/// [`crate::ResourceServer::guard`].
+#[must_use]
+pub fn scope(scope: impl Into<String>) -> RequireScope {
+    all_scopes([scope])
+}
+
+/// The token grants every one of these scopes. With none, it is a fault of the policy.
+#[must_use]
+pub fn all_scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> RequireScope {
+    RequireScope::new(Quantity::All, scopes)
+}
+
+/// The token grants at least one of these scopes. With none, it is a fault of the policy.
+///
+/// A challenge names the first: it alone is enough, and a client that asked for all would ask for
+/// too much.
+#[must_use]
+pub fn any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> RequireScope {
+    RequireScope::new(Quantity::Any, scopes)
+}
+
+/// Any accepted token will do.
+#[must_use]
+pub fn allow_all() -> AllowAll {
+    AllowAll(())
+}
+
+/// The check of [`scope`], [`all_scopes`] and [`any_scope`].
+#[derive(Clone, Debug)]
+pub struct RequireScope {
+    quantity: Quantity,
+    /// As they were given, until they are found to be scope tokens.
+    scopes: Result<Vec<Scope>, NameError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quantity {
+    All,
+    Any,
+}
+
+impl RequireScope {
+    fn new<S: Into<String>>(quantity: Quantity, scopes: impl IntoIterator<Item = S>) -> Self {
+        let scopes: Result<Vec<_>, _> = scopes
+            .into_iter()
+            .map(|scope| Scope::parse(&scope.into()))
+            .collect();
+        let scopes = scopes.and_then(|scopes| match scopes.is_empty() {
+            // "All of none" would let everything through.
+            true => Err(NameError::new(
+                "scope check",
+                "",
+                "names no scope; say `allow_all()`",
+            )),
+            false => Ok(scopes),
+        });
+        Self { quantity, scopes }
+    }
+
+    /// The scopes that a client is told.
+    fn told(&self) -> &[Scope] {
+        let scopes = self.scopes.as_deref().unwrap_or_default();
+        match self.quantity {
+            Quantity::All => scopes,
+            Quantity::Any => scopes.get(..1).unwrap_or_default(),
+        }
+    }
+}
+
+impl Check for RequireScope {
+    fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
+        let Ok(scopes) = &self.scopes else {
+            return Err(Denial::forbidden("the policy names a scope that is none").into());
+        };
+        let granted = |scope: &Scope| request.access().has_scope(scope.as_str());
+        let enough = match self.quantity {
+            Quantity::All => scopes.iter().all(granted),
+            Quantity::Any => scopes.iter().any(granted),
+        };
+        if enough {
+            Ok(())
+        } else {
+            Err(Denial::lacking(self.told().to_vec()).into())
+        }
+    }
+
+    fn needs(&self, needs: &mut Needs) {
+        match &self.scopes {
+            Ok(_) => self
+                .told()
+                .iter()
+                .for_each(|scope| needs.scope(scope.as_str())),
+            Err(fault) => needs.fault(fault.clone().into()),
+        }
+    }
+}
+
+/// The check of [`allow_all`].
+#[derive(Clone, Copy, Debug)]
+pub struct AllowAll(());
+
+impl Check for AllowAll {
+    fn check(&self, _: &CheckContext<'_>) -> Result<(), CheckError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! What a request presents: its `Authorization` field (RFC 9110 §11.6.2, RFC 6750 §2.1).
+//!
+//! 1. Exactly one field line. `Authorization` is not a list: two lines, even equal ones, are a
+//!    malformed request.
+//! 2. The scheme is compared without case; then one or more spaces; then a `token68`, and nothing
+//!    after it.
+//! 3. At most [`MAX_TOKEN`] bytes of token, unless configured smaller.
+//!
+//! What it does not do: tokens in the URI query or in a form body are ignored, always
+//! (OAuth 2.1 §5.1). There is no legacy mode.
+//!
+//! ```
+//! use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+//! use portcullis::credentials::{Credentials, CredentialsError, MAX_TOKEN};
+//!
+//! let mut headers = HeaderMap::new();
+//! assert_eq!(Credentials::read(&headers, MAX_TOKEN).unwrap_err(), CredentialsError::Absent);
+//!
+//! headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer mF_9.B5f-4.1JqM"));
+//! assert_eq!(Credentials::read(&headers, MAX_TOKEN)?.token(), "mF_9.B5f-4.1JqM");
+//!
+//! headers.append(AUTHORIZATION, HeaderValue::from_static("bearer mF_9.B5f-4.1JqM"));
+//! assert_eq!(Credentials::read(&headers, MAX_TOKEN).unwrap_err(), CredentialsError::Several);
+//! # Ok::<(), CredentialsError>(())
+//! ```
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// The longest token that is ever looked at, in bytes. HTTP servers commonly bound the whole head
+/// of a request to 8 to 64 KiB.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// Authentication schemes that carry an access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// `Bearer` (RFC 6750).
+    Bearer,
+}
+
+impl Scheme {
+    /// The scheme's name as it stands in a challenge.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+        }
+    }
+}
+
+/// Why a request presents no usable credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// No `Authorization` field.
+    #[error("no Authorization field")]
+    Absent,
+    /// More than one `Authorization` field line.
+    #[error("more than one Authorization field; one is wanted")]
+    Several,
+    /// A well-formed field of another scheme.
+    #[error("an authentication scheme other than Bearer")]
+    UnsupportedScheme,
+    /// Not `scheme 1*SP token68`.
+    #[error("an Authorization field that is not `Bearer`, spaces and a token68")]
+    Malformed,
+    /// The token is longer than the bound.
+    #[error("a token longer than the bound")]
+    TooLong,
+}
+
+/// A scheme and a token, borrowed from the request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    scheme: Scheme,
+    token: &'a str,
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads the `Authorization` field; `max_token` bounds the token, in bytes.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn read(headers: &'a HeaderMap, max_token: usize) -> Result<Self, CredentialsError> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        match (fields.next(), fields.next()) {
+            (None, _) => Err(CredentialsError::Absent),
+            (Some(_), Some(_)) => Err(CredentialsError::Several),
+            (Some(field), None) => Self::parse(field.as_bytes(), max_token),
+        }
+    }
+
+    /// Reads the value of one `Authorization` field.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
+        let end = field
+            .iter()
+            .position(|byte| !is_tchar(*byte))
+            .unwrap_or(field.len());
+        let (scheme, rest) = field.split_at(end);
+        let separated = rest.is_empty() || rest.starts_with(b" ");
+        if scheme.is_empty() || !separated {
+            return Err(CredentialsError::Malformed);
+        }
+        if !scheme.eq_ignore_ascii_case(Scheme::Bearer.as_str().as_bytes()) {
+            return Err(CredentialsError::UnsupportedScheme);
+        }
+        let start = rest
+            .iter()
+            .position(|byte| *byte != b' ')
+            .unwrap_or(rest.len());
+        let token = rest.get(start..).unwrap_or_default();
+        if token.len() > max_token {
+            return Err(CredentialsError::TooLong);
+        }
+        if !is_token68(token) {
+            return Err(CredentialsError::Malformed);
+        }
+        let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
+        Ok(Self {
+            scheme: Scheme::Bearer,
+            token,
+        })
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The token. It is a secret.
+    #[must_use]
+    pub fn token(&self) -> &'a str {
+        self.token
+    }
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `token68` of RFC 9110 §11.2.
+fn is_token68(bytes: &[u8]) -> bool {
+    let unpadded = bytes
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |last| last + 1);
+    let body = bytes.get(..unpadded).unwrap_or_default();
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(legal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scheme_spaces_token68_is_read() {
+        use CredentialsError::{Malformed, TooLong, UnsupportedScheme};
+        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+        for (name, field, expected) in [
+            ("plain", "Bearer a.b.c", Ok("a.b.c")),
+            ("lower case", "bearer a", Ok("a")),
+            ("odd case", "bEaReR a", Ok("a")),
+            ("two spaces", "Bearer  a", Ok("a")),
+            ("padding", "Bearer a==", Ok("a==")),
+            ("every character", "Bearer -._~+/aZ09", Ok("-._~+/aZ09")),
+            ("no token", "Bearer", Err(Malformed)),
+            ("only spaces", "Bearer   ", Err(Malformed)),
+            ("only padding", "Bearer ==", Err(Malformed)),
+            ("tab", "Bearer\ta", Err(Malformed)),
+            ("two tokens", "Bearer a b", Err(Malformed)),
+            ("trailing space", "Bearer a ", Err(Malformed)),
+            ("list", "Bearer a,x", Err(Malformed)),
+            ("parameter", "Bearer a=b", Err(Malformed)),
+            ("quoted", "Bearer \"a\"", Err(Malformed)),
+            ("not ASCII", "Bearer é", Err(Malformed)),
+            ("leading space", " Bearer a", Err(Malformed)),
+            ("empty", "", Err(Malformed)),
+            ("other scheme", "Basic YTpi", Err(UnsupportedScheme)),
+            ("longer scheme", "Bearerx a", Err(UnsupportedScheme)),
+            ("scheme alone", "Negotiate", Err(UnsupportedScheme)),
+            ("too long", &long, Err(TooLong)),
+        ] {
+            let read = Credentials::parse(field.as_bytes(), MAX_TOKEN);
+            assert_eq!(
+                read.map(|credentials| credentials.token),
+                expected,
+                "{name}"
+            );
+        }
+    }
+}

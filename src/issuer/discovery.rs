@@ -1,0 +1,193 @@
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::jose::json::{JsonError, Object};
+use crate::name::{IssuerId, Loopback, NameError, https_url, insert_well_known};
+use crate::transport::LoopbackHttp;
+
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+const OPENID: &str = "/.well-known/openid-configuration";
+
+/// Why a metadata document is not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The content type is not JSON.
+    #[error("the content type is not application/json")]
+    MediaType,
+    /// Not a JSON object.
+    #[error("the metadata is {0}")]
+    Json(#[from] JsonError),
+    /// `issuer` is absent or not the one that was asked for (RFC 8414 §3.3).
+    #[error("`issuer` is {found:?}, not the issuer that was asked for")]
+    Issuer {
+        /// The value found, its start only.
+        found: String,
+    },
+    /// `jwks_uri` is absent or may not be fetched.
+    #[error("`jwks_uri` is absent")]
+    NoJwksUri,
+    /// `jwks_uri` may not be fetched.
+    #[error(transparent)]
+    JwksUri(#[from] NameError),
+}
+
+/// Where the metadata of an issuer may be, in the order in which it is looked for: RFC 8414 §3.1
+/// (inserted between host and path), OpenID Connect inserted likewise, and, for an issuer with a
+/// path, OpenID Connect appended (OpenID Connect Discovery §4).
+///
+/// ```
+/// use portcullis::issuer::discovery_urls;
+///
+/// assert_eq!(
+///     discovery_urls("https://as.example/tenant"),
+///     [
+///         "https://as.example/.well-known/oauth-authorization-server/tenant",
+///         "https://as.example/.well-known/openid-configuration/tenant",
+///         "https://as.example/tenant/.well-known/openid-configuration",
+///     ],
+/// );
+/// ```
+#[must_use]
+pub fn discovery_urls(issuer: &str) -> Vec<String> {
+    // A slash that ends the identifier is removed before either way (RFC 8414 §3.1, OIDC §4.1).
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    let mut urls = vec![
+        insert_well_known(base, OAUTH),
+        insert_well_known(base, OPENID),
+    ];
+    let appended = format!("{base}{OPENID}");
+    if !urls.contains(&appended) {
+        urls.push(appended);
+    }
+    urls
+}
+
+/// The `jwks_uri` of a metadata document that is this issuer's.
+pub(super) fn jwks_uri(
+    issuer: &IssuerId,
+    headers: &HeaderMap,
+    body: &[u8],
+    loopback_http: LoopbackHttp,
+) -> Result<String, MetadataError> {
+    if !is_json(headers) {
+        return Err(MetadataError::MediaType);
+    }
+    let metadata = Object::parse(body)?;
+    let text = |name| {
+        metadata
+            .member(name)
+            .and_then(crate::jose::json::Value::as_str)
+    };
+    let found = text("issuer").unwrap_or_default();
+    if found != issuer.as_str() {
+        return Err(MetadataError::Issuer {
+            found: found.chars().take(200).collect(),
+        });
+    }
+    let jwks_uri = text("jwks_uri").ok_or(MetadataError::NoJwksUri)?;
+    let loopback = match loopback_http {
+        LoopbackHttp::Allowed => Loopback::Allowed,
+        LoopbackHttp::Refused => Loopback::Refused,
+    };
+    https_url("`jwks_uri`", &jwks_uri, loopback)?;
+    Ok(jwks_uri.into_owned())
+}
+
+/// `application/json`, with or without parameters, in any case.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+/// `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1); zero for `no-store` and `no-cache`.
+pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let mut max_age = None;
+    for value in headers.get_all(CACHE_CONTROL) {
+        for directive in value.to_str().unwrap_or_default().split(',') {
+            let directive = directive.trim().to_ascii_lowercase();
+            if directive == "no-store" || directive == "no-cache" {
+                return Some(Duration::ZERO);
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                let seconds = seconds
+                    .trim_matches('"')
+                    .parse()
+                    .ok()
+                    .map(Duration::from_secs);
+                max_age = max_age.or(seconds);
+            }
+        }
+    }
+    max_age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_control_is_read() {
+        for (value, expected) in [
+            ("max-age=300", Some(300)),
+            ("public, Max-Age=\"60\"", Some(60)),
+            ("no-store, max-age=60", Some(0)),
+            ("max-age=-1", None),
+            ("max-age=99999999999999999999", None),
+            ("s-maxage=60", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, value.parse().unwrap());
+            assert_eq!(
+                max_age(&headers),
+                expected.map(Duration::from_secs),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_asked_issuers_metadata_is_used() {
+        let issuer = IssuerId::parse("https://as.example").unwrap();
+        let read = |content_type: &str, body: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+            jwks_uri(&issuer, &headers, body.as_bytes(), LoopbackHttp::Refused)
+        };
+        let json = "application/json; charset=utf-8";
+        let good = r#"{"issuer":"https://as.example","jwks_uri":"https://k.example/jwks"}"#;
+        assert_eq!(read(json, good).as_deref(), Ok("https://k.example/jwks"));
+        assert_eq!(read("text/html", good), Err(MetadataError::MediaType));
+        for body in [
+            r#"{"issuer":"https://as.example/","jwks_uri":"https://k.example/jwks"}"#,
+            r#"{"issuer":"https://AS.example","jwks_uri":"https://k.example/jwks"}"#,
+            r#"{"jwks_uri":"https://k.example/jwks"}"#,
+        ] {
+            assert!(
+                matches!(read(json, body), Err(MetadataError::Issuer { .. })),
+                "{body}"
+            );
+        }
+        for uri in [
+            "http://k.example/jwks",
+            "file:///etc/passwd",
+            "data:application/json,{}",
+        ] {
+            let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
+            assert!(
+                matches!(read(json, &body), Err(MetadataError::JwksUri(_))),
+                "{uri}"
+            );
+        }
+        assert_eq!(
+            read(json, r#"{"issuer":"https://as.example"}"#),
+            Err(MetadataError::NoJwksUri)
+        );
+    }
+}

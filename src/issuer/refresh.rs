@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+/// How long fetched keys are fresh, how long they outlive an outage, and how long a request waits
+/// for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it does nothing until it is given to `Issuer::key_refresh`"]
+pub struct KeyRefresh {
+    at_least: Duration,
+    at_most: Duration,
+    outage: Duration,
+    wait: Duration,
+}
+
+impl KeyRefresh {
+    /// Fresh for as long as `Cache-Control: max-age` of the JWK Set says, within 1 minute and
+    /// 1 hour, or 10 minutes where it says nothing; kept for 24 hours from the last good fetch;
+    /// a request waits at most 1 second.
+    pub const fn new() -> Self {
+        Self {
+            at_least: Duration::from_mins(1),
+            at_most: Duration::from_hours(1),
+            outage: Duration::from_hours(24),
+            wait: Duration::from_secs(1),
+        }
+    }
+
+    /// Keys are fresh for at least this long, whatever the issuer says: a bound on fetches.
+    pub const fn fresh_at_least(mut self, time: Duration) -> Self {
+        self.at_least = time;
+        self
+    }
+
+    /// Keys are fresh for at most this long, whatever the issuer says: a bound on how long a
+    /// withdrawn key is still accepted while the issuer can be reached.
+    pub const fn fresh_at_most(mut self, time: Duration) -> Self {
+        self.at_most = time;
+        self
+    }
+
+    /// Keys are used for this long after the last good fetch, while the issuer cannot be reached.
+    /// After that every token of the issuer gets 503.
+    pub const fn keep_through_outage(mut self, time: Duration) -> Self {
+        self.outage = time;
+        self
+    }
+
+    /// A request waits at most this long for a fetch that is under way.
+    pub const fn wait_at_most(mut self, time: Duration) -> Self {
+        self.wait = time;
+        self
+    }
+
+    pub(super) const fn wait(self) -> Duration {
+        self.wait
+    }
+
+    pub(super) const fn outage(self) -> Duration {
+        self.outage
+    }
+
+    /// How long a set is fresh whose `max-age` is this.
+    pub(super) fn fresh_for(self, max_age: Option<Duration>) -> Duration {
+        /// Where the issuer says nothing.
+        const UNSAID: Duration = Duration::from_mins(10);
+        max_age.unwrap_or(UNSAID).clamp(self.at_least, self.at_most)
+    }
+
+    pub(super) fn fault(self) -> Option<&'static str> {
+        const SECOND: Duration = Duration::from_secs(1);
+        if self.at_least < SECOND {
+            Some("keys fresh for less than 1 second would be fetched without end")
+        } else if self.at_least > self.at_most {
+            Some("`fresh_at_least` is longer than `fresh_at_most`")
+        } else if self.at_most > self.outage {
+            Some("`fresh_at_most` is longer than `keep_through_outage`")
+        } else if self.outage > Duration::from_hours(24 * 30) {
+            Some("keys kept through an outage of more than 30 days are no longer the issuer's")
+        } else if self.wait > Duration::from_secs(30) {
+            Some("a request would wait for keys longer than 30 seconds")
+        } else {
+            None
+        }
+    }
+}
+
+impl Default for KeyRefresh {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,145 @@
+//! The claims of a JWT (RFC 7519 §4), each of its own type. A claim of another type is an error,
+//! never an absent claim.
+
+use std::borrow::Cow;
+
+use super::json::{JsonError, Object, Value};
+use crate::name::is_scope_token;
+use crate::time::Timestamp;
+
+/// Why a claim cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// A required claim is absent.
+    #[error("claim `{0}` is absent")]
+    Missing(&'static str),
+    /// A claim has the wrong type or an impossible value.
+    #[error("claim `{name}` is not {wanted}")]
+    Malformed {
+        /// The claim.
+        name: &'static str,
+        /// What it has to be.
+        wanted: &'static str,
+    },
+}
+
+/// The claims of a JWT whose payload is a checked JSON object.
+#[derive(Clone, Debug)]
+pub struct Claims<'a>(Object<'a>);
+
+impl<'a> Claims<'a> {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// If it is not a JSON object as [`super::json`] wants it.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, JsonError> {
+        Object::parse(payload).map(Self)
+    }
+
+    /// Whether the claim is there, whatever its value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.has(name)
+    }
+
+    /// The claim as JSON, if there.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Value<'a>> {
+        self.0.member(name)
+    }
+
+    /// A claim that is a string.
+    ///
+    /// # Errors
+    /// If it is there and is empty or not a string.
+    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, ClaimError> {
+        const WANTED: &str = "a string that is not empty";
+        let Some(value) = self.0.member(name) else {
+            return Ok(None);
+        };
+        match value.as_str() {
+            Some(text) if !text.is_empty() => Ok(Some(text)),
+            _ => Err(ClaimError::Malformed {
+                name,
+                wanted: WANTED,
+            }),
+        }
+    }
+
+    /// A claim that is a NumericDate (RFC 7519 §2).
+    ///
+    /// # Errors
+    /// If it is there and is not a number between 0 and [`Timestamp::MAX_SECONDS`].
+    pub fn time(&self, name: &'static str) -> Result<Option<Timestamp>, ClaimError> {
+        const WANTED: &str = "a NumericDate between the years 1970 and 9999";
+        let Some(value) = self.0.member(name) else {
+            return Ok(None);
+        };
+        value
+            .as_number()
+            .and_then(Timestamp::from_json_number)
+            .map(Some)
+            .ok_or(ClaimError::Malformed {
+                name,
+                wanted: WANTED,
+            })
+    }
+
+    /// The audiences (RFC 7519 §4.1.3): a string, or an array of strings.
+    ///
+    /// # Errors
+    /// If the claim is there and is anything else, or empty.
+    pub fn audiences(&self) -> Result<Option<Vec<Cow<'a, str>>>, ClaimError> {
+        const ERROR: ClaimError = ClaimError::Malformed {
+            name: "aud",
+            wanted: "a string or an array of strings, none of them empty",
+        };
+        let Some(value) = self.0.member("aud") else {
+            return Ok(None);
+        };
+        let texts = match value.as_array() {
+            Some(elements) => elements
+                .into_iter()
+                .map(Value::as_str)
+                .collect::<Option<Vec<_>>>()
+                .ok_or(ERROR)?,
+            None => vec![value.as_str().ok_or(ERROR)?],
+        };
+        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+            return Err(ERROR);
+        }
+        Ok(Some(texts))
+    }
+
+    /// The scope (RFC 8693 §4.2): scope tokens separated by spaces. An absent claim is an empty
+    /// scope.
+    ///
+    /// # Errors
+    /// If the claim is there and is not a string, or has a character that RFC 6749 §3.3 does not
+    /// allow.
+    pub fn scope(&self) -> Result<Cow<'a, str>, ClaimError> {
+        const ERROR: ClaimError = ClaimError::Malformed {
+            name: "scope",
+            wanted: "a string of scope tokens separated by spaces",
+        };
+        let Some(value) = self.0.member("scope") else {
+            return Ok(Cow::Borrowed(""));
+        };
+        let scope = value.as_str().ok_or(ERROR)?;
+        let legal = |token: &str| token.is_empty() || is_scope_token(token.as_bytes());
+        if scope.split(' ').all(legal) {
+            Ok(scope)
+        } else {
+            Err(ERROR)
+        }
+    }
+}
+
+/// The claim, or [`ClaimError::Missing`].
+pub(crate) fn required<T>(
+    name: &'static str,
+    claim: Result<Option<T>, ClaimError>,
+) -> Result<T, ClaimError> {
+    claim?.ok_or(ClaimError::Missing(name))
+}

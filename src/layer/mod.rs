@@ -1,0 +1,92 @@
+//! The decision as tower middleware.
+//!
+//! 1. [`ProtectLayer`] makes the whole decision for a route or a router. Two of them are never
+//!    nested: the inner one answers 500 to a request that was decided already, and says so in the
+//!    log. A looser route gets its own on its own sub-router.
+//! 2. [`require`] below a `Protect` can only tighten. Without one above, it answers 500.
+//! 3. The inner service that was polled ready is the one that is called. A decision that needs no
+//!    waiting allocates no future.
+//! 4. A refusal never reaches the inner service. Its body is empty unless
+//!    [`ProtectLayer::refusal_body`] says otherwise; its challenge cannot be changed.
+//!
+//! In axum, `.layer` covers the routes that were added before it, and a later `.layer` on one
+//! `MethodRouter` wraps earlier methods too: give methods of different scopes a `.route` each.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//! use http::{Request, Response, StatusCode};
+//! use portcullis::check::scope;
+//! use portcullis::{Access, Binding, Issuer, ResourceServer, TokenClass};
+//! use tower::{Layer, Service};
+//!
+//! let api = ResourceServer::builder("https://api.example.com")
+//!     .issuer(Issuer::discover("https://login.example.com"))
+//!     .binding(Binding::WhereBound)
+//!     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+//!     .build()?;
+//!
+//! let hello = tower::service_fn(async |request: Request<String>| {
+//!     let access = request.extensions().get::<Access>().expect("the layer was passed");
+//!     Ok::<_, Infallible>(Response::new(format!("hello {}", access.subject())))
+//! });
+//! let mut service = api.protect(scope("notes:read")).layer(hello);
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let response = service.call(Request::new(String::new())).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+//! # });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod protect;
+mod require;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::error::{Answers, Rejection};
+
+pub use protect::{Protect, ProtectFuture, ProtectLayer};
+pub use require::{Require, RequireFuture, RequireLayer, require};
+
+/// In the extensions of a request that passed without a token, so that what is below can tell it
+/// from one that was never decided.
+#[derive(Clone)]
+pub(crate) struct Anonymous {
+    pub(crate) answers: Arc<Answers>,
+}
+
+/// Makes the body of a refusal, for example an `application/problem+json` document.
+pub trait RefusalBody<B>: Clone {
+    /// The body, and its content type if it is not empty.
+    ///
+    /// [`Rejection`]'s text is for operators: tell clients its kind at most.
+    fn body(&self, rejection: &Rejection) -> (Option<HeaderValue>, B);
+}
+
+/// No body.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct EmptyBody;
+
+impl<B: Default> RefusalBody<B> for EmptyBody {
+    fn body(&self, _: &Rejection) -> (Option<HeaderValue>, B) {
+        (None, B::default())
+    }
+}
+
+/// A body made by a closure: see [`ProtectLayer::refusal_body`].
+#[derive(Clone, Copy, Debug)]
+pub struct BodyFn<F>(F);
+
+impl<B, F> RefusalBody<B> for BodyFn<F>
+where
+    F: Fn(&Rejection) -> (HeaderValue, B) + Clone,
+{
+    fn body(&self, rejection: &Rejection) -> (Option<HeaderValue>, B) {
+        let (content_type, body) = (self.0)(rejection);
+        (Some(content_type), body)
+    }
+}

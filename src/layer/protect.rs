@@ -1,0 +1,283 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::{Anonymous, BodyFn, EmptyBody, RefusalBody};
+use crate::access::Access;
+use crate::check::RequestHead;
+use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::issuer::{Attempt, KeyWait};
+use crate::server::{Answer, Authorization, Guard, Passed, Policy, ResourceServer};
+
+impl ResourceServer {
+    /// The server's own policy as a layer: see [`crate::ServerBuilder::policy`].
+    pub fn layer(&self) -> ProtectLayer {
+        self.own.layer()
+    }
+
+    /// A policy as a layer, for a route or a router: the whole decision, with that policy's
+    /// checks. `policy` is a [`Policy`] or any [`crate::Check`].
+    ///
+    /// A faulty policy (one that names a scope which is none) refuses every request with 500 and
+    /// logs the fault once, here. [`ResourceServer::guard`] returns it as an error instead.
+    pub fn protect(&self, policy: impl Into<Policy>) -> ProtectLayer {
+        Guard::faulty_or_not(&self.shared, policy.into()).layer()
+    }
+}
+
+impl Guard {
+    /// This guard as a layer.
+    pub fn layer(&self) -> ProtectLayer {
+        ProtectLayer {
+            guard: self.clone(),
+            body: EmptyBody,
+        }
+    }
+}
+
+/// Decides every request by one policy: see [`crate::ResourceServer::protect`].
+#[derive(Clone, Debug)]
+#[must_use = "a layer protects nothing until it is mounted"]
+pub struct ProtectLayer<F = EmptyBody> {
+    guard: Guard,
+    body: F,
+}
+
+impl ProtectLayer {
+    /// Gives refusals a body: its content type and its bytes. Status and header fields of the
+    /// refusal stay as they are.
+    pub fn refusal_body<F, B>(self, body: F) -> ProtectLayer<BodyFn<F>>
+    where
+        F: Fn(&Rejection) -> (HeaderValue, B) + Clone,
+    {
+        ProtectLayer {
+            guard: self.guard,
+            body: BodyFn(body),
+        }
+    }
+}
+
+impl<S, F: Clone> Layer<S> for ProtectLayer<F> {
+    type Service = Protect<S, F>;
+
+    fn layer(&self, inner: S) -> Protect<S, F> {
+        Protect {
+            inner,
+            guard: self.guard.clone(),
+            body: self.body.clone(),
+        }
+    }
+}
+
+/// The service of [`ProtectLayer`].
+#[derive(Clone, Debug)]
+pub struct Protect<S, F = EmptyBody> {
+    inner: S,
+    guard: Guard,
+    body: F,
+}
+
+impl<S, F, ReqBody, ResBody> Service<Request<ReqBody>> for Protect<S, F>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    F: RefusalBody<ResBody>,
+    ResBody: Default,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ProtectFuture<S, F, ReqBody>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let extensions = request.extensions();
+        if extensions.get::<Access>().is_some() || extensions.get::<Anonymous>().is_some() {
+            tracing::error!("a Protect inside another: the request was decided already");
+            let detail = "a Protect inside another: give each route one `protect`";
+            let rejection = self
+                .guard
+                .reject(Refusal::new(RejectionKind::Misconfigured, detail));
+            return self.refused(rejection);
+        }
+        match self
+            .guard
+            .answer(RequestHead::from(&request), Attempt::First)
+        {
+            Answer::Refuse(rejection) => self.refused(rejection),
+            Answer::Pass(passed) => {
+                admit(&self.guard, &mut request, passed);
+                let future = self.inner.call(request);
+                ProtectFuture {
+                    state: State::Inner { future },
+                }
+            }
+            Answer::Wait(wait) => {
+                // The one that was polled ready is called later; its clone takes its place.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                let pending = Pending {
+                    request,
+                    service: ready,
+                    guard: self.guard.clone(),
+                    body: self.body.clone(),
+                };
+                ProtectFuture {
+                    state: State::Waiting {
+                        wait,
+                        pending: Some(pending),
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl<S, F> Protect<S, F> {
+    fn refused<ReqBody>(&self, rejection: Rejection) -> ProtectFuture<S, F, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+        F: Clone,
+    {
+        let refusal = Some((rejection, self.guard.clone(), self.body.clone()));
+        ProtectFuture {
+            state: State::Refused { refusal },
+        }
+    }
+}
+
+/// Marks a request as decided, and hides what the policy hides.
+fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
+    match passed {
+        Passed::Access(access) => {
+            request.extensions_mut().insert(access);
+        }
+        Passed::Undecided => {
+            let answers = std::sync::Arc::clone(guard.answers());
+            request.extensions_mut().insert(Anonymous { answers });
+        }
+    }
+    if guard.authorization() == Authorization::Strip {
+        request.headers_mut().remove(AUTHORIZATION);
+    }
+}
+
+fn response<F, B>(rejection: &Rejection, guard: &Guard, body: &F) -> Response<B>
+where
+    F: RefusalBody<B>,
+    B: Default,
+{
+    let mut response = rejection.to_response::<B>();
+    guard.finish(&mut response);
+    let (content_type, body) = body.body(rejection);
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    *response.body_mut() = body;
+    response
+}
+
+struct Pending<S, F, ReqBody> {
+    request: Request<ReqBody>,
+    service: S,
+    guard: Guard,
+    body: F,
+}
+
+pin_project! {
+    /// The future of [`Protect`].
+    pub struct ProtectFuture<S, F, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        #[pin]
+        state: State<S, F, ReqBody>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, F, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        Inner {
+            #[pin]
+            future: S::Future,
+        },
+        Refused {
+            refusal: Option<(Rejection, Guard, F)>,
+        },
+        Waiting {
+            #[pin]
+            wait: KeyWait,
+            pending: Option<Pending<S, F, ReqBody>>,
+        },
+        // Only after a poll that returned ready.
+        Done,
+    }
+}
+
+impl<S, F, ReqBody, ResBody> Future for ProtectFuture<S, F, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    F: RefusalBody<ResBody>,
+    ResBody: Default,
+{
+    type Output = Result<Response<ResBody>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Inner { future } => return future.poll(context),
+                StateProjection::Refused { refusal } => {
+                    let Some((rejection, guard, body)) = refusal.take() else {
+                        return Poll::Pending;
+                    };
+                    this.state.set(State::Done);
+                    return Poll::Ready(Ok(response(&rejection, &guard, &body)));
+                }
+                StateProjection::Waiting { wait, pending } => {
+                    ready!(wait.poll(context));
+                    let Some(mut pending) = pending.take() else {
+                        return Poll::Pending;
+                    };
+                    let head = RequestHead::from(&pending.request);
+                    match pending.guard.answer(head, Attempt::AfterWait) {
+                        Answer::Pass(passed) => {
+                            admit(&pending.guard, &mut pending.request, passed);
+                            State::Inner {
+                                future: pending.service.call(pending.request),
+                            }
+                        }
+                        Answer::Refuse(rejection) => State::Refused {
+                            refusal: Some((rejection, pending.guard, pending.body)),
+                        },
+                        Answer::Wait(wait) => State::Waiting {
+                            wait,
+                            pending: Some(pending),
+                        },
+                    }
+                }
+                StateProjection::Done => return Poll::Pending,
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<S, F, ReqBody> fmt::Debug for ProtectFuture<S, F, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProtectFuture").finish_non_exhaustive()
+    }
+}

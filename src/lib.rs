@@ -1,0 +1,78 @@
+//! An OAuth 2.x resource server in a tower [`Layer`](tower::Layer).
+//!
+//! On every request it decides whether the access token may be used, here, now: one
+//! `Authorization` field, a compact JWS with a key of its issuer, the claims of RFC 9068, the
+//! audience, the time, how long the token lives, what its `cnf` demands, and what the route asks.
+//! A refusal is answered as RFC 6750 wants it; an outage is 503, never a bad token and never a
+//! yes.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use axum::{Json, Router, routing::{delete, get}};
+//! use portcullis::check::{allow_all, scope};
+//! use portcullis::{Access, Binding, Issuer, ResourceServer, TokenClass};
+//!
+//! # async fn list(access: Access) -> Json<Vec<String>> { Json(vec![access.subject().to_string()]) }
+//! # async fn remove(_: Access) {}
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let api = ResourceServer::builder("https://api.example.com")
+//!     .issuer(Issuer::discover("https://login.example.com"))
+//!     .binding(Binding::WhereBound)
+//!     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+//!     .build()?;
+//! api.warm_up().await?;
+//!
+//! let app: Router = Router::new()
+//!     .route("/notes", get(list).layer(api.protect(scope("notes:read"))))
+//!     .route("/notes/{id}", delete(remove).layer(api.protect(scope("notes:write"))))
+//!     .route_service(&api.metadata_path(), api.metadata_service());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`ResourceServer`]: configuration, layers, health, metadata. [`Guard`]: decisions without
+//!   tower.
+//! - [`check`]: what a route asks of a token, and how to write your own.
+//! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage.
+//! - [`verify`]: the ten steps of a decision. [`challenge`]: what the client is told.
+//! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
+//! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
+//!   `axum`): extractors.
+//!
+//! # Features
+//!
+//! `reqwest` (default): the HTTP client for metadata and keys. `axum`: extractors. `testing`: the
+//! test kit. A feature adds names; none changes what existing code does.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod access;
+#[cfg(feature = "axum")]
+pub mod axum;
+pub mod challenge;
+pub mod check;
+pub mod credentials;
+pub mod error;
+pub mod issuer;
+pub mod jose;
+pub mod layer;
+pub mod name;
+pub mod sender;
+pub mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod time;
+pub mod transport;
+pub mod verify;
+
+pub use access::{Access, SubjectKind};
+pub use check::Check;
+pub use error::{BuildError, ConfigFault, Rejection, RejectionKind, Step};
+pub use issuer::Issuer;
+pub use sender::Binding;
+pub use server::{Guard, Metadata, Policy, Preflight, ResourceServer, ServerBuilder};
+pub use verify::TokenClass;

@@ -1,0 +1,251 @@
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL,
+    CONTENT_LENGTH, CONTENT_TYPE,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Map, Value, json};
+use tower::Service;
+
+use super::Shared;
+use crate::error::ConfigFault;
+use crate::name::{NameError, Scope};
+
+/// The human-readable part of the metadata document (RFC 9728 §2). Everything else in it is
+/// derived from what is enforced.
+///
+/// ```
+/// use portcullis::Metadata;
+///
+/// let metadata = Metadata::new()
+///     .resource_name("Notes")
+///     .localized("resource_name", "de", "Notizen")
+///     .resource_documentation("https://api.example.com/docs");
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "it does nothing until it is given to `ServerBuilder::metadata`"]
+pub struct Metadata {
+    members: Vec<(String, String)>,
+    scopes: ScopesShown,
+}
+
+/// Which scopes the document lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum ScopesShown {
+    #[default]
+    Enforced,
+    None,
+}
+
+impl Metadata {
+    /// No names and no links; the scopes of every policy are listed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A name for people (`resource_name`).
+    pub fn resource_name(self, name: impl Into<String>) -> Self {
+        self.member("resource_name".to_owned(), name.into())
+    }
+
+    /// A page for developers (`resource_documentation`).
+    pub fn resource_documentation(self, url: impl Into<String>) -> Self {
+        self.member("resource_documentation".to_owned(), url.into())
+    }
+
+    /// A page on how data may be used (`resource_policy_uri`).
+    pub fn resource_policy_uri(self, url: impl Into<String>) -> Self {
+        self.member("resource_policy_uri".to_owned(), url.into())
+    }
+
+    /// The terms of service (`resource_tos_uri`).
+    pub fn resource_tos_uri(self, url: impl Into<String>) -> Self {
+        self.member("resource_tos_uri".to_owned(), url.into())
+    }
+
+    /// One of these in another language: `localized("resource_name", "de", "Notizen")`
+    /// (RFC 9728 §2.1).
+    pub fn localized(self, name: &str, language: &str, value: impl Into<String>) -> Self {
+        self.member(format!("{name}#{language}"), value.into())
+    }
+
+    /// Leaves `scopes_supported` out: scopes then become known by challenges only.
+    pub fn without_scopes(mut self) -> Self {
+        self.scopes = ScopesShown::None;
+        self
+    }
+
+    fn member(mut self, name: String, value: String) -> Self {
+        self.members.push((name, value));
+        self
+    }
+
+    pub(super) fn check(&self, faults: &mut Vec<ConfigFault>) {
+        const NAMES: [&str; 4] = [
+            "resource_name",
+            "resource_documentation",
+            "resource_policy_uri",
+            "resource_tos_uri",
+        ];
+        for (index, (name, value)) in self.members.iter().enumerate() {
+            let (base, language) = name.split_once('#').unwrap_or((name, "und"));
+            let mut fault = |wanted| {
+                faults.push(NameError::new("metadata member", name, wanted).into());
+            };
+            if !NAMES.contains(&base) {
+                fault("is not one of resource_name, _documentation, _policy_uri, _tos_uri");
+            }
+            let is_tag = !language.is_empty()
+                && language
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if !is_tag {
+                fault("has no BCP 47 language tag after `#`");
+            }
+            if value.is_empty() {
+                fault("is empty; members without a value are left out (RFC 9728 §3.2)");
+            }
+            if self
+                .members
+                .iter()
+                .take(index)
+                .any(|(other, _)| other == name)
+            {
+                fault("is given twice");
+            }
+        }
+    }
+}
+
+/// The document of one server: its names, and the scopes its policies enforce.
+pub(super) struct Document {
+    metadata: Metadata,
+    scopes: Mutex<BTreeSet<Scope>>,
+}
+
+impl Document {
+    pub(super) fn new(metadata: Metadata) -> Self {
+        Self {
+            metadata,
+            scopes: Mutex::default(),
+        }
+    }
+
+    pub(super) fn add_scopes(&self, scopes: &[Scope]) {
+        let mut known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(scopes.iter().cloned());
+    }
+
+    fn scopes(&self) -> Vec<String> {
+        if self.metadata.scopes == ScopesShown::None {
+            return Vec::new();
+        }
+        let known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().cloned().map(String::from).collect()
+    }
+}
+
+impl Shared {
+    /// The document of RFC 9728 §2; members without a value are left out (§3.2).
+    pub(super) fn document(&self) -> Value {
+        let mut document = Map::new();
+        let mut member = |name: &str, value: Value| document.insert(name.to_owned(), value);
+        member("resource", json!(self.resource.as_str()));
+        let issuers: Vec<String> = self
+            .rules
+            .issuers
+            .ids()
+            .into_iter()
+            .map(String::from)
+            .collect();
+        member("authorization_servers", json!(issuers));
+        let scopes = self.document.scopes();
+        if !scopes.is_empty() {
+            member("scopes_supported", json!(scopes));
+        }
+        member("bearer_methods_supported", json!(["header"]));
+        for (name, value) in &self.document.metadata.members {
+            member(name, json!(value));
+        }
+        Value::Object(document)
+    }
+}
+
+/// Serves the metadata document: GET and HEAD, to everybody, from every origin.
+///
+/// It answers whatever path it is mounted at; mount it at
+/// [`crate::ResourceServer::metadata_path`], outside every protecting layer.
+#[derive(Clone)]
+pub struct MetadataService {
+    shared: Arc<Shared>,
+}
+
+impl MetadataService {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The answer to a request with this method.
+    #[must_use]
+    pub fn respond(&self, method: &Method) -> Response<Full<Bytes>> {
+        const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        match *method {
+            Method::GET | Method::HEAD => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(
+                    CACHE_CONTROL,
+                    HeaderValue::from_static("public, max-age=300"),
+                );
+                let body = Bytes::from(self.shared.document().to_string());
+                if *method == Method::GET {
+                    *response.body_mut() = Full::new(body);
+                } else {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+                }
+            }
+            Method::OPTIONS => {
+                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+                headers.insert(ALLOW, METHODS);
+                *response.status_mut() = StatusCode::NO_CONTENT;
+            }
+            _ => {
+                headers.insert(ALLOW, METHODS);
+                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            }
+        }
+        response
+    }
+}
+
+impl<B> Service<Request<B>> for MetadataService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.respond(request.method())))
+    }
+}
+
+impl fmt::Debug for MetadataService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetadataService")
+            .field("document", &self.shared.document())
+            .finish()
+    }
+}

@@ -1,0 +1,128 @@
+//! The server: what a configuration becomes.
+//!
+//! [`ResourceServer::builder`] collects, [`ServerBuilder::build`] reports every fault at once and
+//! starts nothing. A [`ResourceServer`] makes layers ([`ResourceServer::protect`]) and, for use
+//! without tower, [`Guard`]s. A clone is cheap and is the same server; background tasks end with
+//! the last clone, layer and guard.
+
+mod builder;
+mod guard;
+mod metadata;
+mod policy;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::access::Access;
+use crate::error::{BuildError, Rejection};
+use crate::issuer::{IssuerHealth, WarmUpError};
+use crate::name::Resource;
+use crate::time::Clock;
+use crate::verify::Rules;
+
+pub use builder::ServerBuilder;
+pub use guard::Guard;
+pub(crate) use guard::{Answer, Passed};
+pub use metadata::{Metadata, MetadataService};
+pub(crate) use policy::Authorization;
+pub use policy::{Policy, Preflight};
+
+use metadata::Document;
+
+/// An OAuth 2.x resource server: every rule by which its tokens are decided.
+///
+/// See the [crate's documentation](crate) for an example.
+#[derive(Clone)]
+pub struct ResourceServer {
+    pub(crate) shared: Arc<Shared>,
+    /// The policy of [`ResourceServer::layer`].
+    pub(crate) own: Guard,
+}
+
+/// What all layers and guards of one server share.
+pub(crate) struct Shared {
+    pub(crate) rules: Rules,
+    pub(crate) clock: Arc<dyn Clock>,
+    resource: Resource,
+    document: Document,
+}
+
+impl ResourceServer {
+    /// Starts a configuration.
+    ///
+    /// `resource` identifies this protected resource (RFC 8707, RFC 9728): an absolute `https`
+    /// URL without fragment. It is the audience that a token must name, exactly.
+    pub fn builder(resource: impl Into<String>) -> ServerBuilder {
+        ServerBuilder::new(resource.into())
+    }
+
+    /// A policy to ask without tower, or to make a layer of.
+    ///
+    /// # Errors
+    /// If the policy is faulty.
+    pub fn guard(&self, policy: impl Into<Policy>) -> Result<Guard, BuildError> {
+        Guard::new(&self.shared, policy.into())
+    }
+
+    /// Decides a request by the server's own policy.
+    ///
+    /// # Errors
+    /// The [`Rejection`], if the token may not be used.
+    pub async fn verify(&self, request: &Parts) -> Result<Access, Rejection> {
+        self.own.verify(request).await
+    }
+
+    /// Loads every issuer's keys now, so that the first request does not pay for it.
+    ///
+    /// # Errors
+    /// If the keys of an issuer could not be loaded. They are tried again in the background, and
+    /// the other issuers are warm: a service may well start all the same.
+    pub async fn warm_up(&self) -> Result<(), WarmUpError> {
+        self.shared.rules.issuers.warm_up().await
+    }
+
+    /// How the keys of every issuer are doing.
+    #[must_use]
+    pub fn health(&self) -> Vec<IssuerHealth> {
+        self.shared.rules.issuers.health()
+    }
+
+    /// This protected resource.
+    #[must_use]
+    pub fn resource(&self) -> &Resource {
+        &self.shared.resource
+    }
+
+    /// The metadata document (RFC 9728 §2) as it stands now: what is enforced, and the names of
+    /// [`Metadata`]. The scopes are those of the policies made so far.
+    #[must_use]
+    pub fn metadata(&self) -> serde_json::Value {
+        self.shared.document()
+    }
+
+    /// The path at which [`ResourceServer::metadata_service`] has to be mounted: the well-known
+    /// path and the path of the resource (RFC 9728 §3.1).
+    #[must_use]
+    pub fn metadata_path(&self) -> String {
+        let url = self.shared.resource.metadata_url();
+        let uri: http::Uri = url.parse().unwrap_or_default();
+        uri.path().to_owned()
+    }
+
+    /// Serves the metadata document, to everybody, with CORS (RFC 9728 §3).
+    #[must_use]
+    pub fn metadata_service(&self) -> MetadataService {
+        MetadataService::new(Arc::clone(&self.shared))
+    }
+}
+
+impl fmt::Debug for ResourceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServer")
+            .field("resource", &self.shared.resource)
+            .field("issuers", &self.shared.rules.issuers.ids())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! The test kit (feature `testing`): an issuer in your process, without sockets and without
+//! sleeping.
+//!
+//! 1. [`TestIssuer`] has real keys of every algorithm and publishes metadata and keys through
+//!    [`TestNetwork`], a [`crate::transport::Transport`] that touches no network: rotate,
+//!    withdraw, hold, fail, count fetches.
+//! 2. [`TokenBuilder`] makes good tokens and every kind of wrong one.
+//! 3. [`ManualClock`] moves when told.
+//! 4. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
+//! 5. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//!
+//! It panics where a test would want it to. Do not enable the feature in production: with it,
+//! code can make an [`crate::Access`] from nothing.
+//!
+//! ```
+//! use std::time::Duration;
+//! use http::Request;
+//! use portcullis::check::scope;
+//! use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
+//! use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let clock = ManualClock::new();
+//! let issuer = TestIssuer::new("https://as.example", &clock);
+//! let api = ResourceServer::builder("https://rs.example")
+//!     .issuer(issuer.discover())
+//!     .binding(Binding::WhereBound)
+//!     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+//!     .policy(scope("notes:read"))
+//!     .transport(TestNetwork::of(&[&issuer]))
+//!     .clock(clock.clone())
+//!     .build()?;
+//!
+//! let token = issuer.token("https://rs.example").scope("notes:read").sign();
+//! let (request, ()) = Request::get("/notes")
+//!     .header("authorization", format!("Bearer {token}"))
+//!     .body(())?
+//!     .into_parts();
+//! assert_eq!(api.verify(&request).await?.subject(), &"alice");
+//!
+//! clock.advance(Duration::from_mins(20));
+//! let refused = api.verify(&request).await.unwrap_err();
+//! assert_eq!(refused.kind(), RejectionKind::Expired);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test kit fails a test by panicking"
+)]
+
+mod access;
+mod challenge;
+mod clock;
+mod issuer;
+mod key;
+mod network;
+mod token;
+
+pub use access::{TestAccess, check};
+pub use challenge::{Challenge, challenges};
+pub use clock::ManualClock;
+pub use issuer::{Failure, TestIssuer};
+pub use key::TestKey;
+pub use network::TestNetwork;
+pub use token::TokenBuilder;

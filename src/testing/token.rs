@@ -1,0 +1,230 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use serde::Serialize;
+
+use super::key::TestKey;
+use crate::jose::base64url;
+use crate::time::Timestamp;
+
+/// A token to be signed: good as it is made, wrong as a test wants it.
+///
+/// It begins with every claim of RFC 9068 §2.2: subject `alice`, client `test-client`, a `jti` of
+/// its own, issued now for five minutes, no scope.
+#[derive(Clone)]
+#[must_use = "a token is made by `sign`"]
+pub struct TokenBuilder {
+    key: Arc<TestKey>,
+    header: Members,
+    payload: Members,
+    raw_header: Option<Vec<u8>>,
+    raw_payload: Option<Vec<u8>>,
+}
+
+/// JSON members as text, in order: a test may want two of one name, or numbers no type holds.
+#[derive(Clone, Default)]
+struct Members(Vec<(String, String)>);
+
+impl Members {
+    fn set(&mut self, name: &str, json: String) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, value)) => *value = json,
+            None => self.0.push((name.to_owned(), json)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    fn to_json(&self) -> String {
+        let members: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", json(name)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+fn json(value: impl Serialize) -> String {
+    serde_json::to_string(&value).expect("a value that is JSON")
+}
+
+impl TokenBuilder {
+    pub(super) fn new(
+        key: Arc<TestKey>,
+        issuer: &str,
+        audience: &str,
+        jti: &str,
+        now: Timestamp,
+    ) -> Self {
+        let mut header = Members::default();
+        header.set("alg", json(key.algorithm().as_str()));
+        header.set("typ", json("at+jwt"));
+        header.set("kid", json(key.kid()));
+        let token = Self {
+            key,
+            header,
+            payload: Members::default(),
+            raw_header: None,
+            raw_payload: None,
+        };
+        token
+            .claim("iss", issuer)
+            .claim("aud", audience)
+            .claim("sub", "alice")
+            .claim("client_id", "test-client")
+            .claim("jti", jti)
+            .issued_at(now)
+            .expires_at(now.plus(Duration::from_mins(5)))
+    }
+
+    /// The subject.
+    pub fn subject(self, subject: &str) -> Self {
+        self.claim("sub", subject)
+    }
+
+    /// The client.
+    pub fn client_id(self, client_id: &str) -> Self {
+        self.claim("client_id", client_id)
+    }
+
+    /// The scope: scope tokens separated by spaces.
+    pub fn scope(self, scope: &str) -> Self {
+        self.claim("scope", scope)
+    }
+
+    /// When it was issued.
+    pub fn issued_at(self, at: Timestamp) -> Self {
+        self.raw_claim("iat", &at.to_string())
+    }
+
+    /// From when on it is not accepted.
+    pub fn expires_at(self, at: Timestamp) -> Self {
+        self.raw_claim("exp", &at.to_string())
+    }
+
+    /// A claim, instead of the one of this name.
+    pub fn claim(self, name: &str, value: impl Serialize) -> Self {
+        self.raw_claim(name, &json(value))
+    }
+
+    /// A claim as JSON text, instead of the one of this name.
+    pub fn raw_claim(mut self, name: &str, json: &str) -> Self {
+        self.payload.set(name, json.to_owned());
+        self
+    }
+
+    /// A claim as JSON text, beside one of the same name.
+    pub fn repeated_claim(mut self, name: &str, json: &str) -> Self {
+        self.payload.0.push((name.to_owned(), json.to_owned()));
+        self
+    }
+
+    /// No claim of this name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.payload.remove(name);
+        self
+    }
+
+    /// A member of the header, instead of the one of this name.
+    pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
+        self.header.set(name, json(value));
+        self
+    }
+
+    /// No member of this name in the header.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// These octets as the header.
+    pub fn raw_header(mut self, octets: impl Into<Vec<u8>>) -> Self {
+        self.raw_header = Some(octets.into());
+        self
+    }
+
+    /// These octets as the payload.
+    pub fn raw_payload(mut self, octets: impl Into<Vec<u8>>) -> Self {
+        self.raw_payload = Some(octets.into());
+        self
+    }
+
+    /// The token, signed by the issuer's key.
+    #[must_use]
+    pub fn sign(&self) -> String {
+        self.sign_with(&self.key)
+    }
+
+    /// The token as it is, signed by this key: its header still names the issuer's.
+    #[must_use]
+    pub fn sign_with(&self, key: &TestKey) -> String {
+        let input = self.signing_input();
+        let signature = key.sign(input.as_bytes());
+        format!("{input}.{}", base64url::encode(signature))
+    }
+
+    /// The token with `alg` `HS256`, signed with this secret.
+    #[must_use]
+    pub fn sign_with_hmac(&self, secret: &[u8]) -> String {
+        let token = self.clone().header("alg", "HS256");
+        let input = token.signing_input();
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input.as_bytes());
+        format!("{input}.{}", base64url::encode(tag))
+    }
+
+    /// The token with this `alg` and an empty signature.
+    #[must_use]
+    pub fn unsigned(&self, alg: &str) -> String {
+        let token = self.clone().header("alg", alg);
+        format!("{}.", token.signing_input())
+    }
+
+    /// The token with its last signature octet changed.
+    #[must_use]
+    pub fn tampered(&self) -> String {
+        let input = self.signing_input();
+        let mut signature = self.key.sign(input.as_bytes());
+        if let Some(last) = signature.last_mut() {
+            *last ^= 1;
+        }
+        format!("{input}.{}", base64url::encode(signature))
+    }
+
+    /// Encoded header and payload: what is signed.
+    #[must_use]
+    pub fn signing_input(&self) -> String {
+        let header = self
+            .raw_header
+            .clone()
+            .unwrap_or_else(|| self.header.to_json().into());
+        let payload = self
+            .raw_payload
+            .clone()
+            .unwrap_or_else(|| self.payload.to_json().into());
+        format!(
+            "{}.{}",
+            base64url::encode(header),
+            base64url::encode(payload)
+        )
+    }
+
+    /// The payload as it would be signed.
+    #[must_use]
+    pub fn payload(&self) -> String {
+        self.payload.to_json()
+    }
+}
+
+impl fmt::Debug for TokenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBuilder")
+            .field("header", &self.header.to_json())
+            .field("payload", &self.payload.to_json())
+            .finish_non_exhaustive()
+    }
+}

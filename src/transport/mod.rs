@@ -1,0 +1,139 @@
+//! The one way out: how documents of an issuer are fetched.
+//!
+//! 1. Every fetch has a bound on its size and on its time.
+//! 2. No redirect is followed: a document comes from the URL that was configured, or not at all.
+//! 3. `https` only; `http` only to a loopback host, and only where an issuer was configured with
+//!    that hazard.
+//!
+//! [`ReqwestTransport`] (feature `reqwest`, on by default) is the one that is used unless another
+//! is given: one with a private CA or a proxy, or one of the test kit that has no sockets.
+//! Its caller checks size, status and time again: a transport that breaks a rule makes a fetch
+//! fail, and cannot make it unbounded.
+
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestTransport;
+
+/// What one fetch may cost, and where it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchLimits {
+    /// The longest body, in bytes, after decoding.
+    pub max_body: usize,
+    /// The longest time from start to the last byte.
+    pub timeout: Duration,
+    /// Whether `http` is allowed to a loopback host.
+    pub loopback_http: LoopbackHttp,
+}
+
+/// Whether `http` is allowed to a loopback host, beside `https` to any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LoopbackHttp {
+    /// `https` only.
+    #[default]
+    Refused,
+    /// `http` to `localhost`, `127.0.0.0/8` and `[::1]`, for tests and local development.
+    Allowed,
+}
+
+/// How a fetch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FetchErrorKind {
+    /// The URL is not one that may be fetched.
+    Forbidden,
+    /// No connection, or it broke.
+    Connection,
+    /// It took longer than allowed.
+    Timeout,
+    /// The body is longer than allowed.
+    TooLarge,
+    /// A redirect, which is never followed.
+    Redirect,
+}
+
+/// A fetch that failed.
+#[derive(Clone)]
+pub struct FetchError {
+    kind: FetchErrorKind,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl FetchError {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: FetchErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// The same, with what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into().into());
+        self
+    }
+
+    /// How it failed.
+    #[must_use]
+    pub fn kind(&self) -> FetchErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Debug for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchError")
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            FetchErrorKind::Forbidden => "the URL may not be fetched: https is wanted",
+            FetchErrorKind::Connection => "no connection, or it broke",
+            FetchErrorKind::Timeout => "no answer in time",
+            FetchErrorKind::TooLarge => "the answer is too large",
+            FetchErrorKind::Redirect => "the answer is a redirect, which is not followed",
+        })?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for FetchError {}
+
+/// The future of [`Transport::fetch`].
+pub type Fetch<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, FetchError>> + Send + 'a>>;
+
+/// Sends a request to an issuer and reads the whole answer.
+///
+/// An implementation keeps the limits, follows no redirect, sends no cookie and adds no
+/// credential of its own. What it answers is trusted as far as its TLS is: an implementation that
+/// does not verify certificates hands the choice of keys to whoever is on the path.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends `request` and reads the answer, whatever its status.
+    fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_>;
+}
+
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
+        (**self).fetch(request, limits)
+    }
+}

@@ -1,0 +1,442 @@
+// A real authorization server, twice, plus a control server that hands out its tokens.
+// README.md describes how to run it and what it answers.
+
+import { Console } from 'node:console';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+import Provider, { errors } from 'oidc-provider';
+
+// The provider library writes notices with console.info; stdout carries the ready line only.
+globalThis.console = new Console(process.stderr, process.stderr);
+
+const HOST = '127.0.0.1';
+const MAX_LIFETIME_MS = 10 * 60 * 1000;
+const TOKEN_TTL_S = 5 * 60;
+
+// Per-request settings for an access token, as a JSON object in a request header of the token
+// request. A header keeps concurrent requests apart and leaves the OAuth parameters alone.
+const SETTINGS_HEADER = 'interop-token';
+
+// Nothing listens here: the control server reads the code out of the redirect itself.
+const REDIRECT_URI = 'https://app.example/callback';
+
+const NOTES = 'https://notes.example';
+const OTHER = 'https://other.example';
+
+// The RSA key has no "alg", so one key signs RS* and PS*, as many servers do. The provider adds
+// "alg" to the P-256 key by itself.
+const KEY_SHAPES = {
+  rsa: { type: 'rsa', options: { modulusLength: 2048 }, algs: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] },
+  ec: { type: 'ec', options: { namedCurve: 'P-256' }, algs: ['ES256'] },
+  ed: { type: 'ed25519', options: {}, algs: ['EdDSA', 'Ed25519'] },
+};
+
+const RESOURCES = {
+  [NOTES]: { scope: 'notes:read notes:write', alg: 'RS256', ttl: TOKEN_TTL_S },
+  [OTHER]: { scope: 'other:read', alg: 'RS256', ttl: TOKEN_TTL_S },
+};
+
+const CLIENTS = {
+  worker: { client_id: 'notes-worker', grant: 'client_credentials' },
+  web: { client_id: 'notes-web', grant: 'authorization_code' },
+  // Its ID tokens carry the resource as "aud", so that only "typ" tells them from access tokens.
+  lookalike: { client_id: NOTES, grant: 'authorization_code' },
+};
+
+const ISSUERS = {
+  a: { portVariable: 'INTEROP_PORT_A', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
+  b: { portVariable: 'INTEROP_PORT_B', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
+};
+
+const METADATA_PATHS = ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'];
+
+// ---- keys
+
+// Kids follow from the kind and the generation, so two issuers of one generation share them.
+const kidOf = (kind, generation) => `${kind}-${generation}`;
+
+function makeKey(kind, { type, options }, generation) {
+  const { privateKey } = generateKeyPairSync(type, options);
+  return { ...privateKey.export({ format: 'jwk' }), kid: kidOf(kind, generation), use: 'sig' };
+}
+
+function makeKeys(shapes, generation) {
+  return Object.entries(shapes).map(([kind, shape]) => makeKey(kind, shape, generation));
+}
+
+const signingAlgs = (shapes) => Object.values(shapes).flatMap((shape) => shape.algs);
+
+function kindForAlg(shapes, alg) {
+  return Object.keys(shapes).find((kind) => shapes[kind].algs.includes(alg));
+}
+
+// ---- provider configuration
+
+// One store per issuer: it outlives a rotation, and no issuer sees what another one has stored.
+// Nothing is evicted: the provider checks expiry itself and the process is short-lived.
+function makeStore() {
+  const rows = new Map();
+  const rowKey = (model, id) => `${model}:${id}`;
+
+  return (model) => {
+    const findWhere = (field, value) => {
+      const hit = [...rows.values()].find((row) => row.model === model && row.payload[field] === value);
+      return hit?.payload;
+    };
+    return {
+      upsert: async (id, payload) => { rows.set(rowKey(model, id), { model, payload }); },
+      find: async (id) => rows.get(rowKey(model, id))?.payload,
+      findByUid: async (uid) => findWhere('uid', uid),
+      findByUserCode: async (userCode) => findWhere('userCode', userCode),
+      consume: async (id) => { rows.get(rowKey(model, id)).payload.consumed = Math.floor(Date.now() / 1000); },
+      destroy: async (id) => { rows.delete(rowKey(model, id)); },
+      revokeByGrantId: async (grantId) => {
+        for (const [key, row] of rows) if (row.payload.grantId === grantId) rows.delete(key);
+      },
+    };
+  };
+}
+
+const CLIENT_METADATA = {
+  client_credentials: () => ({
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    client_secret: randomBytes(32).toString('base64url'),
+    token_endpoint_auth_method: 'client_secret_basic',
+  }),
+  authorization_code: () => ({
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT_URI],
+    token_endpoint_auth_method: 'none',
+  }),
+};
+
+function registerClients(clients) {
+  return Object.fromEntries(Object.entries(clients).map(
+    ([name, { client_id, grant }]) => [name, { client_id, ...CLIENT_METADATA[grant]() }],
+  ));
+}
+
+function settingsOf(ctx) {
+  const header = ctx.get(SETTINGS_HEADER);
+  return header ? JSON.parse(header) : {};
+}
+
+function describeResource({ audience, scope, alg, ttl }) {
+  return { audience, scope, accessTokenTTL: ttl, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
+}
+
+function resourceLookup(resources) {
+  return (ctx, indicator) => {
+    if (!Object.hasOwn(resources, indicator)) throw new errors.InvalidTarget('no such resource');
+    return describeResource({ audience: indicator, ...resources[indicator], ...settingsOf(ctx) });
+  };
+}
+
+// Every request gets its own grant, so no consent page comes up.
+async function grantWithoutConsent(ctx) {
+  const { provider, client, session } = ctx.oidc;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope('openid');
+  await grant.save();
+  return grant;
+}
+
+function providerConfiguration({ config, clients, adapter, cookieKey, jwks }) {
+  return {
+    adapter,
+    clients: Object.values(clients),
+    cookies: { keys: [cookieKey] },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: { enabled: true, getResourceServerInfo: resourceLookup(config.resources) },
+    },
+    findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    jwks,
+    loadExistingGrant: grantWithoutConsent,
+    pkce: { required: () => true },
+    responseTypes: ['code'],
+    ttl: {
+      AccessToken: TOKEN_TTL_S,
+      ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? TOKEN_TTL_S,
+      Grant: TOKEN_TTL_S,
+      IdToken: TOKEN_TTL_S,
+      Interaction: TOKEN_TTL_S,
+      Session: TOKEN_TTL_S,
+    },
+  };
+}
+
+// ---- issuer
+
+async function listen(server, portVariable) {
+  server.listen(numberFromEnvironment(portVariable, 0), HOST);
+  await once(server, 'listening');
+  return `http://${HOST}:${server.address().port}`;
+}
+
+// The provider takes its keys at construction only, so a new generation is a new Provider at the
+// same URL; clients, store and cookie key stay.
+function installGeneration(issuer, generation) {
+  const jwks = { keys: makeKeys(issuer.config.keys, generation) };
+  const provider = new Provider(issuer.url, providerConfiguration({ ...issuer, jwks }));
+  provider.on('server_error', (ctx, error) => console.error(`issuer ${issuer.name}:`, error));
+  Object.assign(issuer, { generation, provider, handle: provider.callback() });
+}
+
+function countFetch(stats, method, path) {
+  if (method !== 'GET') return;
+  if (path === '/jwks') stats.jwks += 1;
+  if (METADATA_PATHS.includes(path)) stats.metadata += 1;
+}
+
+function logIn(issuer, req, res) {
+  return issuer.provider.interactionFinished(req, res, { login: { accountId: issuer.config.account } });
+}
+
+function serveIssuer(issuer, req, res) {
+  const [path] = req.url.split('?');
+  countFetch(issuer.stats, req.method, path);
+  if (!path.startsWith('/interaction/')) return issuer.handle(req, res);
+  return logIn(issuer, req, res).catch((error) => sendJson(res, 400, { error: error.message }));
+}
+
+async function startIssuer(name, config) {
+  const issuer = {
+    name,
+    config,
+    clients: registerClients(config.clients),
+    adapter: makeStore(),
+    cookieKey: randomBytes(32).toString('base64url'),
+    stats: { jwks: 0, metadata: 0 },
+  };
+  issuer.url = await listen(createServer((req, res) => serveIssuer(issuer, req, res)), config.portVariable);
+  installGeneration(issuer, 1);
+  return issuer;
+}
+
+// ---- requests the control server makes, over HTTP like any client
+
+class Refusal extends Error {
+  constructor(status, body) {
+    super(body.error);
+    Object.assign(this, { status, body });
+  }
+}
+
+function refuse(description) {
+  throw new Refusal(400, { error: 'invalid_request', error_description: description });
+}
+
+function basicAuthorization({ client_id, client_secret }) {
+  const pair = [client_id, client_secret].map(encodeURIComponent).join(':');
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
+}
+
+const withoutUndefined = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+
+async function requestToken(issuer, client, parameters, settings = {}) {
+  const headers = { [SETTINGS_HEADER]: JSON.stringify(settings) };
+  if (client.client_secret) headers.authorization = basicAuthorization(client);
+  else parameters = { ...parameters, client_id: client.client_id };
+
+  const response = await fetch(issuer.provider.urlFor('token'), {
+    method: 'POST',
+    headers,
+    body: new URLSearchParams(withoutUndefined(parameters)),
+  });
+  const body = await response.json();
+  if (!response.ok) throw new Refusal(response.status, body);
+  return body;
+}
+
+function clientCredentials(issuer, { resource, scope, settings }) {
+  return requestToken(issuer, issuer.clients.worker, { grant_type: 'client_credentials', resource, scope }, settings);
+}
+
+function keepCookies(jar, response) {
+  for (const line of response.headers.getSetCookie()) {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+    if (value) jar.set(name, value);
+    else jar.delete(name);
+  }
+}
+
+const cookieHeader = (jar) => [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
+
+async function followToRedirectUri(start) {
+  const jar = new Map();
+  let url = start;
+  for (let hop = 0; hop < 10; hop += 1) {
+    const response = await fetch(url, { redirect: 'manual', headers: { cookie: cookieHeader(jar) } });
+    const text = await response.text();
+    const location = response.headers.get('location');
+    if (!location) throw new Error(`no redirect from ${url}: ${response.status} ${text.slice(0, 200)}`);
+    keepCookies(jar, response);
+    url = new URL(location, url);
+    if (url.origin + url.pathname === REDIRECT_URI) return url.searchParams;
+  }
+  throw new Error(`too many redirects from ${start}`);
+}
+
+function authorizationUrl(issuer, parameters) {
+  const url = new URL(issuer.provider.urlFor('authorization'));
+  url.search = new URLSearchParams(parameters);
+  return url;
+}
+
+async function authorizationCode(issuer, client, nonce) {
+  const verifier = randomBytes(32).toString('base64url');
+  const state = randomBytes(16).toString('base64url');
+  const answer = await followToRedirectUri(authorizationUrl(issuer, {
+    client_id: client.client_id,
+    response_type: 'code',
+    scope: 'openid',
+    redirect_uri: REDIRECT_URI,
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    state,
+    nonce,
+  }));
+  if (answer.get('error')) throw new Refusal(400, Object.fromEntries(answer));
+  if (answer.get('state') !== state) throw new Error('the redirect carries another state');
+  if (answer.get('iss') !== issuer.url) throw new Error('the redirect carries another issuer');
+  return requestToken(issuer, client, {
+    grant_type: 'authorization_code',
+    code: answer.get('code'),
+    redirect_uri: REDIRECT_URI,
+    code_verifier: verifier,
+  });
+}
+
+// ---- control server
+
+// A parameter that is left out takes its default; one that is given empty is not sent at all.
+function parameter(query, name, fallback) {
+  return query.has(name) ? query.get(name) || undefined : fallback;
+}
+
+function pick(collection, name, what) {
+  return Object.hasOwn(collection, name) ? collection[name] : refuse(`no such ${what}: ${name}`);
+}
+
+const issuerOf = (issuers, query) => pick(issuers, query.get('issuer') ?? 'a', 'issuer');
+
+function tokenSettings(issuer, query) {
+  const alg = parameter(query, 'alg');
+  if (alg && !kindForAlg(issuer.config.keys, alg)) refuse(`alg is one of ${signingAlgs(issuer.config.keys).join(', ')}`);
+  return withoutUndefined({ alg });
+}
+
+function handleToken(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  const resource = parameter(query, 'resource', NOTES);
+  const scope = parameter(query, 'scope', issuer.config.resources[resource]?.scope);
+  return clientCredentials(issuer, { resource, scope, settings: tokenSettings(issuer, query) });
+}
+
+async function handleIdToken(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  const client = pick(issuer.clients, query.get('client') ?? 'web', 'client');
+  if (!client.redirect_uris.length) refuse('this client has no redirect URI');
+  const nonce = query.get('nonce') ?? randomBytes(16).toString('base64url');
+  const { id_token } = await authorizationCode(issuer, client, nonce);
+  return { id_token };
+}
+
+function handleRotate(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  const kid = () => kidOf(kindForAlg(issuer.config.keys, issuer.config.resources[NOTES].alg), issuer.generation);
+  const old_kid = kid();
+  installGeneration(issuer, issuer.generation + 1);
+  return { old_kid, new_kid: kid() };
+}
+
+function handleStats(issuers) {
+  return Object.fromEntries(Object.values(issuers).map(({ name, stats }) => [name, stats]));
+}
+
+const ROUTES = {
+  'GET /token': handleToken,
+  'GET /id_token': handleIdToken,
+  'POST /rotate': handleRotate,
+  'GET /stats': handleStats,
+  'POST /stop': () => ({ stopping: true }),
+};
+
+function sendJson(res, status, body) {
+  res.writeHead(status, { 'content-type': 'application/json' });
+  res.end(JSON.stringify(body));
+}
+
+async function answer(issuers, route, query) {
+  try {
+    if (!Object.hasOwn(ROUTES, route)) throw new Refusal(404, { error: 'not_found', routes: Object.keys(ROUTES) });
+    return { status: 200, body: await ROUTES[route](issuers, query) };
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    console.error(`control ${route}:`, error);
+    return { status: 500, body: { error: 'server_error', error_description: error.message } };
+  }
+}
+
+async function serveControl(issuers, req, res) {
+  const [path, search] = req.url.split('?');
+  const route = `${req.method} ${path}`;
+  const { status, body } = await answer(issuers, route, new URLSearchParams(search));
+  if (route === 'POST /stop') res.once('close', () => stop('asked over the control server'));
+  sendJson(res, status, body);
+}
+
+function startControl(issuers) {
+  return listen(createServer((req, res) => serveControl(issuers, req, res)), 'INTEROP_PORT_CONTROL');
+}
+
+// ---- process
+
+function numberFromEnvironment(name, fallback) {
+  const text = process.env[name];
+  if (text === undefined || text === '') return fallback;
+  if (!/^\d+$/.test(text)) throw new Error(`${name} is not a whole number: ${text}`);
+  return Number(text);
+}
+
+function stop(why, code = 0) {
+  console.error(`provider stops: ${why}`);
+  process.exit(code);
+}
+
+function stopWithParent() {
+  process.once('SIGTERM', () => stop('SIGTERM'));
+  process.once('SIGINT', () => stop('SIGINT'));
+  process.stdin.once('end', () => stop('stdin is closed'));
+  process.stdin.once('close', () => stop('stdin is closed'));
+  process.stdin.once('error', () => stop('stdin is broken'));
+  process.stdout.once('error', () => stop('stdout is broken'));
+  process.stdin.resume();
+}
+
+function stopInTime() {
+  const lifetime = Math.min(numberFromEnvironment('INTEROP_LIFETIME_MS', MAX_LIFETIME_MS), MAX_LIFETIME_MS);
+  setTimeout(() => stop(`${lifetime} ms are over`, 1), lifetime);
+}
+
+async function main() {
+  stopWithParent();
+  stopInTime();
+  const issuers = {};
+  for (const [name, config] of Object.entries(ISSUERS)) issuers[name] = await startIssuer(name, config);
+  const control = await startControl(issuers);
+  const ready = Object.fromEntries(Object.values(issuers).map(({ name, url }) => [name, { issuer: url }]));
+  process.stdout.write(`${JSON.stringify({ ...ready, control })}\n`);
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
