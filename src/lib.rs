@@ -76,3 +76,8 @@ pub use issuer::Issuer;
 pub use sender::Binding;
 pub use server::{Guard, Metadata, Policy, Preflight, ResourceServer, ServerBuilder};
 pub use verify::TokenClass;
+
+/// The code of the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -172,11 +172,25 @@ impl PublicKey {
     /// # Errors
     /// If the signature does not verify, or `algorithm` is not this key's.
     pub fn verify(&self, algorithm: Algorithm, jws: &Compact<'_>) -> Result<(), BadSignature> {
+        self.verify_message(algorithm, jws.signing_input().as_bytes(), jws.signature())
+    }
+
+    /// Verifies a signature over any octets, in the form of RFC 7518 §3: for ECDSA, R and S of
+    /// fixed width.
+    ///
+    /// # Errors
+    /// If the signature does not verify, or `algorithm` is not this key's.
+    pub fn verify_message(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
         if !self.algorithm.same_operation(algorithm) {
             return Err(BadSignature);
         }
         self.parsed
-            .verify_sig(jws.signing_input().as_bytes(), jws.signature())
+            .verify_sig(message, signature)
             .map_err(|_| BadSignature)
     }
 }

@@ -51,5 +51,5 @@ pub use algorithm::Algorithm;
 pub use claims::{ClaimError, Claims};
 pub use compact::{Compact, CompactError};
 pub use header::{Header, HeaderError};
-pub use jwk::{KeyFault, PublicKey};
+pub use jwk::{BadSignature, KeyFault, PublicKey};
 pub use jwks::{JwkSet, JwkSetError, KeyChoiceError, UnusableKey};

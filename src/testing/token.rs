@@ -61,6 +61,8 @@ impl TokenBuilder {
         jti: &str,
         now: Timestamp,
     ) -> Self {
+        // Issuers write whole seconds.
+        let whole = Timestamp::from_secs(now.as_secs());
         let mut header = Members::default();
         header.set("alg", json(key.algorithm().as_str()));
         header.set("typ", json("at+jwt"));
@@ -78,8 +80,8 @@ impl TokenBuilder {
             .claim("sub", "alice")
             .claim("client_id", "test-client")
             .claim("jti", jti)
-            .issued_at(now)
-            .expires_at(now.plus(Duration::from_mins(5)))
+            .issued_at(whole)
+            .expires_at(whole.plus(Duration::from_mins(5)))
     }
 
     /// The subject.

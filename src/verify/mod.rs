@@ -198,7 +198,11 @@ impl Rules {
             .first()
             .map(AsRef::as_ref)
             .unwrap_or_default();
-        let detail = format!("`aud` is {}, wanted {wanted:?} and no other", shown(found));
+        let other = match self.other_audiences {
+            OtherAudiences::Accept => "",
+            OtherAudiences::Refuse => " and no other",
+        };
+        let detail = format!("`aud` is {}, wanted {wanted:?}{other}", shown(found));
         Err(Refusal::new(RejectionKind::WrongAudience, detail))
     }
 
@@ -337,13 +341,13 @@ pub(crate) fn refused_by_check(error: CheckError) -> Refusal {
             };
             let mut refusal = Refusal::new(kind, denial.to_string());
             refusal.scopes = denial.scopes().to_vec();
-            refusal.caused_by(denial)
+            refusal
         }
         CheckError::Unavailable(unavailable) => {
             let mut refusal =
                 Refusal::new(RejectionKind::CheckUnavailable, unavailable.to_string());
             refusal.retry_after = unavailable.retry_after_time();
-            refusal.caused_by(unavailable)
+            refusal
         }
     }
 }
