@@ -192,17 +192,17 @@ impl Rules {
         if accepted {
             return Ok(());
         }
-        let found = claims.audiences.first().map(AsRef::as_ref);
+        let other = claims.audiences.iter().find(|audience| !ours(audience));
+        let found = shown(other.map(AsRef::as_ref));
         let wanted = self
             .audiences
             .first()
             .map(AsRef::as_ref)
             .unwrap_or_default();
-        let other = match self.other_audiences {
-            OtherAudiences::Accept => "",
-            OtherAudiences::Refuse => " and no other",
+        let detail = match self.other_audiences {
+            OtherAudiences::Accept => format!("`aud` is {found}, wanted {wanted:?}"),
+            OtherAudiences::Refuse => format!("`aud` has {found}, wanted {wanted:?} and no other"),
         };
-        let detail = format!("`aud` is {}, wanted {wanted:?}{other}", shown(found));
         Err(Refusal::new(RejectionKind::WrongAudience, detail))
     }
 
