@@ -1,0 +1,691 @@
+//! What the tests of a decision share: one resource, its issuers, and rows of tokens.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and each test uses its own part"
+)]
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RsaEncoding, RsaKeyPair};
+use base64::Engine as _;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, all_scopes};
+use portcullis::jose::{Algorithm, base64url};
+use portcullis::layer::{ProtectLayer, RefusalBody};
+use portcullis::testing::{
+    Failure, ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork, TokenBuilder, challenges,
+};
+use portcullis::{
+    Access, Binding, Rejection, RejectionKind, ResourceServer, ServerBuilder, TokenClass,
+};
+use rsa::pkcs8::DecodePrivateKey as _;
+use serde_json::{Value, json};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+pub(crate) const RESOURCE: &str = "https://rs.example";
+pub(crate) const ISSUER: &str = "https://as.example";
+
+/// A configuration that lacks only its issuers and their network.
+pub(crate) fn builder(clock: &ManualClock) -> ServerBuilder {
+    ResourceServer::builder(RESOURCE)
+        .binding(Binding::WhereBound)
+        .class(TokenClass::default_at_most(Duration::from_hours(1)))
+        .clock(clock.clone())
+}
+
+/// One issuer, its network, and a server that has its keys.
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) issuer: TestIssuer,
+    pub(crate) network: TestNetwork,
+    pub(crate) api: ResourceServer,
+}
+
+impl World {
+    /// An issuer with one ES256 key.
+    pub(crate) async fn new() -> Self {
+        Self::with(Algorithm::Es256, |builder| builder).await
+    }
+
+    /// An issuer with one key of this algorithm, and a server with these settings.
+    pub(crate) async fn with(
+        algorithm: Algorithm,
+        settings: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::with_algorithm(ISSUER, &clock, algorithm);
+        let network = TestNetwork::of(&[&issuer]);
+        let api = settings(builder(&clock).issuer(issuer.jwks()))
+            .transport(network.clone())
+            .build()
+            .unwrap();
+        api.warm_up().await.unwrap();
+        Self {
+            clock,
+            issuer,
+            network,
+            api,
+        }
+    }
+
+    /// A good token.
+    pub(crate) fn token(&self) -> TokenBuilder {
+        self.issuer.token(RESOURCE)
+    }
+
+    pub(crate) async fn check(&self, rows: impl IntoIterator<Item = Row>) {
+        check_rows(&self.api, rows).await;
+    }
+}
+
+/// What a request got, and what the inner service saw of it.
+pub(crate) struct Sent {
+    pub(crate) response: Response<String>,
+    pub(crate) seen: Option<Request<String>>,
+}
+
+impl Sent {
+    pub(crate) fn passed(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    pub(crate) fn access(&self) -> Option<&Access> {
+        self.seen.as_ref()?.extensions().get()
+    }
+
+    pub(crate) fn kind(&self) -> Option<RejectionKind> {
+        Some(self.response.extensions().get::<Rejection>()?.kind())
+    }
+
+    /// The `error` of the challenge.
+    pub(crate) fn error(&self) -> Option<String> {
+        let challenges = challenges(self.response.headers());
+        Some(challenges.first()?.param("error")?.to_owned())
+    }
+}
+
+/// Sends a request through a layer to a service that answers 200 `inner`.
+pub(crate) async fn send<F>(layer: &ProtectLayer<F>, request: Request<String>) -> Sent
+where
+    F: RefusalBody<String>,
+{
+    let seen = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&seen);
+    let inner = service_fn(move |request: Request<String>| {
+        *keep.lock().unwrap() = Some(request);
+        async { Ok::<_, Infallible>(Response::new("inner".to_owned())) }
+    });
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    let seen = seen.lock().unwrap().take();
+    Sent { response, seen }
+}
+
+/// A request without credentials.
+pub(crate) fn anonymous() -> Request<String> {
+    Request::get("/notes").body(String::new()).unwrap()
+}
+
+/// A request with this field.
+pub(crate) fn with_field(name: &str, value: impl AsRef<[u8]>) -> Request<String> {
+    let mut request = anonymous();
+    let name: HeaderName = name.parse().unwrap();
+    let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
+    request.headers_mut().insert(name, value);
+    request
+}
+
+/// A request with this token.
+pub(crate) fn bearer(token: &str) -> Request<String> {
+    with_field(AUTHORIZATION.as_str(), format!("Bearer {token}"))
+}
+
+/// What a token gets, by the server's own policy.
+pub(crate) async fn present(api: &ResourceServer, token: &str) -> Result<Access, Rejection> {
+    let (parts, _) = bearer(token).into_parts();
+    api.verify(&parts).await
+}
+
+/// What a row expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Pass,
+    Refusal(RejectionKind),
+}
+
+impl From<RejectionKind> for Wants {
+    fn from(kind: RejectionKind) -> Self {
+        Self::Refusal(kind)
+    }
+}
+
+/// One token and what it gets.
+pub(crate) struct Row {
+    /// The requirements that want it so.
+    pub(crate) id: &'static str,
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) wants: Wants,
+}
+
+pub(crate) fn row(
+    id: &'static str,
+    name: impl Into<String>,
+    token: impl Into<String>,
+    wants: impl Into<Wants>,
+) -> Row {
+    Row {
+        id,
+        name: name.into(),
+        token: token.into(),
+        wants: wants.into(),
+    }
+}
+
+/// Sends every row through the layer. It reports all rows that got something else.
+pub(crate) async fn check_rows(api: &ResourceServer, rows: impl IntoIterator<Item = Row>) {
+    let layer = api.layer();
+    let mut wrong = Vec::new();
+    let (mut passes, mut refusals) = (0, 0);
+    for row in rows {
+        let sent = send(&layer, bearer(&row.token)).await;
+        let found = match sent.kind() {
+            None => Wants::Pass,
+            Some(kind) => Wants::Refusal(kind),
+        };
+        match row.wants {
+            Wants::Pass => passes += 1,
+            Wants::Refusal(_) => refusals += 1,
+        }
+        if found != row.wants {
+            wrong.push(format!(
+                "{} {}: wanted {:?}, found {found:?}",
+                row.id, row.name, row.wants
+            ));
+            continue;
+        }
+        match found {
+            Wants::Pass => {
+                assert!(sent.access().is_some(), "{}: no Access", row.name);
+                assert_eq!(sent.response.status(), 200, "{}", row.name);
+            }
+            Wants::Refusal(kind) => {
+                assert!(!sent.passed(), "{}: the inner service was called", row.name);
+                let (status, error) = told(kind);
+                assert_eq!(sent.response.status(), status, "{}", row.name);
+                assert_eq!(sent.error().as_deref(), error, "{}", row.name);
+                let retry = sent.response.headers().contains_key(RETRY_AFTER);
+                assert_eq!(retry, status == 503, "{}", row.name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        passes > 0 && refusals > 0,
+        "a table needs rows that pass ({passes}) and rows that do not ({refusals})"
+    );
+}
+
+/// The status and the `error` that a client is told, as RFC 6750 §3.1 has them.
+pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
+    match kind {
+        RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme => (401, None),
+        RejectionKind::SeveralCredentials
+        | RejectionKind::MalformedCredentials
+        | RejectionKind::TokenTooLong => (400, Some("invalid_request")),
+        RejectionKind::InsufficientScope => (403, Some("insufficient_scope")),
+        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => (503, None),
+        RejectionKind::Misconfigured => (500, None),
+        _ => (401, Some("invalid_token")),
+    }
+}
+
+/// A compact JWS of what is signed and a signature.
+pub(crate) fn compact(signing_input: &str, signature: impl AsRef<[u8]>) -> String {
+    format!("{signing_input}.{}", base64url::encode(signature))
+}
+
+/// An RSA key pair that signs with every RSA algorithm.
+pub(crate) struct RsaPair(RsaKeyPair);
+
+impl RsaPair {
+    pub(crate) fn generate() -> Self {
+        Self(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
+    /// The public JWK, with nothing but these members.
+    pub(crate) fn jwk(&self, kid: &str, alg: Option<&str>) -> Value {
+        let public = self.0.public_key();
+        let mut jwk = json!({
+            "kty": "RSA",
+            "kid": kid,
+            "n": base64url::encode(public.modulus().big_endian_without_leading_zero()),
+            "e": base64url::encode(public.exponent().big_endian_without_leading_zero()),
+        });
+        if let Some(alg) = alg {
+            jwk["alg"] = json!(alg);
+        }
+        jwk
+    }
+
+    /// `SubjectPublicKeyInfo`.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
+        der.as_ref().to_vec()
+    }
+
+    /// `RSAPublicKey`.
+    pub(crate) fn pkcs1(&self) -> Vec<u8> {
+        self.0.public_key().as_ref().to_vec()
+    }
+
+    pub(crate) fn modulus(&self) -> Vec<u8> {
+        let modulus = self.0.public_key().modulus();
+        modulus.big_endian_without_leading_zero().to_vec()
+    }
+
+    /// The token, its header naming `alg`, signed with `encoding`.
+    pub(crate) fn sign(
+        &self,
+        token: TokenBuilder,
+        alg: &str,
+        encoding: &'static dyn RsaEncoding,
+    ) -> String {
+        let input = token.header("alg", alg).signing_input();
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(
+                encoding,
+                &SystemRandom::new(),
+                input.as_bytes(),
+                &mut signature,
+            )
+            .unwrap();
+        compact(&input, signature)
+    }
+
+    /// The same key for signatures that no JWS algorithm has.
+    pub(crate) fn private(&self) -> rsa::RsaPrivateKey {
+        let der: Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        rsa::RsaPrivateKey::from_pkcs8_der(der.as_ref()).unwrap()
+    }
+}
+
+/// Randomness for the RustCrypto crates.
+pub(crate) struct Random;
+
+impl rsa::rand_core::RngCore for Random {
+    fn next_u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        self.fill_bytes(&mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_bytes(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).unwrap();
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl rsa::rand_core::CryptoRng for Random {}
+
+/// In every claim of [`every_refusal`] that says whom a token is about, and in its scope.
+pub(crate) const PRIVATE: &str = "zQ7PrivateMarker";
+/// In everything of a request that names what was wrong with it: `kid`, `typ`, `iss`, `aud`.
+pub(crate) const NAMED: &str = "zQ7NamedMarker";
+
+/// A request that is refused for one reason.
+pub(crate) struct Refused {
+    pub(crate) kind: RejectionKind,
+    pub(crate) layer: ProtectLayer,
+    pub(crate) request: Request<String>,
+    /// What it presents as a token, if anything.
+    pub(crate) token: Option<String>,
+}
+
+/// The scopes that the policy of [`every_refusal`] wants.
+pub(crate) const WANTED: [&str; 2] = ["notes:read", "notes:write"];
+
+/// A request for every [`RejectionKind`], to a server with these settings.
+pub(crate) async fn every_refusal(
+    settings: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Vec<Refused> {
+    use RejectionKind as Kind;
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let twice = TestIssuer::new("https://twice.example", &clock);
+    twice.add_key(TestKey::generate(Algorithm::Es256, "k1"));
+    let down = TestIssuer::new("https://down.example", &clock);
+    down.fail(Failure::Connection);
+    let api = settings(builder(&clock))
+        .issuer(issuer.jwks())
+        .issuer(twice.jwks())
+        .issuer(down.jwks())
+        .transport(TestNetwork::of(&[&issuer, &twice, &down]))
+        .build()
+        .unwrap();
+    let failures = api.warm_up().await.unwrap_err();
+    assert_eq!(failures.failures().len(), 1);
+
+    let layer = api.protect(all_scopes(WANTED));
+    let marked = |issuer: &TestIssuer| {
+        issuer
+            .token(RESOURCE)
+            .subject(&format!("{PRIVATE}-sub"))
+            .client_id(&format!("{PRIVATE}-client"))
+            .claim("jti", format!("{PRIVATE}-jti"))
+            .claim("email", format!("{PRIVATE}@mail.example"))
+            .scope(&format!("notes:read notes:write {PRIVATE}-scope"))
+    };
+    let now = portcullis::time::Clock::now(&clock);
+    let minutes = Duration::from_mins;
+    let elsewhere = format!("https://{NAMED}.example");
+    let tokens = [
+        (Kind::OpaqueToken, format!("{PRIVATE}-opaque")),
+        (
+            Kind::EncryptedToken,
+            format!("{}.e.e", marked(&issuer).sign()),
+        ),
+        (
+            Kind::MalformedToken,
+            format!("{}.x", marked(&issuer).signing_input()),
+        ),
+        (
+            Kind::UnsupportedHeader,
+            marked(&issuer).header("crit", [NAMED]).sign(),
+        ),
+        (Kind::WrongType, marked(&issuer).header("typ", NAMED).sign()),
+        (
+            Kind::AlgorithmNotAllowed,
+            marked(&issuer).header("alg", NAMED).sign(),
+        ),
+        (
+            Kind::UnknownIssuer,
+            marked(&issuer).claim("iss", &elsewhere).sign(),
+        ),
+        (
+            Kind::UnknownKey,
+            marked(&issuer).header("kid", NAMED).sign(),
+        ),
+        (Kind::AmbiguousKey, marked(&twice).sign()),
+        (Kind::KeysUnavailable, marked(&down).sign()),
+        (Kind::BadSignature, marked(&issuer).tampered()),
+        (Kind::MissingClaim, marked(&issuer).without("jti").sign()),
+        (
+            Kind::MalformedClaim,
+            marked(&issuer).claim("exp", NAMED).sign(),
+        ),
+        (
+            Kind::OtherTokenKind,
+            marked(&issuer).claim("events", json!({NAMED: {}})).sign(),
+        ),
+        (
+            Kind::WrongAudience,
+            marked(&issuer).claim("aud", &elsewhere).sign(),
+        ),
+        (
+            Kind::Expired,
+            marked(&issuer)
+                .issued_at(now.minus(minutes(10)))
+                .expires_at(now.minus(minutes(5)))
+                .sign(),
+        ),
+        (
+            Kind::NotYetValid,
+            marked(&issuer)
+                .claim("nbf", now.plus(minutes(1)).as_secs())
+                .sign(),
+        ),
+        (
+            Kind::IssuedInFuture,
+            marked(&issuer).issued_at(now.plus(minutes(1))).sign(),
+        ),
+        (
+            Kind::LifetimeTooLong,
+            marked(&issuer).expires_at(now.plus(minutes(61))).sign(),
+        ),
+        (
+            Kind::SenderNotProven,
+            marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign(),
+        ),
+        (
+            Kind::InsufficientScope,
+            marked(&issuer)
+                .scope(&format!("notes:read {PRIVATE}-scope"))
+                .sign(),
+        ),
+    ];
+    let mut refused: Vec<Refused> = tokens
+        .into_iter()
+        .map(|(kind, token)| Refused {
+            kind,
+            layer: layer.clone(),
+            request: bearer(&token),
+            token: Some(token),
+        })
+        .collect();
+
+    let good = marked(&issuer).sign();
+    let field = |kind, fields: &[String]| {
+        let mut request = anonymous();
+        for field in fields {
+            let field = HeaderValue::try_from(field).unwrap();
+            request.headers_mut().append(AUTHORIZATION, field);
+        }
+        Refused {
+            kind,
+            layer: layer.clone(),
+            request,
+            token: (!fields.is_empty()).then(|| good.clone()),
+        }
+    };
+    let with_good = format!("Bearer {good}");
+    refused.push(field(Kind::NoCredentials, &[]));
+    refused.push(field(Kind::UnsupportedScheme, &[format!("Basic {good}")]));
+    refused.push(field(
+        Kind::SeveralCredentials,
+        &[with_good.clone(), with_good.clone()],
+    ));
+    refused.push(field(
+        Kind::MalformedCredentials,
+        &[format!("{with_good},{NAMED}")],
+    ));
+    let long = format!("{with_good}{}", NAMED.repeat(1_500));
+    refused.push(field(Kind::TokenTooLong, &[long]));
+
+    let asked = |kind, layer| Refused {
+        kind,
+        layer,
+        request: bearer(&good),
+        token: Some(good.clone()),
+    };
+    refused.push(asked(Kind::NotAccepted, api.protect(unknown_subject)));
+    refused.push(asked(Kind::CheckUnavailable, api.protect(outage)));
+    let mut nested = asked(Kind::Misconfigured, layer.clone());
+    nested
+        .request
+        .extensions_mut()
+        .insert(TestAccess::new().build());
+    refused.push(nested);
+
+    for case in &mut refused {
+        let (mut parts, body) = std::mem::take(&mut case.request).into_parts();
+        parts.uri = format!("/{NAMED}?q={NAMED}").parse().unwrap();
+        let marker = HeaderValue::from_static(NAMED);
+        parts.headers.insert("x-forwarded-host", marker);
+        case.request = Request::from_parts(parts, body);
+    }
+    let missing: Vec<_> = Kind::ALL
+        .iter()
+        .filter(|kind| !refused.iter().any(|case| case.kind == **kind))
+        .collect();
+    assert!(missing.is_empty(), "no refusal for {missing:?}");
+    refused
+}
+
+fn unknown_subject(_: &CheckContext<'_>) -> Result<(), CheckError> {
+    Err(Denial::invalid_token("no such account").into())
+}
+
+pub(crate) fn outage(_: &CheckContext<'_>) -> Result<(), CheckError> {
+    Err(Unavailable::new("the directory does not answer").into())
+}
+
+/// A check that wants this in the claim `roles`.
+pub(crate) fn role(wanted: &'static str) -> impl Check {
+    move |request: &CheckContext<'_>| {
+        #[derive(serde::Deserialize)]
+        struct Roles {
+            #[serde(default)]
+            roles: Vec<String>,
+        }
+        let roles = request.access().claims::<Roles>();
+        if roles.is_ok_and(|roles| roles.roles.iter().any(|role| role == wanted)) {
+            Ok(())
+        } else {
+            Err(Denial::forbidden("the role is missing").into())
+        }
+    }
+}
+
+/// Every value of these fields, as bytes.
+pub(crate) fn field_bytes(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> = (0..text.len())
+        .step_by(64)
+        .map(|at| &text[at..text.len().min(at + 64)])
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
+}
+
+/// What somebody might mistake for a secret: a public key in the forms it is published in.
+fn forms(spki: &[u8], more: Vec<(&str, Vec<u8>)>, jwk: &Value) -> Vec<(String, Vec<u8>)> {
+    let pem = pem("PUBLIC KEY", spki);
+    let mut pretty = jwk.clone();
+    pretty["use"] = json!("sig");
+    let mut forms = vec![
+        ("PEM", pem.clone().into_bytes()),
+        ("PEM without its last line break", pem.trim_end().into()),
+        ("PEM with CRLF", pem.replace('\n', "\r\n").into_bytes()),
+        ("PEM after white space", format!(" \n\t{pem}").into_bytes()),
+        ("PEM after a comment", format!("# key\n{pem}").into_bytes()),
+        (
+            "PEM after a byte order mark",
+            format!("\u{feff}{pem}").into_bytes(),
+        ),
+        ("PEM on one line", pem.replace('\n', "").into_bytes()),
+        (
+            "PEM as another label",
+            pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes(),
+        ),
+        ("DER", spki.to_vec()),
+        (
+            "base64 of DER",
+            base64::engine::general_purpose::STANDARD
+                .encode(spki)
+                .into_bytes(),
+        ),
+        ("JWK", jwk.to_string().into_bytes()),
+        ("JWK with use", pretty.to_string().into_bytes()),
+        ("JWK Set", json!({"keys": [jwk]}).to_string().into_bytes()),
+        ("nothing", Vec::new()),
+        ("a zero octet", vec![0]),
+        ("zeros", vec![0; 32]),
+    ];
+    forms.extend(more);
+    for member in ["n", "e", "x", "y", "kid"] {
+        if let Some(text) = jwk[member].as_str() {
+            forms.push((member, text.into()));
+            if let Ok(octets) = base64url::decode(text) {
+                forms.push((member, octets));
+            }
+        }
+    }
+    forms
+        .into_iter()
+        .map(|(name, octets)| (name.to_owned(), octets))
+        .collect()
+}
+
+pub(crate) fn rsa_public_key_forms(rsa: &RsaPair) -> Vec<(String, Vec<u8>)> {
+    let pkcs1 = rsa.pkcs1();
+    let more = vec![
+        ("PKCS #1 PEM", pem("RSA PUBLIC KEY", &pkcs1).into_bytes()),
+        ("PKCS #1 DER", pkcs1),
+        ("modulus", rsa.modulus()),
+    ];
+    forms(&rsa.spki(), more, &rsa.jwk("k1", Some("RS256")))
+}
+
+/// Of a P-256 key.
+pub(crate) fn ec_public_key_forms(jwk: &Value) -> Vec<(String, Vec<u8>)> {
+    const SPKI: &[u8] = &[
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
+        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    let member = |name: &str| base64url::decode(jwk[name].as_str().unwrap()).unwrap();
+    let point = [vec![4], member("x"), member("y")].concat();
+    forms(&[SPKI, &point].concat(), vec![("point", point)], jwk)
+}
+
+/// The parts of a compact JWS.
+pub(crate) fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<&str> = token.split('.').collect();
+    parts.try_into().unwrap()
+}
+
+/// The same octets, with a bit set that is not used.
+pub(crate) fn respelled(part: &str) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    assert_ne!(part.len() % 4, 0, "no unused bits");
+    let (rest, last) = part.split_at(part.len() - 1);
+    let place = ALPHABET
+        .iter()
+        .position(|c| *c == last.as_bytes()[0])
+        .unwrap();
+    format!("{rest}{}", char::from(ALPHABET[place | 1]))
+}
+
+/// Lets tasks in the background go on.
+pub(crate) async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What anybody can send: a token of the issuer with this `kid`, signed by nobody.
+pub(crate) fn junk(issuer: &TestIssuer, kid: &str) -> String {
+    compact(
+        &issuer.token(RESOURCE).header("kid", kid).signing_input(),
+        [0; 64],
+    )
+}
