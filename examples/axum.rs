@@ -26,10 +26,7 @@ pub fn app(api: &ResourceServer) -> Router {
             "/notes/{id}",
             delete(remove).layer(api.protect(scope("notes:write").and(no_robots))),
         )
-        .route(
-            "/",
-            get(welcome).layer(api.protect(Policy::new(allow_all()).optional())),
-        )
+        .route("/", get(welcome).layer(api.protect(Policy::new(allow_all()).optional())))
         .route_service(&api.metadata_path(), api.metadata_service())
 }
 
@@ -50,7 +47,7 @@ async fn welcome(access: Option<Access>) -> String {
 
 /// A check is a function: yes, or why not. The reason is for the log, not for the client.
 fn no_robots(request: &CheckContext<'_>) -> Result<(), CheckError> {
-    if request.access().client_id() == &"robot" {
+    if request.access().client_id().is_some_and(|client| client == "robot") {
         return Err(Denial::forbidden("robots remove nothing").into());
     }
     Ok(())

@@ -35,9 +35,8 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
 
 /// Serves HTTP/1.1 and HTTP/2, every request by one policy.
 pub async fn serve(listener: TcpListener, api: ResourceServer) -> Result<(), Box<dyn Error>> {
-    let service = ServiceBuilder::new()
-        .layer(api.protect(scope("hello")))
-        .service(service_fn(hello));
+    let service =
+        ServiceBuilder::new().layer(api.protect(scope("hello"))).service(service_fn(hello));
     loop {
         let (connection, _) = listener.accept().await?;
         let service = TowerToHyperService::new(service.clone());

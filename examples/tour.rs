@@ -21,7 +21,7 @@ use portcullis::check::scope;
 use portcullis::jose::Algorithm;
 use portcullis::testing::{Failure, TestIssuer, TestKey, TestNetwork, challenges};
 use portcullis::time::{Clock, SystemClock, Timestamp};
-use portcullis::{Access, Binding, Issuer, Rejection, ResourceServer, TokenClass};
+use portcullis::{Access, Binding, Issuer, Rejection, ResourceServer, Step, TokenClass};
 
 const NOTES: &str = "https://notes.example";
 
@@ -78,10 +78,7 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
             get(async |access: Access| format!("notes of {}", access.subject()))
                 .layer(api.protect(scope("notes:read"))),
         )
-        .route(
-            "/notes/new",
-            post(async || "written").layer(api.protect(scope("notes:write"))),
-        )
+        .route("/notes/new", post(async || "written").layer(api.protect(scope("notes:write"))))
         .route_service(&api.metadata_path(), api.metadata_service());
 
     // What an operator would see in the log: kept for the table.
@@ -89,9 +86,10 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     let log = Arc::clone(&why);
     let app = app.layer(middleware::map_response(move |response: Response<Body>| {
         let rejection = response.extensions().get::<Rejection>();
-        let text = rejection.map(|rejection| match rejection.source() {
-            Some(source) => format!("{}: {rejection}: {source}", rejection.step().number()),
-            None => format!("{}: {rejection}", rejection.step().number()),
+        let text = rejection.map(|rejection| {
+            let step = rejection.step().map_or(0, Step::number);
+            let source = rejection.source().map(|source| format!(": {source}"));
+            format!("{step}: {rejection}{}", source.unwrap_or_default())
         });
         if let Ok(mut slot) = log.lock() {
             *slot = text;
@@ -103,30 +101,14 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
 
     println!("{NOTES} on http://{address}, issuers login.example and partner.example\n");
-    println!(
-        "{:<46} {:<6} {:<20} why (step: what was found)",
-        "sent", "got", "told the client"
-    );
+    println!("{:<46} {:<6} {:<20} why (step: what was found)", "sent", "got", "told the client");
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut wrong = 0;
     for visit in visits(&cast, &clock) {
-        let seen = visit
-            .make(&client, &format!("http://{address}"), &cast)
-            .await?;
-        let reason = why
-            .lock()
-            .ok()
-            .and_then(|mut why| why.take())
-            .unwrap_or_default();
-        let verdict = if seen == visit.expected {
-            ""
-        } else {
-            "   <- WRONG"
-        };
-        println!(
-            "{:<46} {:<6} {:<20} {reason}{verdict}",
-            visit.sent, seen.0, seen.1
-        );
+        let seen = visit.make(&client, &format!("http://{address}"), &cast).await?;
+        let reason = why.lock().ok().and_then(|mut why| why.take()).unwrap_or_default();
+        let verdict = if seen == visit.expected { "" } else { "   <- WRONG" };
+        println!("{:<46} {:<6} {:<20} {reason}{verdict}", visit.sent, seen.0, seen.1);
         wrong += usize::from(seen != visit.expected);
     }
     server.abort();
@@ -179,21 +161,14 @@ impl Visit {
     ) -> Result<(u16, String), Box<dyn Error>> {
         (self.before)(cast);
         let (method, path) = self.target.split_once(' ').ok_or("a method and a path")?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"))
-            .body(Body::empty())?;
+        let mut request =
+            Request::builder().method(method).uri(format!("{base}{path}")).body(Body::empty())?;
         for value in &self.authorization {
-            request
-                .headers_mut()
-                .append(AUTHORIZATION, HeaderValue::try_from(value)?);
+            request.headers_mut().append(AUTHORIZATION, HeaderValue::try_from(value)?);
         }
         let response = client.request(request).await?;
         let told = match challenges(response.headers()).first() {
-            Some(challenge) => challenge
-                .param("error")
-                .unwrap_or("no error code")
-                .to_owned(),
+            Some(challenge) => challenge.param("error").unwrap_or("no error code").to_owned(),
             None if response.headers().contains_key("retry-after") => "Retry-After".to_owned(),
             None => String::new(),
         };
@@ -203,13 +178,7 @@ impl Visit {
 
 fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
     const INVALID: &str = "invalid_token";
-    let Cast {
-        login,
-        partner,
-        down,
-        stranger,
-        ..
-    } = cast;
+    let Cast { login, partner, down, stranger, .. } = cast;
     let token = || login.token(NOTES).scope("notes:read");
     let good = token().sign();
     let now = Timestamp::from_secs(clock.now().as_secs());
@@ -230,12 +199,7 @@ fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
         Visit::new("`Bearer` and nothing else", "", 400, "invalid_request")
             .with(["Bearer".to_owned()]),
         Visit::new("an opaque token", "2YotnFZFEjr1zCsicMWpAA", 401, INVALID),
-        Visit::new(
-            "one bit of the signature changed",
-            &token().tampered(),
-            401,
-            INVALID,
-        ),
+        Visit::new("one bit of the signature changed", &token().tampered(), 401, INVALID),
         Visit::new("alg none", &token().unsigned("none"), 401, INVALID),
         Visit::new(
             "HS256 with the public key as secret",
@@ -243,18 +207,10 @@ fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
             401,
             INVALID,
         ),
-        Visit::new(
-            "an ID token",
-            &token().header("typ", "JWT").sign(),
-            401,
-            INVALID,
-        ),
+        Visit::new("an ID token", &token().header("typ", "JWT").sign(), 401, INVALID),
         Visit::new(
             "a token that expired an hour ago",
-            &token()
-                .issued_at(now.minus(hour + hour))
-                .expires_at(now.minus(hour))
-                .sign(),
+            &token().issued_at(now.minus(hour + hour)).expires_at(now.minus(hour)).sign(),
             401,
             INVALID,
         ),
@@ -266,55 +222,27 @@ fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
         ),
         Visit::new(
             "a token for another resource",
-            &login
-                .token("https://other.example")
-                .scope("notes:read")
-                .sign(),
+            &login.token("https://other.example").scope("notes:read").sign(),
             401,
             INVALID,
         ),
-        Visit::new(
-            "a token without jti",
-            &token().without("jti").sign(),
-            401,
-            INVALID,
-        ),
+        Visit::new("a token without jti", &token().without("jti").sign(), 401, INVALID),
         Visit::new(
             "a stolen token that is bound to a key",
-            &token()
-                .claim(
-                    "cnf",
-                    [("jkt", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I")],
-                )
-                .sign(),
+            &token().claim("cnf", [("jkt", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I")]).sign(),
             401,
             INVALID,
         ),
-        Visit::new(
-            "a stranger's token",
-            &stranger.token(NOTES).sign(),
-            401,
-            INVALID,
-        ),
+        Visit::new("a stranger's token", &stranger.token(NOTES).sign(), 401, INVALID),
         Visit::new(
             "login's token, signed by partner's key k1",
             &token().sign_with(&partner.key()),
             401,
             INVALID,
         ),
-        Visit::new(
-            "partner's token",
-            &partner.token(NOTES).scope("notes:read").sign(),
-            200,
-            "",
-        ),
-        Visit::new(
-            "a good token, for writing",
-            &good,
-            403,
-            "insufficient_scope",
-        )
-        .to("POST /notes/new"),
+        Visit::new("partner's token", &partner.token(NOTES).scope("notes:read").sign(), 200, ""),
+        Visit::new("a good token, for writing", &good, 403, "insufficient_scope")
+            .to("POST /notes/new"),
         Visit::new(
             "a token of an issuer that is down",
             &down.token(NOTES).scope("notes:read").sign(),
@@ -326,13 +254,8 @@ fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
             cast.login.withdraw("k1");
         }),
         Visit::new("a token by the key that was withdrawn", &good, 401, INVALID),
-        Visit::new(
-            "a known key, while its issuer is down",
-            &by_new_key,
-            200,
-            "",
-        )
-        .after(|cast| cast.login.fail(Failure::Connection)),
+        Visit::new("a known key, while its issuer is down", &by_new_key, 200, "")
+            .after(|cast| cast.login.fail(Failure::Connection)),
         Visit::new("the metadata document", "", 200, "")
             .to("GET /.well-known/oauth-protected-resource")
             .with([]),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::Answers;
-use crate::name::{ClientId, IssuerId, JwtId, Subject};
+use crate::context::PolicyContext;
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
 use crate::time::Timestamp;
 
 /// An accepted access token: whose it is, for whom, how long, and what it grants. A clone is
@@ -22,34 +22,35 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Access {
     facts: Arc<Facts>,
+    context: Arc<PolicyContext>,
     decided_at: Timestamp,
 }
 
+/// What a token says, once its issuer is known to have said it: everything that a decision reads,
+/// whatever the token's form was.
+#[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) issuer: Arc<IssuerId>,
     pub(crate) subject: Subject,
-    pub(crate) client_id: ClientId,
-    pub(crate) jwt_id: JwtId,
-    pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) client_id: Option<ClientId>,
+    pub(crate) jwt_id: Option<JwtId>,
+    pub(crate) audiences: Vec<Audience>,
     pub(crate) scope: Box<str>,
-    pub(crate) issued_at: Timestamp,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires_at: Timestamp,
+    pub(crate) confirmation: Confirmation,
+    /// The claims as a JSON object, for types of the user.
     pub(crate) claims: Box<[u8]>,
-    /// For layers below that refuse in this server's name.
-    pub(crate) answers: Arc<Answers>,
-    pub(crate) implies: Implies,
 }
 
-/// The server's rule that one scope implies another, if it was given one.
-#[derive(Clone, Default)]
-pub(crate) struct Implies(pub(crate) Option<Arc<ImplyFn>>);
-
-pub(crate) type ImplyFn = dyn Fn(&str, &str) -> bool + Send + Sync;
-
-impl Implies {
-    fn implies(&self, held: &str, wanted: &str) -> bool {
-        self.0.as_ref().is_some_and(|rule| rule(held, wanted))
-    }
+/// What `cnf` says (RFC 7800 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    /// There is no `cnf`: a plain bearer token.
+    Absent,
+    /// There is one, in a form that nothing here can enforce.
+    Unenforceable,
 }
 
 /// Whom a token speaks for, as far as RFC 9068 lets one tell.
@@ -58,16 +59,20 @@ impl Implies {
 pub enum SubjectKind {
     /// `sub` equals `client_id`: the client acts for itself (RFC 9068 §2.2, RFC 9700 §4.15).
     Client,
-    /// Anybody else. Whether it is a person is the issuer's to say.
-    Delegated,
+    /// `sub` is another than `client_id`: the client acts for a resource owner. Whether that is a
+    /// person is the issuer's to say.
+    ResourceOwner,
+    /// The token names no client.
+    Unknown,
 }
 
 impl Access {
-    pub(crate) fn new(facts: Facts, decided_at: Timestamp) -> Self {
-        Self {
-            facts: Arc::new(facts),
-            decided_at,
-        }
+    pub(crate) fn new(
+        facts: Arc<Facts>,
+        context: Arc<PolicyContext>,
+        decided_at: Timestamp,
+    ) -> Self {
+        Self { facts, context, decided_at }
     }
 
     /// The issuer.
@@ -91,50 +96,47 @@ impl Access {
     /// Whether the client acts for itself or for somebody.
     #[must_use]
     pub fn subject_kind(&self) -> SubjectKind {
-        if self.facts.subject.as_str() == self.facts.client_id.as_str() {
-            SubjectKind::Client
-        } else {
-            SubjectKind::Delegated
+        match &self.facts.client_id {
+            Some(client) if client.as_str() == self.facts.subject.as_str() => SubjectKind::Client,
+            Some(_) => SubjectKind::ResourceOwner,
+            None => SubjectKind::Unknown,
         }
     }
 
-    /// The client that the token was issued to.
+    /// The client that the token was issued to. An RFC 9068 token always names it.
     #[must_use]
-    pub fn client_id(&self) -> &ClientId {
-        &self.facts.client_id
+    pub fn client_id(&self) -> Option<&ClientId> {
+        self.facts.client_id.as_ref()
     }
 
-    /// The token's id, unique only together with [`Access::issuer`].
+    /// The token's id, unique only together with [`Access::issuer`]. An RFC 9068 token always has
+    /// one.
     #[must_use]
-    pub fn jwt_id(&self) -> &JwtId {
-        &self.facts.jwt_id
+    pub fn jwt_id(&self) -> Option<&JwtId> {
+        self.facts.jwt_id.as_ref()
     }
 
     /// Every audience of the token; one of them is this resource.
-    pub fn audiences(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.facts.audiences.iter().map(AsRef::as_ref)
+    pub fn audiences(&self) -> impl ExactSizeIterator<Item = &Audience> {
+        self.facts.audiences.iter()
     }
 
     /// The granted scope tokens, as the token names them. An implication that the server was
     /// given is not applied here: ask [`Access::has_scope`].
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.facts
-            .scope
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
+        self.facts.scope.split(' ').filter(|scope| !scope.is_empty())
     }
 
     /// Whether the token grants this scope, by name or by the server's implication. Names are
     /// compared whole and case-sensitively (RFC 6749 §3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes()
-            .any(|held| held == scope || self.facts.implies.implies(held, scope))
+        self.scopes().any(|held| held == scope || self.context.implies.implies(held, scope))
     }
 
-    /// When the token was issued (`iat`).
+    /// When the token was issued (`iat`). An RFC 9068 token always says so.
     #[must_use]
-    pub fn issued_at(&self) -> Timestamp {
+    pub fn issued_at(&self) -> Option<Timestamp> {
         self.facts.issued_at
     }
 
@@ -170,8 +172,8 @@ impl Access {
         self.decided_at
     }
 
-    pub(crate) fn answers(&self) -> &Arc<Answers> {
-        &self.facts.answers
+    pub(crate) fn context(&self) -> &Arc<PolicyContext> {
+        &self.context
     }
 }
 
@@ -180,7 +182,7 @@ impl fmt::Debug for Access {
         f.debug_struct("Access")
             .field("issuer", self.issuer())
             .field("subject", self.subject())
-            .field("client_id", self.client_id())
+            .field("client_id", &self.client_id())
             .field("scope", &self.facts.scope)
             .field("expires_at", &self.facts.expires_at)
             .finish_non_exhaustive()

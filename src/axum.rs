@@ -21,6 +21,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::axum_core::body::Body;
 use ::axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -30,8 +31,8 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::access::Access;
-use crate::error::{Answers, Refusal, Rejection, RejectionKind};
-use crate::layer::Anonymous;
+use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::layer::{Tokenless, TokenlessReason, misplaced};
 
 /// The claims of the accepted token as a type of yours. A token whose claims do not have that
 /// shape is refused: 401 `invalid_token`.
@@ -48,17 +49,7 @@ impl<S: Sync> FromRequestParts<S> for Access {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        match find(parts)? {
-            Ok(access) => Ok(access),
-            Err(Anonymous { answers }) => {
-                let detail = "no Authorization field, and the handler wants a token";
-                Err(Rejection::new(
-                    Refusal::new(RejectionKind::NoCredentials, detail),
-                    answers,
-                    None,
-                ))
-            }
-        }
+        find(parts)?.map_err(|tokenless| tokenless.refuse(WANTED))
     }
 }
 
@@ -66,7 +57,12 @@ impl<S: Sync> OptionalFromRequestParts<S> for Access {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        Ok(find(parts)?.ok())
+        match find(parts)? {
+            Ok(access) => Ok(Some(access)),
+            Err(tokenless) if tokenless.why == TokenlessReason::Optional => Ok(None),
+            // Nobody said that it may do without: it only was let through.
+            Err(tokenless) => Err(tokenless.refuse(WANTED)),
+        }
     }
 }
 
@@ -81,25 +77,21 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
                 "the claims do not have the shape that the handler wants, at column {}",
                 error.column()
             );
-            Rejection::new(
-                Refusal::new(RejectionKind::NotAccepted, detail),
-                Arc::clone(access.answers()),
-                None,
-            )
+            let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
+            Rejection::new(refusal, Arc::clone(access.context()))
         })
     }
 }
 
-/// The access, or the mark of a request that may do without; neither is a mounting fault.
-fn find(parts: &Parts) -> Result<Result<Access, Anonymous>, Rejection> {
+const WANTED: &str = "no Authorization field, and the handler wants a token";
+
+/// The access, or the mark of a request that passed without; neither is a mounting fault.
+fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
+    static LOGGED: AtomicBool = AtomicBool::new(false);
     if let Some(access) = parts.extensions.get::<Access>() {
         return Ok(Ok(access.clone()));
     }
-    if let Some(anonymous) = parts.extensions.get::<Anonymous>() {
-        return Ok(Err(anonymous.clone()));
-    }
-    let detail = "an Access extractor without a Protect above it";
-    tracing::error!("{detail}");
-    let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
-    Err(Rejection::new(refusal, Arc::new(Answers::default()), None))
+    let tokenless = parts.extensions.get::<Tokenless>().cloned();
+    let misplaced = || misplaced(&LOGGED, "an Access extractor without a Protect above it");
+    tokenless.map(Err).ok_or_else(misplaced)
 }

@@ -6,7 +6,7 @@
 //!    `Bearer` challenge that has at least one auth-param (RFC 6750 §3), among them
 //!    `resource_metadata` (RFC 9728 §5.1).
 //! 3. A request without credentials, or with a scheme that is not offered, learns no error code
-//!    (RFC 6750 §3.1), but is told every scope that the route wants.
+//!    (RFC 6750 §3.1). Every 401 and 403 names all scopes that the route wants, in one challenge.
 //! 4. "Cannot tell" is 503 with `Retry-After` and no challenge; a server that is mounted wrongly
 //!    answers 500. Neither is ever reported as a bad token.
 //! 5. Characters are legal by construction: values are checked when the server is built, and each
@@ -45,11 +45,12 @@
 //!
 //! RFC 6750 §3, RFC 9110 §11.6.1 and §15.5.2, RFC 9728 §5.1.
 
-use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
+use crate::context::{ChallengeParams, ChallengeVisibility};
 use crate::credentials::Scheme;
-use crate::error::{Answers, ConfigFault, Rejection, RejectionKind};
+use crate::error::{ConfigFault, Rejection, RejectionKind};
 
 /// Error codes of RFC 6750 §3.1.
 const INVALID_REQUEST: &str = "invalid_request";
@@ -57,18 +58,22 @@ const INVALID_TOKEN: &str = "invalid_token";
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
 /// auth-params that are written here and cannot be set by hand.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 10] = [
     "realm",
     "scope",
     "error",
     "error_description",
     "error_uri",
     "resource_metadata",
+    // RFC 9449 §7.1 and RFC 9470 §3.
     "algs",
+    "nonce",
+    "acr_values",
+    "max_age",
 ];
 
 /// What a client is told.
-enum Answer {
+enum Reply {
     /// Status, and whether the challenge names the scopes that the route wants.
     Bare,
     /// Status, code, fixed text.
@@ -80,11 +85,11 @@ enum Answer {
 }
 
 /// The one place that decides what a client learns of a rejection.
-fn answer(kind: RejectionKind) -> Answer {
-    let invalid_request = |text| Answer::Error(StatusCode::BAD_REQUEST, INVALID_REQUEST, text);
-    let invalid_token = |text| Answer::Error(StatusCode::UNAUTHORIZED, INVALID_TOKEN, text);
+fn reply(kind: RejectionKind) -> Reply {
+    let invalid_request = |text| Reply::Error(StatusCode::BAD_REQUEST, INVALID_REQUEST, text);
+    let invalid_token = |text| Reply::Error(StatusCode::UNAUTHORIZED, INVALID_TOKEN, text);
     match kind {
-        RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme => Answer::Bare,
+        RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme => Reply::Bare,
         RejectionKind::SeveralCredentials => {
             invalid_request("the request has more than one Authorization field")
         }
@@ -126,29 +131,29 @@ fn answer(kind: RejectionKind) -> Answer {
             invalid_token("the access token is bound to a sender that was not proven")
         }
         RejectionKind::NotAccepted => invalid_token("the access token is not accepted"),
-        RejectionKind::InsufficientScope => Answer::Error(
+        RejectionKind::InsufficientScope => Reply::Error(
             StatusCode::FORBIDDEN,
             INSUFFICIENT_SCOPE,
             "the access token does not grant enough for this request",
         ),
-        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => Answer::Later,
-        RejectionKind::Misconfigured => Answer::Broken,
+        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => Reply::Later,
+        RejectionKind::Misconfigured => Reply::Broken,
     }
 }
 
 fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
     let mut response = Response::new(B::default());
     let headers = response.headers_mut();
-    let (status, challenge) = match answer(rejection.kind()) {
-        Answer::Bare => (StatusCode::UNAUTHORIZED, Some(challenge(rejection, None))),
-        Answer::Error(status, code, text) => {
+    let (status, challenge) = match reply(rejection.kind()) {
+        Reply::Bare => (StatusCode::UNAUTHORIZED, Some(challenge(rejection, None))),
+        Reply::Error(status, code, text) => {
             (status, Some(challenge(rejection, Some((code, text)))))
         }
-        Answer::Later => {
+        Reply::Later => {
             headers.insert(RETRY_AFTER, retry_after(rejection));
             (StatusCode::SERVICE_UNAVAILABLE, None)
         }
-        Answer::Broken => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        Reply::Broken => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
     if let Some(challenge) = challenge {
         // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
@@ -157,55 +162,47 @@ fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
         headers.insert(WWW_AUTHENTICATE, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if rejection.context().visibility == ChallengeVisibility::Exposed {
+        let exposed = HeaderValue::from_static("WWW-Authenticate, Retry-After");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
     *response.status_mut() = status;
     response.extensions_mut().insert(rejection.clone());
     response
 }
 
 fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
-    let answers = rejection.answers();
+    let params = &rejection.context().params;
     let mut text = String::with_capacity(256);
     text.push_str(Scheme::Bearer.as_str());
     text.push(' ');
-    text.push_str(&answers.common);
+    text.push_str(&params.common);
     let mut param = |name: &str, value: &str| {
         for part in [", ", name, "=\"", value, "\""] {
             text.push_str(part);
         }
     };
-    let wants_scope = match error {
-        None => true,
-        Some((code, description)) => {
-            param("error", code);
-            param("error_description", description);
-            code == INSUFFICIENT_SCOPE
-        }
-    };
-    if wants_scope {
-        let scope = all_scopes(rejection);
-        if !scope.is_empty() {
-            param("scope", &scope);
-        }
+    if let Some((code, description)) = error {
+        param("error", code);
+        param("error_description", description);
+    }
+    let wants_scope = error.is_none_or(|(code, _)| code != INVALID_REQUEST);
+    let scope = if wants_scope { all_scopes(rejection) } else { String::new() };
+    if !scope.is_empty() {
+        param("scope", &scope);
     }
     if error.is_some() {
-        text.push_str(&answers.with_error);
+        text.push_str(&params.with_error);
     }
     text
 }
 
-/// The policy's scopes and those a denied check named, once each, in one challenge.
+/// The scopes of every policy met and those a denied check named, once each, in one challenge.
 fn all_scopes(rejection: &Rejection) -> String {
-    let mut scopes: Vec<&str> = rejection
-        .policy_scope()
-        .unwrap_or_default()
-        .split(' ')
-        .collect();
-    scopes.retain(|scope| !scope.is_empty());
-    for scope in rejection.denied_scopes() {
-        if !scopes.contains(&scope.as_str()) {
-            scopes.push(scope.as_str());
-        }
-    }
+    let context = rejection.context();
+    let denied = rejection.denied_scopes().iter();
+    let more = denied.filter(|scope| !context.scopes.contains(scope));
+    let scopes: Vec<&str> = context.scopes.iter().chain(more).map(AsRef::as_ref).collect();
     scopes.join(" ")
 }
 
@@ -227,31 +224,28 @@ impl Rejection {
     /// The status of [`Rejection::to_response`].
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match answer(self.kind()) {
-            Answer::Bare => StatusCode::UNAUTHORIZED,
-            Answer::Error(status, _, _) => status,
-            Answer::Later => StatusCode::SERVICE_UNAVAILABLE,
-            Answer::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        match reply(self.kind()) {
+            Reply::Bare => StatusCode::UNAUTHORIZED,
+            Reply::Error(status, _, _) => status,
+            Reply::Later => StatusCode::SERVICE_UNAVAILABLE,
+            Reply::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
 /// What a server's challenges have in common, from its configuration.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AnswersBuilder {
+pub(crate) struct ParamsBuilder {
     pub(crate) realm: String,
     pub(crate) metadata_url: Option<String>,
     pub(crate) error_uri: Option<String>,
     pub(crate) params: Vec<(String, String)>,
 }
 
-impl AnswersBuilder {
-    pub(crate) fn build(&self, faults: &mut Vec<ConfigFault>) -> Answers {
+impl ParamsBuilder {
+    pub(crate) fn build(&self, faults: &mut Vec<ConfigFault>) -> ChallengeParams {
         let mut fault = |name: &str, wanted| {
-            faults.push(ConfigFault::ChallengeParam {
-                name: name.to_owned(),
-                wanted,
-            });
+            faults.push(ConfigFault::ChallengeParam { name: name.to_owned(), wanted });
         };
         let mut common = String::new();
         let mut push = |name: &str, value: &str| {
@@ -261,32 +255,24 @@ impl AnswersBuilder {
             common.push_str(&format!("{name}=\"{value}\""));
         };
         if !is_description(&self.realm) || self.realm.is_empty() {
-            fault(
-                "realm",
-                "has to be printable ASCII without \" and \\, and not empty",
-            );
+            fault("realm", "has to be printable ASCII without \" and \\, and not empty");
         }
         push("realm", &self.realm);
         if let Some(url) = &self.metadata_url {
+            if !is_description(url) {
+                fault("resource_metadata", "has to be printable ASCII without \" and \\");
+            }
             push("resource_metadata", url);
         }
         let mut seen: Vec<String> = RESERVED.iter().map(ToString::to_string).collect();
         for (name, value) in &self.params {
             let lower = name.to_ascii_lowercase();
             let is_token = !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
             if !is_token {
-                fault(
-                    name,
-                    "has to be named with letters, digits, `_`, `-` and `.`",
-                );
+                fault(name, "has to be named with letters, digits, `_`, `-` and `.`");
             } else if seen.contains(&lower) {
-                fault(
-                    name,
-                    "occurs twice; each auth-param occurs once (RFC 9110 §11.2)",
-                );
+                fault(name, "occurs twice; each auth-param occurs once (RFC 9110 §11.2)");
             } else if !is_description(value) {
                 fault(name, "has to be printable ASCII without \" and \\");
             } else {
@@ -302,12 +288,11 @@ impl AnswersBuilder {
             }
             with_error = format!(", error_uri=\"{uri}\"");
         }
-        Answers { common, with_error }
+        ChallengeParams { common, with_error }
     }
 }
 
 /// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750 §3).
 fn is_description(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    text.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }

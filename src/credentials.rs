@@ -26,8 +26,9 @@
 
 use std::fmt;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 /// The longest token that is ever looked at, in bytes. HTTP servers commonly bound the whole head
 /// of a request to 8 to 64 KiB.
@@ -98,10 +99,7 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// See [`CredentialsError`].
     pub fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
-        let end = field
-            .iter()
-            .position(|byte| !is_tchar(*byte))
-            .unwrap_or(field.len());
+        let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
         let (scheme, rest) = field.split_at(end);
         let separated = rest.is_empty() || rest.starts_with(b" ");
         if scheme.is_empty() || !separated {
@@ -110,10 +108,7 @@ impl<'a> Credentials<'a> {
         if !scheme.eq_ignore_ascii_case(Scheme::Bearer.as_str().as_bytes()) {
             return Err(CredentialsError::UnsupportedScheme);
         }
-        let start = rest
-            .iter()
-            .position(|byte| *byte != b' ')
-            .unwrap_or(rest.len());
+        let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
         let token = rest.get(start..).unwrap_or_default();
         if token.len() > max_token {
             return Err(CredentialsError::TooLong);
@@ -122,10 +117,7 @@ impl<'a> Credentials<'a> {
             return Err(CredentialsError::Malformed);
         }
         let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
-        Ok(Self {
-            scheme: Scheme::Bearer,
-            token,
-        })
+        Ok(Self { scheme: Scheme::Bearer, token })
     }
 
     /// The scheme.
@@ -143,9 +135,7 @@ impl<'a> Credentials<'a> {
 
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("scheme", &self.scheme)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("scheme", &self.scheme).finish_non_exhaustive()
     }
 }
 
@@ -156,13 +146,67 @@ fn is_tchar(byte: u8) -> bool {
 
 /// `token68` of RFC 9110 §11.2.
 fn is_token68(bytes: &[u8]) -> bool {
-    let unpadded = bytes
-        .iter()
-        .rposition(|byte| *byte != b'=')
-        .map_or(0, |last| last + 1);
-    let body = bytes.get(..unpadded).unwrap_or_default();
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-    !body.is_empty() && body.iter().all(legal)
+    // Every byte is looked at without a branch, which lets the compiler take many at once.
+    let legal = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            | (byte == b'-')
+            | (byte == b'.')
+            | (byte == b'_')
+            | (byte == b'~')
+            | (byte == b'+')
+            | (byte == b'/')
+    };
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = bytes.get(..bytes.len().saturating_sub(padding)).unwrap_or_default();
+    !body.is_empty() && body.iter().fold(true, |all, byte| all & legal(*byte))
+}
+
+/// The head of a request, borrowed: from the parts of one, or from a whole one.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URI, as the layer saw it.
+    pub uri: &'a Uri,
+    /// The header fields. `Authorization` among them is a secret.
+    pub headers: &'a HeaderMap,
+    /// What outer layers and the server put there.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a> From<&'a Parts> for RequestHead<'a> {
+    fn from(parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+}
+
+impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+/// Names of header fields only: their values hold secrets.
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -198,11 +242,7 @@ mod tests {
             ("too long", &long, Err(TooLong)),
         ] {
             let read = Credentials::parse(field.as_bytes(), MAX_TOKEN);
-            assert_eq!(
-                read.map(|credentials| credentials.token),
-                expected,
-                "{name}"
-            );
+            assert_eq!(read.map(|credentials| credentials.token), expected, "{name}");
         }
     }
 }

@@ -50,32 +50,34 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod access;
+mod access;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod challenge;
 pub mod check;
+mod context;
 pub mod credentials;
-pub mod error;
+mod error;
 pub mod issuer;
 pub mod jose;
 pub mod layer;
 pub mod name;
-pub mod sender;
-pub mod server;
+mod sender;
+mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 pub mod transport;
-pub mod verify;
+mod verify;
 
 pub use access::{Access, SubjectKind};
-pub use check::Check;
-pub use error::{BuildError, ConfigFault, Rejection, RejectionKind, Step};
-pub use issuer::Issuer;
+pub use error::{BuildError, ConfigFault, Outcome, Rejection, RejectionKind, Step};
+pub use issuer::config::Issuer;
 pub use sender::Binding;
-pub use server::{Guard, Metadata, Policy, Preflight, ResourceServer, ServerBuilder};
-pub use verify::TokenClass;
+pub use server::{
+    Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
+};
+pub use verify::{OtherAudiences, TokenClass};
 
 /// The code of the README compiles and runs.
 #[cfg(doctest)]

@@ -12,9 +12,10 @@ use http::Uri;
 /// proxies (RFC 9110 §4.1 asks for 8000 octets at least).
 const MAX_IDENTIFIER: usize = 8_000;
 
-/// Why a text is not the name it was meant to be. Configuration only: never from a request.
+/// Why a text is not the name it was meant to be. From a configuration, or from the metadata of an
+/// issuer: the text found is shown escaped and cut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} `{found}` {wanted}")]
+#[error("{what} {found:?} {wanted}")]
 pub struct NameError {
     what: &'static str,
     found: String,
@@ -29,11 +30,7 @@ impl NameError {
         if shown.len() < found.len() {
             shown.push('…');
         }
-        Self {
-            what,
-            found: shown,
-            wanted,
-        }
+        Self { what, found: shown, wanted }
     }
 }
 
@@ -147,7 +144,7 @@ macro_rules! from_token {
         }
     )*};
 }
-from_token!(ClientId, Subject, JwtId, KeyId, Thumbprint);
+from_token!(ClientId, Subject, JwtId, KeyId, Thumbprint, Audience);
 
 impl IssuerId {
     /// Checks an issuer identifier.
@@ -156,23 +153,19 @@ impl IssuerId {
     /// If it is not an `https` URL, or has a query, a fragment or user information.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         const WHAT: &str = "issuer";
-        https_url(WHAT, text, Loopback::Refused)?;
+        https_url(WHAT, text, LoopbackHttp::Refused)?;
         Self::without_query(text)
     }
 
     /// The same, with `http` allowed to a loopback host.
     pub(crate) fn parse_with_loopback(text: &str) -> Result<Self, NameError> {
-        https_url("issuer", text, Loopback::Allowed)?;
+        https_url("issuer", text, LoopbackHttp::Allowed)?;
         Self::without_query(text)
     }
 
     fn without_query(text: &str) -> Result<Self, NameError> {
         if text.contains('?') {
-            return Err(NameError::new(
-                "issuer",
-                text,
-                "has a query; RFC 8414 §2 allows none",
-            ));
+            return Err(NameError::new("issuer", text, "has a query; RFC 8414 §2 allows none"));
         }
         Ok(Self(text.into()))
     }
@@ -184,7 +177,7 @@ impl Resource {
     /// # Errors
     /// If it is not an absolute `https` URL, or has a fragment or user information.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        https_url("resource", text, Loopback::Refused)?;
+        https_url("resource", text, LoopbackHttp::Refused)?;
         Ok(Self(text.into()))
     }
 
@@ -214,11 +207,7 @@ impl Audience {
     /// If it is empty, or longer than 8000 bytes.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.is_empty() || text.len() > MAX_IDENTIFIER {
-            return Err(NameError::new(
-                "audience",
-                text,
-                "is empty or longer than 8000 bytes",
-            ));
+            return Err(NameError::new("audience", text, "is empty or longer than 8000 bytes"));
         }
         Ok(Self(text.into()))
     }
@@ -245,10 +234,7 @@ impl Scope {
 
 /// Whether these bytes are one `scope-token` of RFC 6749 §3.3.
 pub(crate) fn is_scope_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
 /// `base` with `well_known` between its host and its path; a slash that ends the path is removed
@@ -267,22 +253,36 @@ pub(crate) fn insert_well_known(base: &str, well_known: &str) -> String {
     format!("{host}{well_known}{path}")
 }
 
-/// Whether `http` to a loopback host is acceptable beside `https`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loopback {
-    Allowed,
+/// Whether `http` is allowed to a loopback host, beside `https` to any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LoopbackHttp {
+    /// `https` only.
+    #[default]
     Refused,
+    /// `http` to `localhost`, `127.0.0.0/8` and `[::1]`, for tests and local development.
+    Allowed,
+}
+
+/// Unreserved, reserved and percent-encoded characters of RFC 3986 §2.
+fn is_uri_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }
 
 /// An absolute URL with a host that is safe to fetch from and to compare.
 pub(crate) fn https_url(
     what: &'static str,
     text: &str,
-    loopback: Loopback,
+    loopback: LoopbackHttp,
 ) -> Result<Uri, NameError> {
     let wrong = |wanted| NameError::new(what, text, wanted);
     if text.len() > MAX_IDENTIFIER {
         return Err(wrong("is longer than 8000 bytes"));
+    }
+    // `http::Uri` lets more characters pass than RFC 3986 §2 has; in a challenge or a log they
+    // would do harm.
+    if !text.bytes().all(is_uri_character) {
+        return Err(wrong("has a character that no URL has (RFC 3986 §2)"));
     }
     // `http::Uri` drops a fragment without a word.
     if text.contains('#') {
@@ -292,8 +292,8 @@ pub(crate) fn https_url(
     let host = uri.host().unwrap_or_default();
     match uri.scheme_str() {
         Some("https") => {}
-        Some("http") if loopback == Loopback::Allowed && is_loopback(host) => {}
-        Some("http") if loopback == Loopback::Allowed => {
+        Some("http") if loopback == LoopbackHttp::Allowed && is_loopback(host) => {}
+        Some("http") if loopback == LoopbackHttp::Allowed => {
             return Err(wrong("is http to a host that is not loopback; use https"));
         }
         _ => return Err(wrong("is not an https URL")),
@@ -301,10 +301,7 @@ pub(crate) fn https_url(
     if host.is_empty() {
         return Err(wrong("has no host"));
     }
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(wrong("has user information before the host; remove it"));
     }
     Ok(uri)
@@ -312,14 +309,8 @@ pub(crate) fn https_url(
 
 /// `localhost`, `127.0.0.0/8`, `[::1]`.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    bare == "localhost"
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -363,11 +354,7 @@ mod tests {
             ("http://169.254.169.254", false),
         ] {
             assert!(IssuerId::parse(text).is_err(), "{text}");
-            assert_eq!(
-                IssuerId::parse_with_loopback(text).is_ok(),
-                allowed,
-                "{text}"
-            );
+            assert_eq!(IssuerId::parse_with_loopback(text).is_ok(), allowed, "{text}");
         }
     }
 

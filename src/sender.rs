@@ -7,8 +7,8 @@
 //! What it does not do yet: it verifies no DPoP proof and no client certificate, so every token
 //! with a `cnf` is refused.
 
+use crate::access::Confirmation;
 use crate::error::{Refusal, RejectionKind};
-use crate::jose::Claims;
 
 /// What an unbound token may do. A server states it: there is no default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,10 +19,10 @@ pub enum Binding {
 }
 
 /// Everything that `cnf` names is enforced, or the token is refused.
-pub(crate) fn enforce(claims: &Claims<'_>, binding: Binding) -> Result<(), Refusal> {
-    match binding {
-        Binding::WhereBound if !claims.has("cnf") => Ok(()),
-        Binding::WhereBound => Err(Refusal::new(
+pub(crate) fn enforce(confirmation: Confirmation, binding: Binding) -> Result<(), Refusal> {
+    match (binding, confirmation) {
+        (Binding::WhereBound, Confirmation::Absent) => Ok(()),
+        (Binding::WhereBound, Confirmation::Unenforceable) => Err(Refusal::new(
             RejectionKind::SenderNotProven,
             "the token has `cnf`, and no way to prove its sender is configured",
         )),

@@ -126,7 +126,7 @@ impl Moment {
 
     /// The time of day, to which `exp`, `nbf` and `iat` are compared.
     #[must_use]
-    pub const fn now(self) -> Timestamp {
+    pub const fn wall(self) -> Timestamp {
         self.wall
     }
 
@@ -184,9 +184,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         // A machine set to before 1970 gets the epoch: every token is then "not yet valid".
         Timestamp::from_duration(
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default(),
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         )
     }
 
@@ -202,9 +200,9 @@ impl Clock for SystemClock {
 
 /// The digits of `number`, its decimal point and its exponent, as whole seconds and nanoseconds.
 fn numeric_date(text: &[u8]) -> Option<Duration> {
-    /// More digits than any number below the maximum can need, exponent included; longer
-    /// exponents are either zero-padded junk or out of range.
-    const MAX_EXPONENT: i32 = 400;
+    /// No number has more digits than the longest token has characters; past that an exponent
+    /// says no more than "far too large" or "nothing".
+    const MAX_EXPONENT: i32 = 40_000;
 
     let (mantissa, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
         Some(at) => {
@@ -260,11 +258,7 @@ fn numeric_date(text: &[u8]) -> Option<Duration> {
     }
     let past_the_end =
         seconds > Timestamp::MAX_SECONDS || (seconds == Timestamp::MAX_SECONDS && nanos > 0);
-    if past_the_end {
-        None
-    } else {
-        Some(Duration::new(seconds, nanos))
-    }
+    if past_the_end { None } else { Some(Duration::new(seconds, nanos)) }
 }
 
 /// `[+-]digits`, clamped to `±limit`.
@@ -281,16 +275,10 @@ fn parse_exponent(text: &[u8], limit: i32) -> Option<i32> {
         if !byte.is_ascii_digit() {
             return None;
         }
-        value = value
-            .saturating_mul(10)
-            .saturating_add(i32::from(byte.checked_sub(b'0')?));
+        value = value.saturating_mul(10).saturating_add(i32::from(byte.checked_sub(b'0')?));
     }
-    let value = value.min(limit.saturating_mul(100));
-    Some(if negative {
-        value.saturating_neg()
-    } else {
-        value
-    })
+    let value = value.min(limit);
+    Some(if negative { value.saturating_neg() } else { value })
 }
 
 #[cfg(test)]
@@ -338,15 +326,7 @@ mod tests {
         let at =
             |wall, steady| Moment::new(Timestamp::from_secs(wall), Duration::from_secs(steady));
         let start = at(1_000, 0);
-        assert_eq!(
-            at(400, 60).since(start),
-            Duration::from_secs(60),
-            "wall clock set back"
-        );
-        assert_eq!(
-            at(4_600, 60).since(start),
-            Duration::from_secs(3_600),
-            "machine suspended"
-        );
+        assert_eq!(at(400, 60).since(start), Duration::from_secs(60), "wall clock set back");
+        assert_eq!(at(4_600, 60).since(start), Duration::from_secs(3_600), "machine suspended");
     }
 }

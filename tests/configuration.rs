@@ -30,10 +30,7 @@ fn every_fault_is_reported_at_once() {
         .issuer(Issuer::discover("https://as.example?x"))
         .issuer(Issuer::jwks("https://two.example", "http://two.example/jwks").algorithms([]))
         .issuer(Issuer::fixed_keys("https://three.example", "{}"))
-        .issuer(Issuer::fixed_keys(
-            "https://four.example",
-            r#"{"keys":[{"kty":"oct","k":"YQ"}]}"#,
-        ))
+        .issuer(Issuer::fixed_keys("https://four.example", r#"{"keys":[{"kty":"oct","k":"YQ"}]}"#))
         .issuer(Issuer::discover("https://as.example?x"))
         .leeway(Duration::from_mins(6))
         .max_token_bytes(0)
@@ -48,32 +45,29 @@ fn every_fault_is_reported_at_once() {
         .unwrap_err();
     let text = error.to_string();
     for wanted in [
-        "resource `http://rs.example#x` has a fragment",
-        "issuer `https://as.example?x` has a query",
+        "resource \"http://rs.example#x\" has a fragment",
+        "issuer \"https://as.example?x\" has a query",
         "issuer `https://as.example?x` is configured twice",
         "issuer `https://two.example` allows no algorithm",
-        "JWKS URL `http://two.example/jwks` is not an https URL",
+        "JWKS URL \"http://two.example/jwks\" is not an https URL",
         "the fixed keys of issuer `https://three.example` are not a JWK Set",
         "none of the fixed keys of issuer `https://four.example` can be used",
         "no token class",
         "no binding policy",
         "leeway of 360s",
         "longest token, in bytes, of 0",
-        "audience `` is empty",
+        "audience \"\" is empty",
         "challenge parameter `realm`",
         "challenge parameter `error_uri`",
         "challenge parameter `Realm`: occurs twice",
         "challenge parameter `sp ace`",
         "challenge parameter `ok`",
-        "scope `a b` is not one scope token",
+        "scope \"a b\" is not one scope token",
     ] {
         assert!(text.contains(wanted), "{wanted}\nnot in\n{text}");
     }
     assert_eq!(error.faults().len(), 18, "{text}");
-    assert!(
-        text.starts_with("18 faults in the configuration\n  1. "),
-        "{text}"
-    );
+    assert!(text.starts_with("18 faults in the configuration\n  1. "), "{text}");
 }
 
 /// One change of a good configuration, and the fault that it is.
@@ -122,9 +116,7 @@ fn each_fault_stands_alone() {
             "loopback http to elsewhere",
             |b| {
                 b.issuer(
-                    Issuer::discover("http://as.internal")
-                        .dangerous()
-                        .insecure_loopback_http(),
+                    Issuer::discover("http://as.internal").dangerous().insecure_loopback_http(),
                 )
             },
             |fault| matches!(fault, ConfigFault::Name(_)),
@@ -155,10 +147,5 @@ fn each_fault_stands_alone() {
 fn loopback_http_is_a_named_hazard() {
     let issuer = || Issuer::discover("http://127.0.0.1:9000");
     assert!(good().issuer(issuer()).build().is_err());
-    assert!(
-        good()
-            .issuer(issuer().dangerous().insecure_loopback_http())
-            .build()
-            .is_ok()
-    );
+    assert!(good().issuer(issuer().dangerous().insecure_loopback_http()).build().is_ok());
 }

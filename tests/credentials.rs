@@ -19,11 +19,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use portcullis::check::{CheckContext, CheckError, Denial, scope};
+use portcullis::check::{Check as _, CheckContext, CheckError, Denial, scope};
 use portcullis::credentials::{Credentials, CredentialsError, MAX_TOKEN};
 use portcullis::testing::{Failure, ManualClock, TestIssuer, TestNetwork, challenges};
 use portcullis::time::Clock as _;
-use portcullis::{Check, Policy, RejectionKind, assert_challenge};
+use portcullis::{Policy, RejectionKind, assert_challenge};
 use support::{
     ISSUER, RESOURCE, World, anonymous, bearer, builder, outage, role, send, with_field,
 };
@@ -141,44 +141,22 @@ async fn the_query_is_ignored() {
     let layer = world.api.layer();
     let good = world.token().sign();
     for (name, query, header, passes) in [
-        (
-            "a good token in the query",
-            format!("access_token={good}"),
-            None,
-            false,
-        ),
-        (
-            "twice in the query",
-            format!("access_token={good}&access_token={good}"),
-            None,
-            false,
-        ),
+        ("a good token in the query", format!("access_token={good}"), None, false),
+        ("twice in the query", format!("access_token={good}&access_token={good}"), None, false),
         (
             "a bad one there, a good one in the header",
             "access_token=BAD".to_owned(),
             Some(&good),
             true,
         ),
-        (
-            "the same in both",
-            format!("access_token={good}"),
-            Some(&good),
-            true,
-        ),
+        ("the same in both", format!("access_token={good}"), Some(&good), true),
     ] {
         let mut request = header.map_or_else(anonymous, |token| bearer(token));
         *request.uri_mut() = format!("/notes?{query}").parse().unwrap();
         let sent = send(&layer, request).await;
         assert_eq!(sent.passed(), passes, "{name}");
         if !passes {
-            assert_challenge!(
-                sent.response,
-                401,
-                "Bearer",
-                !error,
-                !error_description,
-                !error_uri
-            );
+            assert_challenge!(sent.response, 401, "Bearer", !error, !error_description, !error_uri);
         }
     }
 }
@@ -198,22 +176,8 @@ async fn the_body_is_ignored() {
         ("a form", Method::POST, FORM, &form, None, false),
         ("a form by PUT", Method::PUT, FORM, &form, None, false),
         ("a form by GET", Method::GET, FORM, &form, None, false),
-        (
-            "multipart",
-            Method::POST,
-            "multipart/form-data; boundary=b",
-            &multipart,
-            None,
-            false,
-        ),
-        (
-            "a form, and the header",
-            Method::POST,
-            FORM,
-            &form,
-            Some(&good),
-            true,
-        ),
+        ("multipart", Method::POST, "multipart/form-data; boundary=b", &multipart, None, false),
+        ("a form, and the header", Method::POST, FORM, &form, Some(&good), true),
     ] {
         let mut request = header.map_or_else(anonymous, |token| bearer(token));
         *request.method_mut() = method;
@@ -250,23 +214,14 @@ async fn other_fields_are_no_credentials() {
         "dpop",
         "sec-websocket-protocol",
     ] {
-        for value in [
-            format!("Bearer {good}"),
-            good.clone(),
-            format!("access_token={good}"),
-        ] {
+        for value in [format!("Bearer {good}"), good.clone(), format!("access_token={good}")] {
             let sent = send(&layer, with_field(name, &value)).await;
             assert!(!sent.passed(), "{name}");
             assert_challenge!(sent.response, 401, "Bearer", !error);
         }
         let mut request = bearer(&good);
-        request
-            .headers_mut()
-            .insert(name, HeaderValue::from_static("Bearer x"));
-        assert!(
-            send(&layer, request).await.passed(),
-            "{name} beside the token"
-        );
+        request.headers_mut().insert(name, HeaderValue::from_static("Bearer x"));
+        assert!(send(&layer, request).await.passed(), "{name} beside the token");
     }
 }
 
@@ -276,21 +231,10 @@ async fn every_method_and_every_path_is_decided() {
     let world = World::new().await;
     let layer = world.api.layer();
     let token = world.token().sign();
-    let methods = [
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
-    ];
-    let paths = [
-        "/",
-        "*",
-        "/.well-known/oauth-protected-resource",
-        "/health",
-        "//notes",
-        "/a/../b",
-    ];
-    for (method, path) in methods
-        .iter()
-        .flat_map(|method| paths.map(|path| (*method, path)))
-    {
+    let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
+    let paths =
+        ["/", "*", "/.well-known/oauth-protected-resource", "/health", "//notes", "/a/../b"];
+    for (method, path) in methods.iter().flat_map(|method| paths.map(|path| (*method, path))) {
         let request = |mut request: Request<String>| {
             *request.method_mut() = method.parse().unwrap();
             *request.uri_mut() = path.parse().unwrap();
@@ -299,10 +243,7 @@ async fn every_method_and_every_path_is_decided() {
         let sent = send(&layer, request(anonymous())).await;
         assert!(!sent.passed(), "{method} {path}");
         assert_eq!(sent.response.status(), 401, "{method} {path}");
-        assert!(
-            send(&layer, request(bearer(&token))).await.passed(),
-            "{method} {path}"
-        );
+        assert!(send(&layer, request(bearer(&token))).await.passed(), "{method} {path}");
     }
 }
 
@@ -319,9 +260,7 @@ async fn a_token_has_to_be_right_in_every_way() {
         (
             "AUTH-27",
             "expired",
-            good()
-                .expires_at(past)
-                .issued_at(past.minus(Duration::from_mins(1))),
+            good().expires_at(past).issued_at(past.minus(Duration::from_mins(1))),
             BAD_TOKEN,
         ),
         (
@@ -336,12 +275,7 @@ async fn a_token_has_to_be_right_in_every_way() {
             good().scope("notes:read"),
             Some((403, Some("insufficient_scope"))),
         ),
-        (
-            "AUTH-14",
-            "no scope",
-            good().without("scope"),
-            Some((403, Some("insufficient_scope"))),
-        ),
+        ("AUTH-14", "no scope", good().without("scope"), Some((403, Some("insufficient_scope")))),
         (
             "AUTH-25 AT-14",
             "another role",
@@ -370,23 +304,13 @@ async fn a_token_has_to_be_right_in_every_way() {
 #[tokio::test]
 async fn what_the_inner_service_answers_is_passed_on_as_it_is() {
     let world = World::new().await;
-    for status in [
-        StatusCode::OK,
-        StatusCode::UNAUTHORIZED,
-        StatusCode::FORBIDDEN,
-    ] {
+    for status in [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
         let inner = service_fn(move |_: Request<String>| async move {
             let response = Response::builder().status(status).header("x-mine", "1");
             Ok::<_, Infallible>(response.body("mine".to_owned()).unwrap())
         });
         let request = bearer(&world.token().sign());
-        let response = world
-            .api
-            .layer()
-            .layer(inner)
-            .oneshot(request)
-            .await
-            .unwrap();
+        let response = world.api.layer().layer(inner).oneshot(request).await.unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.body(), "mine");
         // AUTH-26: no field about caches, and no other, is added.
@@ -404,11 +328,7 @@ async fn cache_fields_are_the_handlers_own() {
         Ok::<_, Infallible>(response.body(String::new()).unwrap())
     });
     let service = world.api.layer().layer(inner);
-    let passed = service
-        .clone()
-        .oneshot(bearer(&world.token().sign()))
-        .await
-        .unwrap();
+    let passed = service.clone().oneshot(bearer(&world.token().sign())).await.unwrap();
     assert_eq!(passed.headers()[CACHE_CONTROL], "private, max-age=60");
     let refused = service.oneshot(anonymous()).await.unwrap();
     assert_eq!(refused.headers()[CACHE_CONTROL], "no-store");
@@ -441,10 +361,7 @@ async fn a_token_expires_on_an_open_connection() {
         sender.ready().await.unwrap();
         let response = sender.send_request(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let read = http_body_util::BodyExt::collect(body)
-            .await
-            .unwrap()
-            .to_bytes();
+        let read = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
         Response::from_parts(parts, read)
     };
 
@@ -480,11 +397,7 @@ async fn what_cannot_be_decided_is_503() {
     ] {
         issuer.fail(failure.clone());
         let sent = send(&api.layer(), bearer(&token)).await;
-        assert_eq!(
-            sent.kind(),
-            Some(RejectionKind::KeysUnavailable),
-            "{failure:?}"
-        );
+        assert_eq!(sent.kind(), Some(RejectionKind::KeysUnavailable), "{failure:?}");
         unavailable(&sent);
         clock.advance(Duration::from_mins(2));
     }
@@ -514,10 +427,7 @@ async fn the_inner_service_sees_the_token_only_if_it_may() {
     let token = world.token().sign();
     let open = Policy::new(scope("a"));
     let request = || bearer(&world.token().scope("a").sign());
-    for (policy, sees) in [
-        (open.clone(), true),
-        (open.clone().strip_authorization(), false),
-    ] {
+    for (policy, sees) in [(open.clone(), true), (open.clone().strip_authorization(), false)] {
         let sent = send(&world.api.protect(policy), request()).await;
         let seen = sent.seen.expect("it passed");
         assert_eq!(seen.headers().contains_key(AUTHORIZATION), sees);
@@ -525,18 +435,8 @@ async fn the_inner_service_sees_the_token_only_if_it_may() {
     // Where a token is optional too.
     let policy = open.optional().strip_authorization();
     let sent = send(&world.api.protect(policy.clone()), request()).await;
-    assert!(
-        !sent
-            .seen
-            .expect("it passed")
-            .headers()
-            .contains_key(AUTHORIZATION)
-    );
-    assert!(
-        send(&world.api.protect(policy.clone()), anonymous())
-            .await
-            .passed()
-    );
+    assert!(!sent.seen.expect("it passed").headers().contains_key(AUTHORIZATION));
+    assert!(send(&world.api.protect(policy.clone()), anonymous()).await.passed());
     // A token that is not good enough does not become none.
     let sent = send(&world.api.protect(policy), bearer(&token)).await;
     assert_eq!(sent.response.status(), 403);
@@ -551,12 +451,9 @@ async fn optional_credentials_are_still_read() {
     assert!(sent.passed() && sent.access().is_none());
     let good = world.token().scope("a").sign();
     assert!(send(&layer, bearer(&good)).await.access().is_some());
-    for (value, status) in [
-        ("Basic YTpi", 401),
-        ("Bearer", 400),
-        ("", 400),
-        ("Bearer not.a.jwt", 401),
-    ] {
+    for (value, status) in
+        [("Basic YTpi", 401), ("Bearer", 400), ("", 400), ("Bearer not.a.jwt", 401)]
+    {
         let sent = send(&layer, with_field("authorization", value)).await;
         assert!(!sent.passed(), "{value}");
         assert_eq!(sent.response.status(), status, "{value}");
@@ -576,9 +473,7 @@ async fn only_a_preflight_is_a_preflight() {
             .unwrap()
     };
     let refuses = world.api.protect(Policy::new(scope("a")));
-    let passes = world
-        .api
-        .protect(Policy::new(scope("a")).preflight(Preflight::Pass));
+    let passes = world.api.protect(Policy::new(scope("a")).preflight(Preflight::Pass));
     assert_eq!(send(&refuses, preflight()).await.response.status(), 401);
     let sent = send(&passes, preflight()).await;
     assert!(sent.passed() && sent.access().is_none());
@@ -589,9 +484,7 @@ async fn only_a_preflight_is_a_preflight() {
     let mut without_origin = preflight();
     without_origin.headers_mut().remove("origin");
     let mut without_method = preflight();
-    without_method
-        .headers_mut()
-        .remove("access-control-request-method");
+    without_method.headers_mut().remove("access-control-request-method");
     let mut get = preflight();
     *get.method_mut() = Method::GET;
     for request in [with_credentials, without_origin, without_method, get] {
@@ -614,13 +507,10 @@ async fn a_token_is_bounded_before_it_is_read() {
             .unwrap()
     };
     for (bound, configured) in [(16_384, None), (1_000, Some(1_000))] {
-        let world = World::with(
-            portcullis::jose::Algorithm::Es256,
-            |builder| match configured {
-                Some(bytes) => builder.max_token_bytes(bytes),
-                None => builder,
-            },
-        )
+        let world = World::with(portcullis::jose::Algorithm::Es256, |builder| match configured {
+            Some(bytes) => builder.max_token_bytes(bytes),
+            None => builder,
+        })
         .await;
         let layer = world.api.layer();
         let fits = of_length(&world, bound - 2);
@@ -662,12 +552,6 @@ async fn checks_see_only_accepted_tokens() {
         assert!(!send(&layer, bearer(&token)).await.passed());
     }
     assert_eq!(asked.load(Ordering::Relaxed), 0);
-    assert_eq!(
-        send(&layer, bearer(&world.token().sign()))
-            .await
-            .response
-            .status(),
-        403
-    );
+    assert_eq!(send(&layer, bearer(&world.token().sign())).await.response.status(), 403);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

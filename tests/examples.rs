@@ -38,12 +38,7 @@ async fn status(version: http::Version, method: &str, url: &str, token: Option<&
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let client = builder.build_http();
-    client
-        .request(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
+    client.request(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
 }
 
 #[tokio::test]
@@ -56,11 +51,7 @@ async fn the_axum_example_protects_each_route_by_its_own_policy() {
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
 
     let token = |scope: &str, client: &str| {
-        issuer
-            .token("https://notes.example")
-            .scope(scope)
-            .client_id(client)
-            .sign()
+        issuer.token("https://notes.example").scope(scope).client_id(client).sign()
     };
     let read = token("notes:read", "app");
     let write = token("notes:write", "app");

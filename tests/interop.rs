@@ -71,17 +71,9 @@ impl Provider {
 
     async fn ask(&self, method: &str, path: &str) -> Value {
         let url = format!("{}{path}", self.control);
-        let request = Request::builder()
-            .method(method)
-            .uri(&url)
-            .body(Body::empty())
-            .unwrap();
+        let request = Request::builder().method(method).uri(&url).body(Body::empty()).unwrap();
         let response = self.client.request(request).await.unwrap();
-        assert!(
-            response.status().is_success(),
-            "{method} {url}: {}",
-            response.status()
-        );
+        assert!(response.status().is_success(), "{method} {url}: {}", response.status());
         let body = response.into_body().collect().await.unwrap().to_bytes();
         serde_json::from_slice(&body).unwrap()
     }
@@ -118,9 +110,7 @@ impl Api {
             .class(TokenClass::default_at_most(Duration::from_mins(5)));
         for issuer in issuers {
             // Loopback without TLS, for this test alone; the transport is the real one.
-            let issuer = Issuer::discover(*issuer)
-                .dangerous()
-                .insecure_loopback_http();
+            let issuer = Issuer::discover(*issuer).dangerous().insecure_loopback_http();
             builder = builder.issuer(issuer);
         }
         let api = builder.build().unwrap();
@@ -131,22 +121,14 @@ impl Api {
             response
         });
         let app = Router::new()
-            .route(
-                "/",
-                get(async |access: Access| access.subject().to_string()),
-            )
+            .route("/", get(async |access: Access| access.subject().to_string()))
             .layer(api.protect(scope("notes:read")))
             .layer(why);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self {
-            url,
-            server,
-            client,
-            api,
-        }
+        Self { url, server, client, api }
     }
 
     async fn get(&self, token: &str) -> Response<hyper::body::Incoming> {
@@ -163,11 +145,7 @@ impl Api {
             .body(())
             .unwrap()
             .into_parts();
-        self.api
-            .verify(&parts)
-            .await
-            .err()
-            .map(|rejection| rejection.kind())
+        self.api.verify(&parts).await.err().map(|rejection| rejection.kind())
     }
 }
 
@@ -184,17 +162,13 @@ async fn a_real_authorization_servers_tokens_are_decided() {
     let api = Api::start(&[&provider.issuer_a]).await;
     let resource = format!("resource={RESOURCE}");
 
-    let token = provider
-        .token(&format!("{resource}&scope=notes:read"))
-        .await;
+    let token = provider.token(&format!("{resource}&scope=notes:read")).await;
     let response = api.get(&token).await;
     assert_eq!(response.status(), 200);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "notes-worker", "found by discovery, verified, read");
 
-    let weaker = provider
-        .token(&format!("{resource}&scope=notes:write"))
-        .await;
+    let weaker = provider.token(&format!("{resource}&scope=notes:write")).await;
     assert_challenge!(
         api.get(&weaker).await,
         403,
@@ -204,11 +178,7 @@ async fn a_real_authorization_servers_tokens_are_decided() {
     );
 
     for (name, token, expected) in [
-        (
-            "its ID token",
-            provider.id_token("web").await,
-            RejectionKind::WrongType,
-        ),
+        ("its ID token", provider.id_token("web").await, RejectionKind::WrongType),
         (
             "its ID token for a client that is named like the resource",
             provider.id_token("lookalike").await,
@@ -221,31 +191,18 @@ async fn a_real_authorization_servers_tokens_are_decided() {
         ),
         (
             "a token of another issuer that has the same kid",
-            provider
-                .token(&format!("issuer=b&{resource}&scope=notes:read"))
-                .await,
+            provider.token(&format!("issuer=b&{resource}&scope=notes:read")).await,
             RejectionKind::UnknownIssuer,
         ),
-        (
-            "an opaque token",
-            provider.token("resource=&scope=").await,
-            RejectionKind::OpaqueToken,
-        ),
+        ("an opaque token", provider.token("resource=&scope=").await, RejectionKind::OpaqueToken),
         (
             "another algorithm with the RSA key, which has no alg and is used for RS256",
-            provider
-                .token(&format!("{resource}&scope=notes:read&alg=PS256"))
-                .await,
+            provider.token(&format!("{resource}&scope=notes:read&alg=PS256")).await,
             RejectionKind::UnknownKey,
         ),
     ] {
         assert_eq!(api.kind(&token).await, Some(expected), "{name}");
-        assert_challenge!(
-            api.get(&token).await,
-            401,
-            "Bearer",
-            error = "invalid_token"
-        );
+        assert_challenge!(api.get(&token).await, 401, "Bearer", error = "invalid_token");
     }
     for algorithm in ["RS256", "ES256", "EdDSA", "Ed25519"] {
         let query = format!("{resource}&scope=notes:read&alg={algorithm}");
@@ -256,41 +213,19 @@ async fn a_real_authorization_servers_tokens_are_decided() {
     let both = Api::start(&[&provider.issuer_a, &provider.issuer_b]).await;
     for issuer in ["a", "b"] {
         let token = provider.token(&format!("issuer={issuer}&{resource}")).await;
-        assert_eq!(
-            both.get(&token).await.status(),
-            200,
-            "{issuer}: one kid, two issuers"
-        );
+        assert_eq!(both.get(&token).await.status(), 200, "{issuer}: one kid, two issuers");
     }
 
     let before = api.api.health()[0].fetches;
     let rotation = provider.ask("POST", "/rotate").await;
     assert_ne!(rotation["old_kid"], rotation["new_kid"]);
-    let new = provider
-        .token(&format!("{resource}&scope=notes:read"))
-        .await;
-    assert_eq!(
-        api.get(&new).await.status(),
-        200,
-        "the rotated key is fetched and accepted"
-    );
-    assert_eq!(
-        api.kind(&token).await,
-        Some(RejectionKind::UnknownKey),
-        "the old one is gone"
-    );
+    let new = provider.token(&format!("{resource}&scope=notes:read")).await;
+    assert_eq!(api.get(&new).await.status(), 200, "the rotated key is fetched and accepted");
+    assert_eq!(api.kind(&token).await, Some(RejectionKind::UnknownKey), "the old one is gone");
     let health = api.api.health();
-    assert_eq!(
-        health[0].fetches,
-        before + 1,
-        "one for the new key: {health:?}"
-    );
+    assert_eq!(health[0].fetches, before + 1, "one for the new key: {health:?}");
 
     provider.stop().await;
-    assert_eq!(
-        api.get(&new).await.status(),
-        200,
-        "known keys outlive their issuer"
-    );
+    assert_eq!(api.get(&new).await.status(), 200, "known keys outlive their issuer");
     assert_ne!(api.kind(&token).await, None);
 }

@@ -34,12 +34,7 @@ impl World {
         let issuer = TestIssuer::new("https://as.example", &clock);
         let network = TestNetwork::of(&[&issuer]);
         let api = server(&clock, network.clone(), [config(&issuer)]);
-        Self {
-            clock,
-            issuer,
-            network,
-            api,
-        }
+        Self { clock, issuer, network, api }
     }
 
     async fn warm() -> Self {
@@ -50,17 +45,11 @@ impl World {
 
     /// The kind of refusal of a token, or `None` if it was accepted.
     async fn refusal_of(&self, token: &str) -> Option<RejectionKind> {
-        self.api
-            .verify(&request(token))
-            .await
-            .err()
-            .map(|rejection| rejection.kind())
+        self.api.verify(&request(token)).await.err().map(|rejection| rejection.kind())
     }
 
     async fn accepts_new_token(&self) -> bool {
-        self.refusal_of(&self.issuer.token(RESOURCE).sign())
-            .await
-            .is_none()
+        self.refusal_of(&self.issuer.token(RESOURCE).sign()).await.is_none()
     }
 
     fn health(&self) -> IssuerHealth {
@@ -115,23 +104,13 @@ async fn nothing_is_fetched_before_the_first_token_or_a_warm_up() {
     world.settle().await;
     assert_eq!(world.network.fetches(), 0);
     assert_eq!(world.health().state, KeyState::NeverLoaded);
-    assert_eq!(
-        world.refusal_of("not.a.jwt").await,
-        Some(RejectionKind::MalformedToken)
-    );
+    assert_eq!(world.refusal_of("not.a.jwt").await, Some(RejectionKind::MalformedToken));
     let foreign = TestIssuer::new("https://foreign.example", &world.clock);
     let refusal = world.refusal_of(&foreign.token(RESOURCE).sign()).await;
     assert_eq!(refusal, Some(RejectionKind::UnknownIssuer));
-    assert_eq!(
-        world.network.fetches(),
-        0,
-        "a foreign issuer's URL is never fetched"
-    );
+    assert_eq!(world.network.fetches(), 0, "a foreign issuer's URL is never fetched");
 
-    assert!(
-        world.accepts_new_token().await,
-        "a cold start waits for the keys"
-    );
+    assert!(world.accepts_new_token().await, "a cold start waits for the keys");
     assert_eq!(world.issuer.fetches(), 1);
     assert_eq!(world.health().state, KeyState::Fresh);
 }
@@ -148,12 +127,7 @@ async fn a_thousand_first_requests_share_one_fetch() {
     }
     world.settle().await;
     world.issuer.release();
-    let accepted = requests
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|accepted| *accepted)
-        .count();
+    let accepted = requests.join_all().await.into_iter().filter(|accepted| *accepted).count();
     assert_eq!((accepted, world.issuer.fetches()), (1_000, 1));
 }
 
@@ -166,11 +140,7 @@ async fn keys_are_fetched_again_ahead_of_the_end_of_freshness() {
     world.clock.advance(Duration::from_secs(2));
     world.settle().await;
     assert_eq!(world.issuer.fetches(), 2, "without any request");
-    assert_eq!(
-        world.health().fetches,
-        2,
-        "an unchanged set counts as a good fetch"
-    );
+    assert_eq!(world.health().fetches, 2, "an unchanged set counts as a good fetch");
     assert!(world.health().age.unwrap() < Duration::from_secs(2));
 }
 
@@ -204,11 +174,7 @@ async fn a_new_key_is_taken_with_its_first_token() {
     world.issuer.rotate();
     assert!(world.accepts_new_token().await);
     assert_eq!(world.issuer.fetches(), 2);
-    assert_eq!(
-        world.refusal_of(&old).await,
-        None,
-        "the old key is still published"
-    );
+    assert_eq!(world.refusal_of(&old).await, None, "the old key is still published");
 }
 
 #[tokio::test]
@@ -218,19 +184,9 @@ async fn a_withdrawn_key_is_gone_with_the_next_fetch() {
     let old = world.issuer.token(RESOURCE).sign();
     world.issuer.rotate();
     world.issuer.withdraw(&old_kid);
-    assert_eq!(
-        world.refusal_of(&old).await,
-        None,
-        "nobody has told the server yet"
-    );
-    assert!(
-        world.accepts_new_token().await,
-        "the fetch for the new key replaces the set"
-    );
-    assert_eq!(
-        world.refusal_of(&old).await,
-        Some(RejectionKind::UnknownKey)
-    );
+    assert_eq!(world.refusal_of(&old).await, None, "nobody has told the server yet");
+    assert!(world.accepts_new_token().await, "the fetch for the new key replaces the set");
+    assert_eq!(world.refusal_of(&old).await, Some(RejectionKind::UnknownKey));
     assert_eq!(world.health().usable_keys, 1);
 }
 
@@ -240,19 +196,14 @@ async fn ten_thousand_junk_kids_in_a_minute_cost_at_most_fifteen_fetches() {
     let world = World::warm().await;
     let before = world.issuer.fetches();
     for step in 0..10_000_u32 {
-        let refusal = world
-            .refusal_of(&with_kid(&world.issuer, &format!("junk-{step}")))
-            .await;
+        let refusal = world.refusal_of(&with_kid(&world.issuer, &format!("junk-{step}"))).await;
         assert_eq!(refusal, Some(RejectionKind::UnknownKey), "{step}");
         world.clock.advance(Duration::from_millis(6));
     }
     let fetches = world.issuer.fetches() - before;
     assert!((12..=15).contains(&fetches), "{fetches} fetches");
     assert!(world.health().limited_unknown_keys >= 9_980);
-    assert!(
-        world.accepts_new_token().await,
-        "known keys are not touched by the flood"
-    );
+    assert!(world.accepts_new_token().await, "known keys are not touched by the flood");
 
     // A key that is really new, in the middle of the flood.
     world.issuer.rotate();
@@ -262,13 +213,8 @@ async fn ten_thousand_junk_kids_in_a_minute_cost_at_most_fifteen_fetches() {
         let step = Duration::from_millis(50);
         world.clock.advance(step);
         waited += step;
-        world
-            .refusal_of(&with_kid(&world.issuer, "more-junk"))
-            .await;
-        assert!(
-            waited <= Duration::from_secs(6),
-            "a new key took longer than 6 s"
-        );
+        world.refusal_of(&with_kid(&world.issuer, "more-junk")).await;
+        assert!(waited <= Duration::from_secs(6), "a new key took longer than 6 s");
     }
 }
 
@@ -285,11 +231,7 @@ async fn one_issuers_junk_does_not_use_up_anothers_fetches() {
         assert!(api.verify(&request(&token)).await.is_err());
     }
     quiet.rotate();
-    assert!(
-        api.verify(&request(&quiet.token(RESOURCE).sign()))
-            .await
-            .is_ok()
-    );
+    assert!(api.verify(&request(&quiet.token(RESOURCE).sign())).await.is_ok());
 }
 
 #[tokio::test]
@@ -307,15 +249,8 @@ async fn an_unknown_kid_waits_at_most_a_second_and_is_then_refused() {
     world.clock.advance(Duration::from_millis(1));
     let rejection = waiting.await.unwrap().unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::UnknownKey);
-    assert_eq!(
-        rejection.status(),
-        StatusCode::UNAUTHORIZED,
-        "not 503: keys are there"
-    );
-    assert!(
-        world.accepts_new_token().await,
-        "known keys work while a fetch hangs"
-    );
+    assert_eq!(rejection.status(), StatusCode::UNAUTHORIZED, "not 503: keys are there");
+    assert!(world.accepts_new_token().await, "known keys work while a fetch hangs");
 }
 
 #[tokio::test]
@@ -336,10 +271,7 @@ async fn only_so_many_requests_wait_for_one_issuer() {
         }
         left
     };
-    assert!(
-        answered >= 3_000 - 1_024,
-        "{answered} were answered without waiting"
-    );
+    assert!(answered >= 3_000 - 1_024, "{answered} were answered without waiting");
     world.issuer.release();
     while let Some(result) = requests.join_next().await {
         let kind = result.unwrap().unwrap_err().kind();
@@ -362,11 +294,7 @@ async fn without_keys_nothing_can_be_decided() {
         world.issuer.fail(failure.clone());
         let parts = request(&world.issuer.token(RESOURCE).sign());
         let rejection = world.api.verify(&parts).await.unwrap_err();
-        assert_eq!(
-            rejection.kind(),
-            RejectionKind::KeysUnavailable,
-            "{failure:?}"
-        );
+        assert_eq!(rejection.kind(), RejectionKind::KeysUnavailable, "{failure:?}");
         let response = rejection.to_response::<()>();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key("retry-after"));
@@ -387,10 +315,7 @@ async fn without_keys_nothing_can_be_decided() {
 async fn a_fetch_without_an_answer_ends_after_five_seconds() {
     let world = World::new();
     world.issuer.fail(Failure::Silence);
-    let (api, parts) = (
-        world.api.clone(),
-        request(&world.issuer.token(RESOURCE).sign()),
-    );
+    let (api, parts) = (world.api.clone(), request(&world.issuer.token(RESOURCE).sign()));
     let waiting = tokio::spawn(async move { api.verify(&parts).await });
     world.settle().await;
     world.clock.advance(Duration::from_secs(1));
@@ -419,18 +344,11 @@ async fn an_outage_keeps_the_last_good_keys_for_the_stated_time() {
     assert_eq!(world.health().state, KeyState::Stale);
     assert!(world.health().last_error.unwrap().contains("no connection"));
     let fetches = world.network.fetches();
-    assert!(
-        fetches < 6 * 60 * 5,
-        "the backoff bounds the fetches of an outage: {fetches}"
-    );
+    assert!(fetches < 6 * 60 * 5, "the backoff bounds the fetches of an outage: {fetches}");
 
     world.clock.advance(Duration::from_secs(1));
     let refusal = world.refusal_of(&world.issuer.token(RESOURCE).sign()).await;
-    assert_eq!(
-        refusal,
-        Some(RejectionKind::KeysUnavailable),
-        "503, never 401"
-    );
+    assert_eq!(refusal, Some(RejectionKind::KeysUnavailable), "503, never 401");
     assert_eq!(world.health().state, KeyState::Expired);
 
     world.issuer.recover();
@@ -486,67 +404,37 @@ async fn an_unusable_key_is_reported_and_the_rest_works() {
         "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
     });
     world.issuer.publish(private);
-    world
-        .issuer
-        .publish(json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }));
+    world.issuer.publish(json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }));
     world.issuer.publish(json!("not even an object"));
-    world
-        .issuer
-        .publish(json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "shared" }));
+    world.issuer.publish(json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "shared" }));
     assert!(world.accepts_new_token().await);
     let health = world.health();
     assert_eq!((health.usable_keys, health.unusable_keys.len()), (1, 4));
-    let texts: Vec<String> = health
-        .unusable_keys
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let texts: Vec<String> = health.unusable_keys.iter().map(ToString::to_string).collect();
     assert!(texts[0].contains("private member `d`"), "{texts:?}");
     assert!(texts[3].contains("private member `k`"), "{texts:?}");
-    assert!(
-        !format!("{health:?}").contains("nWGxne"),
-        "a leaked key is not printed again"
-    );
+    assert!(!format!("{health:?}").contains("nWGxne"), "a leaked key is not printed again");
 }
 
 /// DISC-01, attack on discovery: metadata of another issuer is not used.
 #[tokio::test]
 async fn metadata_of_another_issuer_is_not_used() {
-    for issuer in [
-        "https://as.example/",
-        "https://AS.example",
-        "https://evil.example",
-        "",
-    ] {
+    for issuer in ["https://as.example/", "https://AS.example", "https://evil.example", ""] {
         let world = World::new();
-        world
-            .issuer
-            .metadata(json!({ "issuer": issuer, "jwks_uri": world.issuer.jwks_uri() }));
+        world.issuer.metadata(json!({ "issuer": issuer, "jwks_uri": world.issuer.jwks_uri() }));
         let refusal = world.refusal_of(&world.issuer.token(RESOURCE).sign()).await;
         assert_eq!(refusal, Some(RejectionKind::KeysUnavailable), "{issuer}");
         assert_eq!(world.issuer.fetches(), 0, "no key is fetched");
-        assert!(
-            world
-                .health()
-                .last_error
-                .unwrap()
-                .contains("not the issuer that was asked for")
-        );
+        assert!(world.health().last_error.unwrap().contains("not the issuer that was asked for"));
     }
 }
 
 /// DISC-09: keys are fetched with https, from wherever the metadata says.
 #[tokio::test]
 async fn a_jwks_uri_that_is_not_https_is_not_fetched() {
-    for uri in [
-        "http://as.example/jwks.json",
-        "http://127.0.0.1/jwks.json",
-        "file:///etc/passwd",
-    ] {
+    for uri in ["http://as.example/jwks.json", "http://127.0.0.1/jwks.json", "file:///etc/passwd"] {
         let world = World::new();
-        world
-            .issuer
-            .metadata(json!({ "issuer": world.issuer.id(), "jwks_uri": uri }));
+        world.issuer.metadata(json!({ "issuer": world.issuer.id(), "jwks_uri": uri }));
         let refusal = world.refusal_of(&world.issuer.token(RESOURCE).sign()).await;
         assert_eq!(refusal, Some(RejectionKind::KeysUnavailable), "{uri}");
         assert_eq!(world.issuer.fetches(), 0);
@@ -559,16 +447,8 @@ async fn an_issuer_with_a_path_is_discovered() {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new("https://as.example/tenant/blue", &clock);
     let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
-    assert!(
-        api.verify(&request(&issuer.token(RESOURCE).sign()))
-            .await
-            .is_ok()
-    );
-    assert_eq!(
-        issuer.metadata_fetches(),
-        3,
-        "two places are empty, the third has it"
-    );
+    assert!(api.verify(&request(&issuer.token(RESOURCE).sign())).await.is_ok());
+    assert_eq!(issuer.metadata_fetches(), 3, "two places are empty, the third has it");
 }
 
 #[tokio::test]
@@ -588,11 +468,7 @@ async fn metadata_that_moved_is_found_when_its_keys_fail() {
         settle().await;
     }
     let key = moved.key();
-    let token = world
-        .issuer
-        .token(RESOURCE)
-        .header("kid", key.kid())
-        .sign_with(&key);
+    let token = world.issuer.token(RESOURCE).header("kid", key.kid()).sign_with(&key);
     assert!(api.verify(&request(&token)).await.is_ok());
 }
 
@@ -602,23 +478,11 @@ async fn an_issuers_token_is_never_verified_with_anothers_key() {
     let clock = ManualClock::new();
     let one = TestIssuer::new("https://one.example", &clock);
     let two = TestIssuer::new("https://two.example", &clock);
-    assert_eq!(
-        one.key().kid(),
-        two.key().kid(),
-        "both call their key the same"
-    );
+    assert_eq!(one.key().kid(), two.key().kid(), "both call their key the same");
     let network = TestNetwork::of(&[&one, &two]);
     let api = server(&clock, network, [one.discover(), two.discover()]);
-    assert!(
-        api.verify(&request(&one.token(RESOURCE).sign()))
-            .await
-            .is_ok()
-    );
-    assert!(
-        api.verify(&request(&two.token(RESOURCE).sign()))
-            .await
-            .is_ok()
-    );
+    assert!(api.verify(&request(&one.token(RESOURCE).sign())).await.is_ok());
+    assert!(api.verify(&request(&two.token(RESOURCE).sign())).await.is_ok());
     let forged = one.token(RESOURCE).sign_with(&two.key());
     let rejection = api.verify(&request(&forged)).await.unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::BadSignature);
@@ -628,37 +492,19 @@ async fn an_issuers_token_is_never_verified_with_anothers_key() {
 #[tokio::test]
 async fn a_key_is_chosen_only_if_it_is_the_one() {
     let world = World::new();
-    world
-        .issuer
-        .add_key(TestKey::generate(Algorithm::Ed25519, "k1"));
+    world.issuer.add_key(TestKey::generate(Algorithm::Ed25519, "k1"));
     let ed25519 = world.issuer.key();
-    assert!(
-        world.accepts_new_token().await,
-        "k1 twice, told apart by the algorithm"
-    );
+    assert!(world.accepts_new_token().await, "k1 twice, told apart by the algorithm");
     let without = world.issuer.token(RESOURCE).without_header("kid");
-    assert_eq!(
-        world.refusal_of(&without.sign()).await,
-        None,
-        "the one Ed25519 key"
-    );
+    assert_eq!(world.refusal_of(&without.sign()).await, None, "the one Ed25519 key");
     let upper = world.issuer.token(RESOURCE).header("kid", "K1");
-    assert_eq!(
-        world.refusal_of(&upper.sign()).await,
-        Some(RejectionKind::UnknownKey)
-    );
+    assert_eq!(world.refusal_of(&upper.sign()).await, Some(RejectionKind::UnknownKey));
 
-    world
-        .issuer
-        .add_key(TestKey::generate(Algorithm::Ed25519, "k3"));
+    world.issuer.add_key(TestKey::generate(Algorithm::Ed25519, "k3"));
     assert!(world.accepts_new_token().await);
     let without = world.issuer.token(RESOURCE).without_header("kid");
     let refusal = world.refusal_of(&without.sign_with(&ed25519)).await;
-    assert_eq!(
-        refusal,
-        Some(RejectionKind::AmbiguousKey),
-        "never any key, never each"
-    );
+    assert_eq!(refusal, Some(RejectionKind::AmbiguousKey), "never any key, never each");
 }
 
 #[tokio::test]
@@ -678,10 +524,7 @@ async fn fixed_keys_are_never_fetched_and_never_age() {
 async fn a_jwks_url_needs_no_metadata() {
     let world = World::configured(TestIssuer::jwks);
     assert!(world.accepts_new_token().await);
-    assert_eq!(
-        (world.issuer.metadata_fetches(), world.issuer.fetches()),
-        (0, 1)
-    );
+    assert_eq!((world.issuer.metadata_fetches(), world.issuer.fetches()), (0, 1));
 }
 
 #[tokio::test]
@@ -693,27 +536,15 @@ async fn a_warm_up_names_each_issuer_that_failed() {
     let network = TestNetwork::of(&[&good, &bad]);
     let api = server(&clock, network, [good.discover(), bad.discover()]);
     let error = api.warm_up().await.unwrap_err();
-    let failed: Vec<&str> = error
-        .failures()
-        .map(|(issuer, _)| issuer.as_str())
-        .collect();
+    let failed: Vec<&str> = error.failures().map(|(issuer, _)| issuer.as_str()).collect();
     assert_eq!(failed, ["https://bad.example"]);
     assert!(error.to_string().contains("502"), "{error}");
-    assert!(
-        api.verify(&request(&good.token(RESOURCE).sign()))
-            .await
-            .is_ok()
-    );
+    assert!(api.verify(&request(&good.token(RESOURCE).sign())).await.is_ok());
 
     bad.recover();
     clock.advance(Duration::from_secs(1));
     settle().await;
-    assert!(
-        api.verify(&request(&bad.token(RESOURCE).sign()))
-            .await
-            .is_ok(),
-        "tried again"
-    );
+    assert!(api.verify(&request(&bad.token(RESOURCE).sign())).await.is_ok(), "tried again");
 }
 
 #[tokio::test]
@@ -721,19 +552,13 @@ async fn a_wall_clock_that_jumps_ahead_makes_keys_old_and_is_survived() {
     let world = World::warm().await;
     let now = portcullis::time::Clock::now(&world.clock);
     world.clock.set(now.plus(Duration::from_hours(24 * 365)));
-    assert!(
-        world.accepts_new_token().await,
-        "too old by the wall clock: fetched again"
-    );
+    assert!(world.accepts_new_token().await, "too old by the wall clock: fetched again");
     assert_eq!(world.issuer.fetches(), 2);
     world.clock.set(now);
     assert!(world.accepts_new_token().await);
     world.clock.advance(Duration::from_hours(1));
     world.settle().await;
-    assert!(
-        world.issuer.fetches() >= 3,
-        "a clock set back does not stop the refresh"
-    );
+    assert!(world.issuer.fetches() >= 3, "a clock set back does not stop the refresh");
 }
 
 #[tokio::test]
@@ -742,9 +567,7 @@ async fn tasks_end_with_the_last_handle() {
     world.issuer.hold();
     let metrics = tokio::runtime::Handle::current().metrics();
     assert!(metrics.num_alive_tasks() >= 1, "the refresh task");
-    let World {
-        api, clock, issuer, ..
-    } = world;
+    let World { api, clock, issuer, .. } = world;
     let guard = api.guard(portcullis::check::allow_all()).unwrap();
     let layer = api.layer();
     drop(api);
@@ -764,21 +587,14 @@ fn keys_outlive_the_runtime_that_fetched_them() {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new("https://as.example", &clock);
     let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let accepts = |token: String| {
         let api = &api;
         async move { api.verify(&request(&token)).await.is_ok() }
     };
     assert!(runtime().block_on(accepts(issuer.token(RESOURCE).sign())));
     issuer.rotate();
-    assert!(
-        runtime().block_on(accepts(issuer.token(RESOURCE).sign())),
-        "a runtime of its own"
-    );
+    assert!(runtime().block_on(accepts(issuer.token(RESOURCE).sign())), "a runtime of its own");
 
     // A fetch whose runtime goes away leaves nothing locked.
     issuer.rotate();

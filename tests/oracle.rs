@@ -62,84 +62,56 @@ type Reads = fn(&Token) -> bool;
 
 /// The rules that the oracle does not have: how they refuse, why, and when they apply.
 const STRICTER: &[(RejectionKind, &str, Reads)] = &[
-    (
-        WrongType,
-        "RFC 9068 §4: `typ` is `at+jwt`",
-        |token| match token.header.get("typ").and_then(Value::as_str) {
+    (WrongType, "RFC 9068 §4: `typ` is `at+jwt`", |token| {
+        match token.header.get("typ").and_then(Value::as_str) {
             Some(typ) => !["at+jwt", "application/at+jwt"].contains(&&*typ.to_ascii_lowercase()),
             None => true,
-        },
-    ),
+        }
+    }),
     (
         UnsupportedHeader,
         "RFC 7515 §4.1.11, RFC 7797 §7, RFC 7519 §5.2: what is not understood is refused",
         |token| {
-            ["crit", "b64", "zip", "enc", "cty"]
-                .iter()
-                .any(|name| token.header.contains_key(*name))
+            ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| token.header.contains_key(*name))
         },
     ),
-    (
-        UnknownKey,
-        "RFC 8725 §3.1, §3.8: the key with this `kid`, and its one algorithm",
-        |token| {
-            token.header.get("kid").is_some_and(|kid| kid != KID)
-                || token.header.get("alg").and_then(Value::as_str) != Some(token.alg)
-        },
-    ),
+    (UnknownKey, "RFC 8725 §3.1, §3.8: the key with this `kid`, and its one algorithm", |token| {
+        token.header.get("kid").is_some_and(|kid| kid != KID)
+            || token.header.get("alg").and_then(Value::as_str) != Some(token.alg)
+    }),
     (
         MalformedToken,
         "RFC 7515 §4, RFC 7519 §4, RFC 8259 §8.2: JSON with one reading, not too deep",
         |token| !token.has_one_reading || token.header.get("kid") == Some(&Value::Null),
     ),
-    (
-        UnknownIssuer,
-        "RFC 7519 §4.1.1: `iss` is one string",
-        |token| !token.claims.get("iss").is_some_and(Value::is_string),
-    ),
-    (
-        MissingClaim,
-        "RFC 9068 §2.2: claims that the oracle does not know",
-        |token| {
-            ["client_id", "jti", "iat"]
-                .iter()
-                .any(|name| !token.claims.contains_key(*name))
-        },
-    ),
+    (UnknownIssuer, "RFC 7519 §4.1.1: `iss` is one string", |token| {
+        !token.claims.get("iss").is_some_and(Value::is_string)
+    }),
+    (MissingClaim, "RFC 9068 §2.2: claims that the oracle does not know", |token| {
+        ["client_id", "jti", "iat"].iter().any(|name| !token.claims.contains_key(*name))
+    }),
     (
         MalformedClaim,
         "RFC 7519 §2, RFC 8693 §4.2: every claim that is read has its one type",
         |token| !token.is_well_typed(),
     ),
-    (
-        OtherTokenKind,
-        "RFC 8417 §4.2: a security event token is no access token",
-        |token| token.claims.contains_key("events"),
-    ),
-    (
-        IssuedInFuture,
-        "a token from the future was not issued by this clock",
-        |token| token.time("iat") > NOW + LEEWAY,
-    ),
-    (
-        LifetimeTooLong,
-        "the token class bounds `exp - iat`",
-        |token| {
-            let lifetime = token.time("exp") - token.time("iat");
-            lifetime <= 0.0 || lifetime > LONGEST
-        },
-    ),
-    (
-        SenderNotProven,
-        "RFC 7800: a bound token is no bearer token",
-        |token| token.claims.contains_key("cnf"),
-    ),
+    (OtherTokenKind, "RFC 8417 §4.2: a security event token is no access token", |token| {
+        token.claims.contains_key("events")
+    }),
+    (IssuedInFuture, "a token from the future was not issued by this clock", |token| {
+        token.time("iat") > NOW + LEEWAY
+    }),
+    (LifetimeTooLong, "the token class bounds `exp - iat`", |token| {
+        let lifetime = token.time("exp") - token.time("iat");
+        lifetime <= 0.0 || lifetime > LONGEST
+    }),
+    (SenderNotProven, "RFC 7800: a bound token is no bearer token", |token| {
+        token.claims.contains_key("cnf")
+    }),
 ];
 
 fn is_scope(scope: &str) -> bool {
-    scope
-        .chars()
-        .all(|c| c.is_ascii() && !c.is_ascii_control() && !"\"\\".contains(c))
+    scope.chars().all(|c| c.is_ascii() && !c.is_ascii_control() && !"\"\\".contains(c))
 }
 
 /// A token as `serde_json` reads it, last member wins.
@@ -152,10 +124,8 @@ struct Token {
 
 impl Token {
     fn read(token: &str, algorithm: Algorithm) -> Self {
-        let parts: Vec<Vec<u8>> = token
-            .split('.')
-            .map(|part| URL_SAFE_NO_PAD.decode(part).unwrap_or_default())
-            .collect();
+        let parts: Vec<Vec<u8>> =
+            token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap_or_default()).collect();
         let [header, payload, _] = parts.as_slice() else {
             panic!("the oracle accepted {} parts", parts.len());
         };
@@ -174,9 +144,7 @@ impl Token {
         let claim = |name: &str| self.claims.get(name);
         let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         let date = |value: &Value| {
-            value
-                .as_f64()
-                .is_some_and(|at| at.is_sign_positive() && at <= 253_402_300_799.0)
+            value.as_f64().is_some_and(|at| at.is_sign_positive() && at <= 253_402_300_799.0)
         };
         let scope = |value: &Value| value.as_str().is_some_and(is_scope);
         let audience = |value: &Value| match value.as_array() {
@@ -185,9 +153,7 @@ impl Token {
         };
         let texts = ["sub", "client_id", "jti"];
         texts.iter().all(|name| claim(name).is_some_and(text))
-            && ["iat", "exp"]
-                .iter()
-                .all(|name| claim(name).is_some_and(date))
+            && ["iat", "exp"].iter().all(|name| claim(name).is_some_and(date))
             && claim("nbf").is_none_or(date)
             && claim("aud").is_some_and(audience)
             && claim("scope").is_none_or(scope)
@@ -306,11 +272,7 @@ async fn an_rsa_key_is_used_with_its_one_algorithm() {
             let first = [named].into_iter().chain(family);
             for issuer in [with_alg.algorithms(family), without.algorithms(first)] {
                 let ours = decide(&server(issuer, &clock), &token).await;
-                let wanted = if named == signed {
-                    Ok("alice".to_owned())
-                } else {
-                    Err(UnknownKey)
-                };
+                let wanted = if named == signed { Ok("alice".to_owned()) } else { Err(UnknownKey) };
                 assert_eq!(ours, wanted, "a {signed} token, a {named} key");
             }
         }
@@ -370,10 +332,7 @@ async fn compare(algorithm: Algorithm) {
     assert!(both_accept >= 100, "{both_accept}");
     assert!(both_refuse >= 500, "{both_refuse}");
     for (kind, why, _) in STRICTER {
-        assert!(
-            stricter.contains_key(kind.as_str()),
-            "no token shows the rule {kind:?} ({why})"
-        );
+        assert!(stricter.contains_key(kind.as_str()), "no token shows the rule {kind:?} ({why})");
     }
 }
 
@@ -434,9 +393,9 @@ impl Oracle {
     fn decide(&self, token: &str) -> Result<String, String> {
         let claims = match self.algorithm {
             Algorithm::Es512 => self.decode_translated(token, "ES512"),
-            Algorithm::EdDsa | Algorithm::Ed25519 => self
-                .decode(token)
-                .or_else(|_| self.decode_translated(token, "Ed25519")),
+            Algorithm::EdDsa | Algorithm::Ed25519 => {
+                self.decode(token).or_else(|_| self.decode_translated(token, "Ed25519"))
+            }
             _ => self.decode(token),
         };
         in_time(claims?)
@@ -481,11 +440,8 @@ impl Oracle {
             return Err("bad signature".to_owned());
         }
         let secret = b"the same payload under HS256, for its claims";
-        let translated = self
-            .issuer
-            .token(RESOURCE)
-            .raw_payload(decode(&payload)?)
-            .sign_with_hmac(secret);
+        let translated =
+            self.issuer.token(RESOURCE).raw_payload(decode(&payload)?).sign_with_hmac(secret);
         let validation = validation(Validation::new(jsonwebtoken::Algorithm::HS256));
         jsonwebtoken::decode(translated, &DecodingKey::from_secret(secret), &validation)
             .map(|decoded| decoded.claims)
@@ -521,8 +477,5 @@ fn in_time(claims: Claims) -> Result<String, String> {
 #[test]
 fn the_manual_clock_begins_where_this_file_says() {
     use portcullis::time::Clock as _;
-    assert_eq!(
-        ManualClock::new().now(),
-        Timestamp::from_secs(1_800_000_000)
-    );
+    assert_eq!(ManualClock::new().now(), Timestamp::from_secs(1_800_000_000));
 }

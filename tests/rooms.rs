@@ -1,9 +1,5 @@
 //! The direction of imports: a room names only rooms below it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,14 +35,7 @@ const SIBLINGS: [(&str, &str); 7] = [
 ];
 
 /// What pure rooms must not name.
-const PURE: [&str; 6] = [
-    "jose",
-    "credentials",
-    "challenge",
-    "check",
-    "verify",
-    "sender",
-];
+const PURE: [&str; 6] = ["jose", "credentials", "challenge", "check", "verify", "sender"];
 const IMPURE: [&str; 4] = ["tokio::", "crate::transport", "Clock", "SystemTime"];
 
 #[test]
@@ -57,9 +46,7 @@ fn rooms_import_only_from_below() {
         for file in files(&source, room) {
             let text = fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
-            let code = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
                 for (other, below) in LEVELS {
                     if other == room || !line.contains(&format!("crate::{other}")) {
@@ -71,17 +58,13 @@ fn rooms_import_only_from_below() {
                     let allowed = below < level || (below == level && sibling);
                     assert!(allowed, "{} names {other}: {line}", file.display());
                 }
-                let impure = IMPURE
-                    .iter()
-                    .find(|name| PURE.contains(&room) && line.contains(**name));
+                let impure =
+                    IMPURE.iter().find(|name| PURE.contains(&room) && line.contains(**name));
                 assert_eq!(impure, None, "{}: {line}", file.display());
             }
         }
     }
-    assert!(
-        seen > 50,
-        "the table was compared with something: {seen} imports"
-    );
+    assert!(seen > 50, "the table was compared with something: {seen} imports");
 }
 
 /// Only the challenge room writes challenges, and only `verify` and the test kit make an access.
@@ -89,22 +72,13 @@ fn rooms_import_only_from_below() {
 fn one_room_writes_challenges_and_one_makes_access() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (needle, allowed) in [
-        (
-            "WWW_AUTHENTICATE",
-            &["challenge.rs", "testing/challenge.rs"][..],
-        ),
+        ("WWW_AUTHENTICATE", &["challenge.rs", "testing/challenge.rs"][..]),
         (" Access::new(", &["verify/mod.rs", "testing/access.rs"][..]),
     ] {
         let mut found = Vec::new();
         for file in all(&source) {
             if fs::read_to_string(&file).unwrap().contains(needle) {
-                found.push(
-                    file.strip_prefix(&source)
-                        .unwrap()
-                        .to_str()
-                        .unwrap()
-                        .to_owned(),
-                );
+                found.push(file.strip_prefix(&source).unwrap().to_str().unwrap().to_owned());
             }
         }
         found.sort();
@@ -116,11 +90,7 @@ fn one_room_writes_challenges_and_one_makes_access() {
 
 fn files(source: &Path, room: &str) -> Vec<PathBuf> {
     let file = source.join(format!("{room}.rs"));
-    let found = if file.exists() {
-        vec![file]
-    } else {
-        all(&source.join(room))
-    };
+    let found = if file.exists() { vec![file] } else { all(&source.join(room)) };
     assert!(!found.is_empty(), "no room {room}");
     found
 }

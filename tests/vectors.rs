@@ -4,11 +4,7 @@
 //! them here stands in the tables below, and a difference either way fails: a vector that should be
 //! refused and is accepted, one that is an exception and no longer needs to be, one without a row.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "vectors/kinds.rs"]
 mod kinds;
@@ -20,7 +16,7 @@ use std::time::Duration;
 
 use http::Request;
 use portcullis::issuer::discovery_urls;
-use portcullis::jose::header::Header;
+use portcullis::jose::Header;
 use portcullis::jose::{
     Algorithm, Compact, CompactError, HeaderError, JwkSet, KeyFault, PublicKey, base64url,
 };
@@ -94,10 +90,7 @@ fn a_published_signature_verifies_and_every_change_of_it_fails() {
         let parts = [jws.header_bytes(), jws.payload(), jws.signature()];
         for changed in changes(parts) {
             let changed_jws = Compact::parse(&changed).expect("still a compact JWS");
-            assert!(
-                key.verify(algorithm, &changed_jws).is_err(),
-                "{name}: {changed}"
-            );
+            assert!(key.verify(algorithm, &changed_jws).is_err(), "{name}: {changed}");
         }
     }
 }
@@ -142,12 +135,7 @@ fn a_published_signature_has_one_spelling() {
     for case in signatures() {
         assert!(Compact::parse(&case.jws).is_ok(), "{}", case.id);
         for padded in [format!("{}=", case.jws), format!("{}\n", case.jws)] {
-            assert_eq!(
-                Compact::parse(&padded).err(),
-                Some(CompactError::Encoding),
-                "{}",
-                case.id
-            );
+            assert_eq!(Compact::parse(&padded).err(), Some(CompactError::Encoding), "{}", case.id);
         }
         let signature = case.jws.rsplit('.').next().expect("three parts");
         if signature.len().is_multiple_of(4) {
@@ -178,12 +166,7 @@ fn a_published_key_with_a_private_member_is_unusable() {
             let members = jwk.as_object_mut().expect("an object");
             members.insert(member.to_owned(), json!("AA"));
             let refused = PublicKey::parse(jwk.to_string().as_bytes(), &[case.algorithm()]);
-            assert_eq!(
-                refused.err(),
-                Some(KeyFault::Private(member)),
-                "{}",
-                case.id
-            );
+            assert_eq!(refused.err(), Some(KeyFault::Private(member)), "{}", case.id);
         }
     }
     let symmetric = br#"{"kty":"oct","alg":"HS256","k":"AA"}"#;
@@ -199,11 +182,7 @@ fn a_signature_over_text_is_no_claims() {
     let text = Compact::parse(&find("rfc7515-a.4-es512").jws).expect("a compact JWS");
     assert!(text.payload_object().is_err());
     let claims = Compact::parse(&find("rfc7515-a.3-es256").jws).expect("a compact JWS");
-    assert!(
-        claims
-            .payload_object()
-            .is_ok_and(|claims| claims.has("iss"))
-    );
+    assert!(claims.payload_object().is_ok_and(|claims| claims.has("iss")));
 }
 
 // ---- what is not a JWS here
@@ -260,24 +239,16 @@ fn symmetric_unsigned_and_detached_tokens_are_refused_before_any_key() {
 #[test]
 fn unencoded_payloads_are_refused_in_every_form() {
     let vectors = unsupported();
-    let detached = vectors
-        .iter()
-        .find(|case| case.id == "rfc7797-4.2-b64false");
+    let detached = vectors.iter().find(|case| case.id == "rfc7797-4.2-b64false");
     let detached = &detached.expect("the vector").jws;
     let attached = detached.replace("..", ".$.02.");
     assert_eq!(Compact::parse(&attached).err(), Some(CompactError::Parts));
     let encoded = detached.replace("..", ".JC4wMg.");
     let encoded = Compact::parse(&encoded).expect("a compact JWS");
-    assert_eq!(
-        encoded.header().err(),
-        Some(HeaderError::Unsupported("crit"))
-    );
+    assert_eq!(encoded.header().err(), Some(HeaderError::Unsupported("crit")));
     for b64 in ["false", "true", "\"false\"", "null"] {
         let header = format!(r#"{{"alg":"ES256","b64":{b64}}}"#);
-        assert_eq!(
-            Header::parse(header.as_bytes()).err(),
-            Some(HeaderError::Unsupported("b64"))
-        );
+        assert_eq!(Header::parse(header.as_bytes()).err(), Some(HeaderError::Unsupported("b64")));
     }
     assert!(Header::parse(br#"{"alg":"ES256"}"#).is_ok());
 }
@@ -335,18 +306,11 @@ fn a_thumbprint_depends_on_the_required_members_and_on_nothing_else() {
             PublicKey::parse(jwk.as_bytes(), Algorithm::ALL)
                 .map(|key| key.thumbprint().as_str().to_owned())
         };
-        let members: Vec<(String, Value)> = case
-            .jwk
-            .as_object()
-            .expect("an object")
-            .clone()
-            .into_iter()
-            .collect();
+        let members: Vec<(String, Value)> =
+            case.jwk.as_object().expect("an object").clone().into_iter().collect();
         let written = |members: &[(String, Value)]| {
-            let members: Vec<String> = members
-                .iter()
-                .map(|(name, value)| format!(" {} : {value}", json!(name)))
-                .collect();
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!(" {} : {value}", json!(name))).collect();
             format!("{{{}}}", members.join(","))
         };
         let expected = Ok(case.thumbprint.clone());
@@ -362,9 +326,7 @@ fn a_thumbprint_depends_on_the_required_members_and_on_nothing_else() {
 
         // The same octets, written otherwise: no key at all, rather than another thumbprint.
         for (index, (member, value)) in members.iter().enumerate() {
-            let Some(value) = value
-                .as_str()
-                .filter(|_| ["n", "e", "x", "y"].contains(&&**member))
+            let Some(value) = value.as_str().filter(|_| ["n", "e", "x", "y"].contains(&&**member))
             else {
                 continue;
             };
@@ -388,12 +350,7 @@ fn a_thumbprint_depends_on_the_required_members_and_on_nothing_else() {
 #[test]
 fn a_thumbprint_uri_names_sha_256_and_a_canonical_thumbprint() {
     let file = thumbprints();
-    let ThumbprintUri {
-        id,
-        source,
-        uri,
-        of,
-    } = file.uri;
+    let ThumbprintUri { id, source, uri, of } = file.uri;
     let key = file.keys.iter().find(|key| key.id == of).expect("the key");
     let thumbprint = Thumbprint::parse_uri(&uri).expect("a thumbprint URI");
     assert_eq!(thumbprint.as_str(), key.thumbprint, "{id} ({source})");
@@ -410,12 +367,7 @@ fn a_thumbprint_uri_names_sha_256_and_a_canonical_thumbprint() {
         assert_eq!(Thumbprint::parse_uri(&wrong), None, "{wrong}");
     }
 
-    let NotCanonical {
-        id,
-        source,
-        as_printed,
-        canonical,
-    } = file.not_canonical;
+    let NotCanonical { id, source, as_printed, canonical } = file.not_canonical;
     assert!(Thumbprint::parse(&canonical).is_some(), "{id} ({source})");
     assert_eq!(Thumbprint::parse(&as_printed), None, "{id} ({source})");
 }
@@ -456,10 +408,7 @@ fn well_known_urls_are_built_as_published() {
     for case in &file.protected_resource {
         let resource = Resource::parse(&case.resource).expect("a resource");
         assert_eq!(resource.metadata_url(), case.url, "{}", case.resource);
-        for wrong in [
-            case.resource.replace("https:", "http:"),
-            format!("{}#x", case.resource),
-        ] {
+        for wrong in [case.resource.replace("https:", "http:"), format!("{}#x", case.resource)] {
             assert!(Resource::parse(&wrong).is_err(), "{wrong}");
         }
     }

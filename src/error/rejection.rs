@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Answers;
+use crate::context::PolicyContext;
 use crate::name::Scope;
 
 /// The steps of a decision, in their order. A [`Rejection`] carries the one that failed.
@@ -52,6 +52,12 @@ impl Step {
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
 /// What kind of answer a rejection is, before any detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -64,158 +70,111 @@ pub enum Outcome {
     Misconfigured,
 }
 
-/// Why a request was refused. `Copy` and bounded: fit for a metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RejectionKind {
-    /// No `Authorization` field.
-    NoCredentials,
-    /// An authentication scheme that this server does not offer.
-    UnsupportedScheme,
-    /// More than one `Authorization` field.
-    SeveralCredentials,
-    /// An `Authorization` field that is not `scheme 1*SP token68`.
-    MalformedCredentials,
-    /// A token longer than the bound.
-    TokenTooLong,
-    /// A token that is not a JWT, while nobody can be asked what it means.
-    OpaqueToken,
-    /// An encrypted token (five parts).
-    EncryptedToken,
-    /// Not a compact JWS of two JSON objects.
-    MalformedToken,
-    /// A header that asks for what is not done here: `crit`, `b64`, `zip`, `enc`, `cty`.
-    UnsupportedHeader,
-    /// `typ` is not `at+jwt`.
-    WrongType,
-    /// `alg` is unknown, `none`, or not on the issuer's list.
-    AlgorithmNotAllowed,
-    /// `iss` is absent, malformed, or not one of the issuers.
-    UnknownIssuer,
-    /// The issuer has no key for this `kid` and `alg`.
-    UnknownKey,
-    /// More than one key of the issuer fits.
-    AmbiguousKey,
-    /// The issuer's keys were never loaded, or are past their maximum age.
-    KeysUnavailable,
-    /// The signature does not verify.
-    BadSignature,
-    /// A required claim is absent.
-    MissingClaim,
-    /// A claim has the wrong JSON type or an impossible value.
-    MalformedClaim,
-    /// A claim says that this is another kind of token.
-    OtherTokenKind,
-    /// `aud` does not name this resource.
-    WrongAudience,
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` has not come.
-    NotYetValid,
-    /// `iat` lies in the future.
-    IssuedInFuture,
-    /// `exp - iat` is more than the token class allows, or not positive.
-    LifetimeTooLong,
-    /// `cnf` binds the token to a sender that was not proven.
-    SenderNotProven,
-    /// A check refused: the token does not grant enough.
-    InsufficientScope,
-    /// A check refused: the token is not acceptable.
-    NotAccepted,
-    /// A check could not tell.
-    CheckUnavailable,
-    /// The layers are mounted wrongly, or a policy is faulty.
-    Misconfigured,
+/// One row a kind: its step, its name in logs, its outcome.
+macro_rules! rejection_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, $step:expr, $outcome:ident;)*) => {
+        /// Why a request was refused. `Copy` and bounded: fit for a metric label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum RejectionKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl RejectionKind {
+            /// Every kind, for preregistering metric labels.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// A short name in snake case, for logs and metric labels.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The step that failed; `None` where no decision was made.
+            #[must_use]
+            pub const fn step(self) -> Option<Step> {
+                match self {
+                    $(Self::$kind => $step,)*
+                }
+            }
+
+            /// "No", "cannot tell" or "mounted wrongly".
+            #[must_use]
+            pub const fn outcome(self) -> Outcome {
+                match self {
+                    $(Self::$kind => Outcome::$outcome,)*
+                }
+            }
+        }
+    };
 }
 
-impl RejectionKind {
-    /// Every kind, for preregistering metric labels.
-    pub const ALL: &'static [Self] = &[
-        Self::NoCredentials,
-        Self::UnsupportedScheme,
-        Self::SeveralCredentials,
-        Self::MalformedCredentials,
-        Self::TokenTooLong,
-        Self::OpaqueToken,
-        Self::EncryptedToken,
-        Self::MalformedToken,
-        Self::UnsupportedHeader,
-        Self::WrongType,
-        Self::AlgorithmNotAllowed,
-        Self::UnknownIssuer,
-        Self::UnknownKey,
-        Self::AmbiguousKey,
-        Self::KeysUnavailable,
-        Self::BadSignature,
-        Self::MissingClaim,
-        Self::MalformedClaim,
-        Self::OtherTokenKind,
-        Self::WrongAudience,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::IssuedInFuture,
-        Self::LifetimeTooLong,
-        Self::SenderNotProven,
-        Self::InsufficientScope,
-        Self::NotAccepted,
-        Self::CheckUnavailable,
-        Self::Misconfigured,
-    ];
+rejection_kinds! {
+    /// No `Authorization` field.
+    NoCredentials = "no_credentials", Some(Step::Credentials), Refused;
+    /// An authentication scheme that this server does not offer.
+    UnsupportedScheme = "unsupported_scheme", Some(Step::Credentials), Refused;
+    /// More than one `Authorization` field.
+    SeveralCredentials = "several_credentials", Some(Step::Credentials), Refused;
+    /// An `Authorization` field that is not `scheme 1*SP token68`.
+    MalformedCredentials = "malformed_credentials", Some(Step::Credentials), Refused;
+    /// A token longer than the bound.
+    TokenTooLong = "token_too_long", Some(Step::Credentials), Refused;
+    /// A token that is not a JWT, while nobody can be asked what it means.
+    OpaqueToken = "opaque_token", Some(Step::Token), Refused;
+    /// An encrypted token (five parts).
+    EncryptedToken = "encrypted_token", Some(Step::Token), Refused;
+    /// Not a compact JWS of two JSON objects.
+    MalformedToken = "malformed_token", Some(Step::Token), Refused;
+    /// A header that asks for what is not done here: `crit`, `b64`, `zip`, `enc`, `cty`.
+    UnsupportedHeader = "unsupported_header", Some(Step::Token), Refused;
+    /// `typ` is not `at+jwt`.
+    WrongType = "wrong_type", Some(Step::Token), Refused;
+    /// `alg` is unknown, `none`, or not on the issuer's list.
+    AlgorithmNotAllowed = "algorithm_not_allowed", Some(Step::Token), Refused;
+    /// `iss` is absent, malformed, or not one of the issuers.
+    UnknownIssuer = "unknown_issuer", Some(Step::Key), Refused;
+    /// The issuer has no key for this `kid` and `alg`.
+    UnknownKey = "unknown_key", Some(Step::Key), Refused;
+    /// More than one key of the issuer fits.
+    AmbiguousKey = "ambiguous_key", Some(Step::Key), Refused;
+    /// The issuer's keys were never loaded, or are past their maximum age.
+    KeysUnavailable = "keys_unavailable", Some(Step::Key), Unavailable;
+    /// The signature does not verify.
+    BadSignature = "bad_signature", Some(Step::Signature), Refused;
+    /// A required claim is absent.
+    MissingClaim = "missing_claim", Some(Step::Claims), Refused;
+    /// A claim has the wrong JSON type or an impossible value.
+    MalformedClaim = "malformed_claim", Some(Step::Claims), Refused;
+    /// A claim says that this is another kind of token.
+    OtherTokenKind = "other_token_kind", Some(Step::Claims), Refused;
+    /// `aud` does not name this resource.
+    WrongAudience = "wrong_audience", Some(Step::Validity), Refused;
+    /// `exp` has passed.
+    Expired = "expired", Some(Step::Validity), Refused;
+    /// `nbf` has not come.
+    NotYetValid = "not_yet_valid", Some(Step::Validity), Refused;
+    /// `iat` lies in the future.
+    IssuedInFuture = "issued_in_future", Some(Step::Validity), Refused;
+    /// `exp - iat` is more than the token class allows, or not positive.
+    LifetimeTooLong = "lifetime_too_long", Some(Step::Validity), Refused;
+    /// `cnf` binds the token to a sender that was not proven.
+    SenderNotProven = "sender_not_proven", Some(Step::Sender), Refused;
+    /// A check refused: the token does not grant enough.
+    InsufficientScope = "insufficient_scope", Some(Step::Checks), Refused;
+    /// A check refused: the token is not acceptable.
+    NotAccepted = "not_accepted", Some(Step::Checks), Refused;
+    /// A check could not tell.
+    CheckUnavailable = "check_unavailable", Some(Step::Checks), Unavailable;
+    /// The layers are mounted wrongly, or a policy is faulty.
+    Misconfigured = "misconfigured", None, Misconfigured;
+}
 
-    /// A short name in snake case, for logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.facts().0
-    }
-
-    /// The step that failed.
-    #[must_use]
-    pub const fn step(self) -> Step {
-        self.facts().1
-    }
-
-    /// "No", "cannot tell" or "mounted wrongly".
-    #[must_use]
-    pub const fn outcome(self) -> Outcome {
-        match self {
-            Self::KeysUnavailable | Self::CheckUnavailable => Outcome::Unavailable,
-            Self::Misconfigured => Outcome::Misconfigured,
-            _ => Outcome::Refused,
-        }
-    }
-
-    const fn facts(self) -> (&'static str, Step) {
-        match self {
-            Self::NoCredentials => ("no_credentials", Step::Credentials),
-            Self::UnsupportedScheme => ("unsupported_scheme", Step::Credentials),
-            Self::SeveralCredentials => ("several_credentials", Step::Credentials),
-            Self::MalformedCredentials => ("malformed_credentials", Step::Credentials),
-            Self::TokenTooLong => ("token_too_long", Step::Credentials),
-            Self::OpaqueToken => ("opaque_token", Step::Token),
-            Self::EncryptedToken => ("encrypted_token", Step::Token),
-            Self::MalformedToken => ("malformed_token", Step::Token),
-            Self::UnsupportedHeader => ("unsupported_header", Step::Token),
-            Self::WrongType => ("wrong_type", Step::Token),
-            Self::AlgorithmNotAllowed => ("algorithm_not_allowed", Step::Token),
-            Self::UnknownIssuer => ("unknown_issuer", Step::Key),
-            Self::UnknownKey => ("unknown_key", Step::Key),
-            Self::AmbiguousKey => ("ambiguous_key", Step::Key),
-            Self::KeysUnavailable => ("keys_unavailable", Step::Key),
-            Self::BadSignature => ("bad_signature", Step::Signature),
-            Self::MissingClaim => ("missing_claim", Step::Claims),
-            Self::MalformedClaim => ("malformed_claim", Step::Claims),
-            Self::OtherTokenKind => ("other_token_kind", Step::Claims),
-            Self::WrongAudience => ("wrong_audience", Step::Validity),
-            Self::Expired => ("expired", Step::Validity),
-            Self::NotYetValid => ("not_yet_valid", Step::Validity),
-            Self::IssuedInFuture => ("issued_in_future", Step::Validity),
-            Self::LifetimeTooLong => ("lifetime_too_long", Step::Validity),
-            Self::SenderNotProven => ("sender_not_proven", Step::Sender),
-            Self::InsufficientScope => ("insufficient_scope", Step::Checks),
-            Self::NotAccepted => ("not_accepted", Step::Checks),
-            Self::CheckUnavailable => ("check_unavailable", Step::Checks),
-            Self::Misconfigured => ("misconfigured", Step::Credentials),
-        }
+impl fmt::Display for RejectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -226,6 +185,7 @@ pub(crate) struct Refusal {
     pub(crate) detail: Cow<'static, str>,
     pub(crate) source: Option<Arc<dyn Error + Send + Sync>>,
     pub(crate) retry_after: Duration,
+    /// What a denied check named beyond the policy.
     pub(crate) scopes: Vec<Scope>,
 }
 
@@ -238,11 +198,6 @@ impl Refusal {
             retry_after: super::Unavailable::RETRY_AFTER,
             scopes: Vec::new(),
         }
-    }
-
-    pub(crate) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
-        self
     }
 }
 
@@ -258,20 +213,20 @@ pub struct Rejection {
 
 struct Inner {
     refusal: Refusal,
-    answers: Arc<Answers>,
-    /// All scopes that the policy wants, as one challenge names them.
-    scope: Option<Arc<str>>,
+    context: Arc<PolicyContext>,
 }
 
 impl Rejection {
-    pub(crate) fn new(refusal: Refusal, answers: Arc<Answers>, scope: Option<Arc<str>>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                refusal,
-                answers,
-                scope,
-            }),
-        }
+    /// The one way in which a rejection comes to be: it is logged here, once.
+    pub(crate) fn new(refusal: Refusal, context: Arc<PolicyContext>) -> Self {
+        let rejection = Self { inner: Arc::new(Inner { refusal, context }) };
+        tracing::debug!(
+            kind = rejection.kind().as_str(),
+            step = rejection.step().map(Step::number),
+            source = rejection.source(),
+            "refused: {rejection}"
+        );
+        rejection
     }
 
     /// Why, without detail.
@@ -280,9 +235,9 @@ impl Rejection {
         self.inner.refusal.kind
     }
 
-    /// The step that failed.
+    /// The step that failed; `None` where no decision was made.
     #[must_use]
-    pub fn step(&self) -> Step {
+    pub fn step(&self) -> Option<Step> {
         self.kind().step()
     }
 
@@ -298,12 +253,8 @@ impl Rejection {
         (self.outcome() == Outcome::Unavailable).then_some(self.inner.refusal.retry_after)
     }
 
-    pub(crate) fn answers(&self) -> &Answers {
-        &self.inner.answers
-    }
-
-    pub(crate) fn policy_scope(&self) -> Option<&str> {
-        self.inner.scope.as_deref()
+    pub(crate) fn context(&self) -> &PolicyContext {
+        &self.inner.context
     }
 
     pub(crate) fn denied_scopes(&self) -> &[Scope] {
@@ -315,7 +266,7 @@ impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejection")
             .field("kind", &self.kind())
-            .field("step", &self.step().number())
+            .field("step", &self.step())
             .field("detail", &self.inner.refusal.detail)
             .field("source", &self.inner.refusal.source)
             .finish()

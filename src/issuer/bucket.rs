@@ -15,10 +15,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) const fn full() -> Self {
-        Self {
-            tokens: BURST,
-            refilled: Duration::ZERO,
-        }
+        Self { tokens: BURST, refilled: Duration::ZERO }
     }
 
     /// Takes a token, if there is one.
@@ -28,11 +25,8 @@ impl Bucket {
         }
         while self.tokens < BURST && self.refilled.saturating_add(REFILL) <= steady {
             self.tokens = self.tokens.saturating_add(1);
-            self.refilled = if self.tokens == BURST {
-                steady
-            } else {
-                self.refilled.saturating_add(REFILL)
-            };
+            self.refilled =
+                if self.tokens == BURST { steady } else { self.refilled.saturating_add(REFILL) };
         }
         match self.tokens.checked_sub(1) {
             Some(left) => {

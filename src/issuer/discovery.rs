@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::jose::json::{JsonError, Object};
-use crate::name::{IssuerId, Loopback, NameError, https_url, insert_well_known};
-use crate::transport::LoopbackHttp;
+use crate::name::{IssuerId, LoopbackHttp, NameError, https_url, insert_well_known};
 
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -26,12 +25,15 @@ pub enum MetadataError {
         /// The value found, its start only.
         found: String,
     },
-    /// `jwks_uri` is absent or may not be fetched.
+    /// `jwks_uri` is absent.
     #[error("`jwks_uri` is absent")]
     NoJwksUri,
     /// `jwks_uri` may not be fetched.
     #[error(transparent)]
     JwksUri(#[from] NameError),
+    /// `jwks_uri` names an IP address that is not the issuer's own host.
+    #[error("`jwks_uri` names the address {0:?}, wanted a host name, or the issuer's own host")]
+    Address(String),
 }
 
 /// Where the metadata of an issuer may be, in the order in which it is looked for: RFC 8414 §3.1
@@ -54,10 +56,7 @@ pub enum MetadataError {
 pub fn discovery_urls(issuer: &str) -> Vec<String> {
     // A slash that ends the identifier is removed before either way (RFC 8414 §3.1, OIDC §4.1).
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
-    let mut urls = vec![
-        insert_well_known(base, OAUTH),
-        insert_well_known(base, OPENID),
-    ];
+    let mut urls = vec![insert_well_known(base, OAUTH), insert_well_known(base, OPENID)];
     let appended = format!("{base}{OPENID}");
     if !urls.contains(&appended) {
         urls.push(appended);
@@ -76,37 +75,38 @@ pub(super) fn jwks_uri(
         return Err(MetadataError::MediaType);
     }
     let metadata = Object::parse(body)?;
-    let text = |name| {
-        metadata
-            .member(name)
-            .and_then(crate::jose::json::Value::as_str)
-    };
+    let text = |name| metadata.member(name).and_then(crate::jose::json::Value::as_str);
     let found = text("issuer").unwrap_or_default();
     if found != issuer.as_str() {
-        return Err(MetadataError::Issuer {
-            found: found.chars().take(200).collect(),
-        });
+        return Err(MetadataError::Issuer { found: found.chars().take(200).collect() });
     }
     let jwks_uri = text("jwks_uri").ok_or(MetadataError::NoJwksUri)?;
-    let loopback = match loopback_http {
-        LoopbackHttp::Allowed => Loopback::Allowed,
-        LoopbackHttp::Refused => Loopback::Refused,
-    };
-    https_url("`jwks_uri`", &jwks_uri, loopback)?;
+    let uri = https_url("`jwks_uri`", &jwks_uri, loopback_http)?;
+    // A name has to resolve and present its certificate; an address would let metadata point
+    // into the network that this server stands in.
+    let host = uri.host().unwrap_or_default();
+    let own: http::Uri = issuer.as_str().parse().unwrap_or_default();
+    if is_address(host) && own.host() != Some(host) {
+        return Err(MetadataError::Address(host.to_owned()));
+    }
     Ok(jwks_uri.into_owned())
+}
+
+/// An IP address in place of a host name.
+fn is_address(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// `application/json`, with or without parameters, in any case.
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1); zero for `no-store` and `no-cache`.
+/// `max-age` of `Cache-Control` (RFC 9111 §5.2.2.1) less the time that caches have held the answer
+/// (`Age`, §5.1); zero for `no-store` and `no-cache`.
 pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     for value in headers.get_all(CACHE_CONTROL) {
@@ -116,16 +116,14 @@ pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
                 return Some(Duration::ZERO);
             }
             if let Some(seconds) = directive.strip_prefix("max-age=") {
-                let seconds = seconds
-                    .trim_matches('"')
-                    .parse()
-                    .ok()
-                    .map(Duration::from_secs);
+                let seconds = seconds.trim_matches('"').parse().ok().map(Duration::from_secs);
                 max_age = max_age.or(seconds);
             }
         }
     }
-    max_age
+    let held = headers.get(AGE).and_then(|age| age.to_str().ok()).and_then(|age| age.parse().ok());
+    let held = Duration::from_secs(held.unwrap_or(0));
+    max_age.map(|max_age: Duration| max_age.saturating_sub(held))
 }
 
 #[cfg(test)]
@@ -144,11 +142,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(CACHE_CONTROL, value.parse().unwrap());
-            assert_eq!(
-                max_age(&headers),
-                expected.map(Duration::from_secs),
-                "{value}"
-            );
+            assert_eq!(max_age(&headers), expected.map(Duration::from_secs), "{value}");
         }
     }
 
@@ -169,25 +163,16 @@ mod tests {
             r#"{"issuer":"https://AS.example","jwks_uri":"https://k.example/jwks"}"#,
             r#"{"jwks_uri":"https://k.example/jwks"}"#,
         ] {
-            assert!(
-                matches!(read(json, body), Err(MetadataError::Issuer { .. })),
-                "{body}"
-            );
+            assert!(matches!(read(json, body), Err(MetadataError::Issuer { .. })), "{body}");
         }
-        for uri in [
-            "http://k.example/jwks",
-            "file:///etc/passwd",
-            "data:application/json,{}",
-        ] {
+        for uri in ["http://k.example/jwks", "file:///etc/passwd", "data:application/json,{}"] {
             let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
-            assert!(
-                matches!(read(json, &body), Err(MetadataError::JwksUri(_))),
-                "{uri}"
-            );
+            assert!(matches!(read(json, &body), Err(MetadataError::JwksUri(_))), "{uri}");
         }
-        assert_eq!(
-            read(json, r#"{"issuer":"https://as.example"}"#),
-            Err(MetadataError::NoJwksUri)
-        );
+        for uri in ["https://169.254.169.254/jwks", "https://[::1]/jwks", "https://10.0.0.1/"] {
+            let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
+            assert!(matches!(read(json, &body), Err(MetadataError::Address(_))), "{uri}");
+        }
+        assert_eq!(read(json, r#"{"issuer":"https://as.example"}"#), Err(MetadataError::NoJwksUri));
     }
 }

@@ -6,9 +6,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::discovery::{MetadataError, jwks_uri, max_age};
 use crate::jose::{Algorithm, JwkSet, JwkSetError};
-use crate::name::IssuerId;
+use crate::name::{IssuerId, LoopbackHttp};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, LoopbackHttp, Transport};
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
 
 /// A metadata document has some 5 KiB.
 const MAX_METADATA: usize = 128 * 1024;
@@ -16,6 +16,8 @@ const MAX_METADATA: usize = 128 * 1024;
 const MAX_JWKS: usize = 1024 * 1024;
 /// From the first byte sent to the last byte read.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that a flight can take: three places of the metadata, the keys, and some slack.
+pub(super) const LONGEST: Duration = Duration::from_secs(25);
 
 /// Why keys could not be fetched. For operators; it holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -101,21 +103,10 @@ impl Fetcher<'_> {
     async fn metadata(&self, url: &str) -> Result<String, KeyFetchError> {
         let answer = self.get(url, None, MAX_METADATA).await?;
         if answer.status() != StatusCode::OK {
-            return Err(KeyFetchError::Status {
-                url: url.to_owned(),
-                status: answer.status(),
-            });
+            return Err(KeyFetchError::Status { url: url.to_owned(), status: answer.status() });
         }
-        jwks_uri(
-            self.issuer,
-            answer.headers(),
-            answer.body(),
-            self.loopback_http,
-        )
-        .map_err(|error| KeyFetchError::Metadata {
-            url: url.to_owned(),
-            error,
-        })
+        jwks_uri(self.issuer, answer.headers(), answer.body(), self.loopback_http)
+            .map_err(|error| KeyFetchError::Metadata { url: url.to_owned(), error })
     }
 
     /// Fetches a key set, or learns that it has not changed since `etag`.
@@ -129,28 +120,15 @@ impl Fetcher<'_> {
         let max_age = max_age(answer.headers());
         match answer.status() {
             StatusCode::OK => {
-                let keys = JwkSet::parse(answer.body(), self.algorithms).map_err(|error| {
-                    KeyFetchError::Keys {
-                        url: url.to_owned(),
-                        error,
-                    }
-                })?;
+                let keys = JwkSet::parse(answer.body(), self.algorithms)
+                    .map_err(|error| KeyFetchError::Keys { url: url.to_owned(), error })?;
                 let etag = answer.headers().get(ETAG).cloned();
-                Ok(Fetched {
-                    keys: FetchedKeys::New(keys),
-                    max_age,
-                    etag,
-                })
+                Ok(Fetched { keys: FetchedKeys::New(keys), max_age, etag })
             }
-            StatusCode::NOT_MODIFIED if conditional => Ok(Fetched {
-                keys: FetchedKeys::Unchanged,
-                max_age,
-                etag,
-            }),
-            status => Err(KeyFetchError::Status {
-                url: url.to_owned(),
-                status,
-            }),
+            StatusCode::NOT_MODIFIED if conditional => {
+                Ok(Fetched { keys: FetchedKeys::Unchanged, max_age, etag })
+            }
+            status => Err(KeyFetchError::Status { url: url.to_owned(), status }),
         }
     }
 
@@ -160,25 +138,15 @@ impl Fetcher<'_> {
         etag: Option<HeaderValue>,
         max_body: usize,
     ) -> Result<Response<Bytes>, KeyFetchError> {
-        let failed = |error| KeyFetchError::Fetch {
-            url: url.to_owned(),
-            error,
-        };
+        let failed = |error| KeyFetchError::Fetch { url: url.to_owned(), error };
         let mut request = Request::get(url)
-            .header(
-                ACCEPT,
-                HeaderValue::from_static("application/jwk-set+json, application/json"),
-            )
+            .header(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"))
             .body(Bytes::new())
             .map_err(|error| failed(FetchError::new(FetchErrorKind::Forbidden).caused_by(error)))?;
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let limits = FetchLimits {
-            max_body,
-            timeout: TIMEOUT,
-            loopback_http: self.loopback_http,
-        };
+        let limits = FetchLimits { max_body, timeout: TIMEOUT, loopback_http: self.loopback_http };
         let answer = tokio::select! {
             answer = self.transport.fetch(request, limits) => answer.map_err(failed)?,
             () = self.clock.sleep(TIMEOUT) => {

@@ -1,61 +1,62 @@
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
-use super::bucket::Bucket;
 use super::fetch::{Fetched, FetchedKeys, Fetcher, KeyFetchError};
+use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason};
 use super::{Checked, CheckedSource, IssuerHealth, KeyRefresh, KeyState};
 use crate::jose::{Algorithm, JwkSet, KeyChoiceError, PublicKey};
-use crate::name::IssuerId;
+use crate::name::{IssuerId, LoopbackHttp};
 use crate::time::{Clock, Moment};
-use crate::transport::{LoopbackHttp, Transport};
+use crate::transport::Transport;
 
-/// The most requests that wait for one issuer's keys at once; a further one is answered as if the
-/// wait were over. It bounds what a flood of unknown key ids can hold open.
-const MAX_WAITING: usize = 1_024;
-
-/// The waits between failed fetches: doubling from the first to the last.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LAST_BACKOFF: Duration = Duration::from_mins(1);
+pub(crate) use super::flight::KeyWait;
 
 /// Metadata is looked up again after this time, or as soon as its `jwks_uri` fails.
 const METADATA_AGE: Duration = Duration::from_hours(1);
+
+/// A failed look-up of metadata is not repeated before this time, while the `jwks_uri` that is
+/// known works.
+const METADATA_REST: Duration = Duration::from_mins(10);
 
 /// The keys of one issuer, at run time.
 pub(crate) struct IssuerKeys {
     id: Arc<IssuerId>,
     algorithms: Box<[Algorithm]>,
     refresh: KeyRefresh,
-    source: Source,
+    /// `None`: the keys are fixed.
+    remote: Option<Remote>,
     snapshot: ArcSwapOption<Snapshot>,
-    /// Locked to start and end a fetch, never to find a known key.
-    flight: Mutex<Flight>,
-    /// Counts ended fetches; waiting requests watch it.
-    ended: watch::Sender<u64>,
-    waiting: AtomicUsize,
-    limited: AtomicU64,
-}
-
-enum Source {
-    Fixed,
-    Remote(Box<Remote>),
+    flights: Flights,
 }
 
 struct Remote {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     loopback_http: LoopbackHttp,
-    /// Where the metadata may be; empty if the JWKS URL is configured.
-    discovery: Vec<String>,
-    jwks_url: Option<String>,
+    place: KeyPlace,
+    known: Mutex<Known>,
+}
+
+/// Where the keys are.
+enum KeyPlace {
+    Url(String),
+    /// The metadata says, which is at one of these.
+    Metadata(Vec<String>),
+}
+
+/// What fetches leave for the next one.
+#[derive(Default)]
+struct Known {
+    /// From the metadata, and when.
+    jwks_uri: Option<(String, Moment)>,
+    /// When the last look-up failed, and why, while an older `jwks_uri` is used.
+    metadata_error: Option<(KeyFetchError, Moment)>,
+    /// Of the set in the snapshot, and the URL it came from.
+    etag: Option<(String, HeaderValue)>,
 }
 
 struct Snapshot {
@@ -64,42 +65,34 @@ struct Snapshot {
     fresh_for: Duration,
 }
 
-#[derive(Default)]
-struct Flight {
-    under_way: bool,
-    bucket: Option<Bucket>,
-    failures_in_a_row: u32,
-    /// No fetch before this steady time.
-    not_before: Duration,
-    fetches: u64,
-    failed_fetches: u64,
-    last_error: Option<KeyFetchError>,
-    /// From the metadata, and when.
-    discovered: Option<(String, Moment)>,
-    /// Of the set in the snapshot, and the URL it came from.
-    etag: Option<(String, HeaderValue)>,
-    fetch_task: Option<AbortHandle>,
-    refresh_task: Option<AbortHandle>,
-}
-
-/// Whether a request may still wait for keys.
+/// Whether a request has waited for keys already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     First,
     AfterWait,
 }
 
-/// What a search for a key found.
-pub(crate) enum Lookup {
-    Found(Arc<PublicKey>),
-    NotFound(KeyChoiceError),
-    /// Search again after this.
+/// Why there is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyMiss {
+    /// None fits, or more than one.
+    Choice(KeyChoiceError),
+    /// No keys were ever loaded, or they are too old to be used at all.
+    NoKeys,
+    /// The keys are older than they should be, and no outage is known: ask the issuer first.
+    Stale,
+}
+
+/// What can be done about a [`KeyMiss`].
+pub(crate) enum Remedy {
+    /// Decide again after this.
     Wait(KeyWait),
-    /// There are no keys to search in.
-    Unavailable {
-        retry_after: Duration,
-        error: Option<KeyFetchError>,
-    },
+    /// Decide again at once, with the keys that there are.
+    Again,
+    /// Nothing.
+    None,
+    /// Nothing before this time, for this reason.
+    Later { retry_after: Duration, error: Option<Arc<KeyFetchError>> },
 }
 
 impl IssuerKeys {
@@ -108,38 +101,30 @@ impl IssuerKeys {
         transport: Option<&Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
     ) -> Option<Self> {
-        let remote = |discovery, jwks_url| {
-            Some(Source::Remote(Box::new(Remote {
+        let remote = |place| {
+            Some(Remote {
                 transport: Arc::clone(transport?),
                 clock: Arc::clone(clock),
                 loopback_http: issuer.loopback_http,
-                discovery,
-                jwks_url,
-            })))
+                place,
+                known: Mutex::default(),
+            })
         };
-        let mut fixed = None;
-        let source = match issuer.source {
-            CheckedSource::Fixed(keys) => {
-                fixed = Some(Arc::new(Snapshot {
-                    keys: Arc::new(keys),
-                    loaded: clock.moment(),
-                    fresh_for: Duration::MAX,
-                }));
-                Source::Fixed
-            }
-            CheckedSource::Jwks { url } => remote(Vec::new(), Some(url))?,
-            CheckedSource::Discovery { urls } => remote(urls, None)?,
+        let (remote, fixed) = match issuer.source {
+            CheckedSource::Fixed(keys) => (None, Some(Arc::new(keys))),
+            CheckedSource::Jwks { url } => (Some(remote(KeyPlace::Url(url))?), None),
+            CheckedSource::Discovery { urls } => (Some(remote(KeyPlace::Metadata(urls))?), None),
         };
+        let snapshot = fixed.map(|keys| {
+            Arc::new(Snapshot { keys, loaded: clock.moment(), fresh_for: Duration::MAX })
+        });
         Some(Self {
             id: Arc::new(issuer.id),
             algorithms: issuer.algorithms,
             refresh: issuer.refresh,
-            source,
-            snapshot: ArcSwapOption::new(fixed),
-            flight: Mutex::default(),
-            ended: watch::Sender::new(0),
-            waiting: AtomicUsize::new(0),
-            limited: AtomicU64::new(0),
+            remote,
+            snapshot: ArcSwapOption::new(snapshot),
+            flights: Flights::new(),
         })
     }
 
@@ -152,70 +137,64 @@ impl IssuerKeys {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Finds the key of a token, and starts what has to be fetched for it.
+    /// Finds the key of a token among those that are there. It starts nothing.
     pub(crate) fn find(
-        self: &Arc<Self>,
+        &self,
         kid: Option<&str>,
         algorithm: Algorithm,
         at: Moment,
         attempt: Attempt,
-    ) -> Lookup {
+    ) -> Result<Arc<PublicKey>, KeyMiss> {
         let snapshot = self.snapshot.load();
-        let remote = match &self.source {
-            Source::Fixed => None,
-            Source::Remote(remote) => Some(remote),
-        };
-        let usable = snapshot.as_ref().filter(|snapshot| {
-            remote.is_none() || at.since(snapshot.loaded) <= self.refresh.outage()
-        });
-        let Some(snapshot) = usable else {
-            return self.find_without_keys(at, attempt);
-        };
-        if remote.is_some() && at.since(snapshot.loaded) >= snapshot.fresh_for {
-            self.start(at, Reason::Age);
-        }
-        match snapshot.keys.find(kid, algorithm) {
-            Ok(key) => Lookup::Found(Arc::clone(key)),
-            Err(KeyChoiceError::Unknown) if remote.is_some() && attempt == Attempt::First => {
-                match self.start(at, Reason::UnknownKey) {
-                    Started::UnderWay => self
-                        .wait()
-                        .map_or(Lookup::NotFound(KeyChoiceError::Unknown), Lookup::Wait),
-                    Started::Not => Lookup::NotFound(KeyChoiceError::Unknown),
-                }
+        let snapshot = snapshot.as_ref().ok_or(KeyMiss::NoKeys)?;
+        if self.remote.is_some() {
+            let age = at.since(snapshot.loaded);
+            if age > self.refresh.outage() {
+                return Err(KeyMiss::NoKeys);
             }
-            Err(error) => Lookup::NotFound(error),
+            // Keys outlive their freshness only through an outage, which somebody has to have
+            // seen: a suspended machine, or a runtime that ended, has not asked.
+            let unasked = attempt == Attempt::First && at.steady() >= self.flights.not_before();
+            if age >= snapshot.fresh_for && unasked {
+                return Err(KeyMiss::Stale);
+            }
         }
+        snapshot.keys.find(kid, algorithm).map(Arc::clone).map_err(KeyMiss::Choice)
     }
 
-    fn find_without_keys(self: &Arc<Self>, at: Moment, attempt: Attempt) -> Lookup {
-        if self.start(at, Reason::Age) == Started::UnderWay
-            && attempt == Attempt::First
-            && let Some(wait) = self.wait()
-        {
-            return Lookup::Wait(wait);
+    /// Starts the fetch that a missing key asks for, if one is allowed.
+    pub(crate) fn remedy(self: &Arc<Self>, miss: KeyMiss, at: Moment, attempt: Attempt) -> Remedy {
+        if self.remote.is_none() {
+            return Remedy::None;
         }
-        let flight = self.flight();
-        let retry_after = flight
-            .not_before
-            .saturating_sub(at.steady())
-            .max(FIRST_BACKOFF);
-        Lookup::Unavailable {
-            retry_after,
-            error: flight.last_error.clone(),
+        match (miss, attempt) {
+            (KeyMiss::Choice(KeyChoiceError::Unknown), Attempt::First) => {
+                let number = self.start(at, Reason::UnknownKey);
+                number.and_then(|number| self.wait(number)).map_or(Remedy::None, Remedy::Wait)
+            }
+            (KeyMiss::Choice(_), _) => Remedy::None,
+            (KeyMiss::Stale, _) => {
+                let failing = self.flights.failing();
+                let number = self.start(at, Reason::Age).filter(|_| !failing);
+                number.and_then(|number| self.wait(number)).map_or(Remedy::Again, Remedy::Wait)
+            }
+            (KeyMiss::NoKeys, _) => {
+                let number = self.start(at, Reason::Age).filter(|_| attempt == Attempt::First);
+                if let Some(wait) = number.and_then(|number| self.wait(number)) {
+                    return Remedy::Wait(wait);
+                }
+                let left = self.flights.not_before().saturating_sub(at.steady());
+                let retry_after = left.max(FIRST_BACKOFF);
+                Remedy::Later { retry_after, error: self.flights.tally().last_error }
+            }
         }
     }
 
     /// Starts a fetch and waits until it ended, for a warm-up.
-    pub(super) async fn load(self: &Arc<Self>) -> Result<(), Option<KeyFetchError>> {
-        let Source::Remote(remote) = &self.source else {
-            return Ok(());
-        };
-        let at = remote.clock.moment();
-        let mut ended = self.ended.subscribe();
-        if self.start(at, Reason::WarmUp) == Started::UnderWay {
-            // INVARIANT: the sender lives in `self`.
-            let _ = ended.changed().await;
+    pub(super) async fn load(self: &Arc<Self>) -> Result<(), Arc<KeyFetchError>> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        if let Some(number) = self.start(remote.clock.moment(), Reason::WarmUp) {
+            self.flights.landing(number).await;
         }
         let at = remote.clock.moment();
         let snapshot = self.snapshot.load();
@@ -223,34 +202,38 @@ impl IssuerKeys {
             .as_ref()
             .is_some_and(|snapshot| at.since(snapshot.loaded) <= self.refresh.outage());
         if usable {
-            Ok(())
-        } else {
-            Err(self.flight().last_error.clone())
+            return Ok(());
         }
+        Err(self.flights.tally().last_error.unwrap_or(Arc::new(KeyFetchError::Dropped)))
     }
 
     pub(super) fn health(&self) -> IssuerHealth {
         let snapshot = self.snapshot.load();
-        let flight = self.flight();
+        let tally = self.flights.tally();
+        let mut error = tally.last_error.as_ref().map(ToString::to_string);
         let (mut age, mut next_refresh) = (None, None);
-        let state = match (&self.source, snapshot.as_ref()) {
-            (Source::Fixed, _) => KeyState::Fixed,
-            (Source::Remote(remote), None) => {
-                let wait = flight.not_before.saturating_sub(remote.clock.steady());
-                next_refresh = flight.refresh_task.is_some().then_some(wait);
-                KeyState::NeverLoaded
-            }
-            (Source::Remote(remote), Some(snapshot)) => {
+        let state = match (&self.remote, snapshot.as_ref()) {
+            (None, _) => KeyState::Fixed,
+            (Some(remote), snapshot) => {
                 let at = remote.clock.moment();
-                let old = at.since(snapshot.loaded);
-                age = Some(old);
-                next_refresh = Some(self.until_due(Some(snapshot), &flight, at));
-                if old > self.refresh.outage() {
-                    KeyState::Expired
-                } else if old >= snapshot.fresh_for {
-                    KeyState::Stale
-                } else {
-                    KeyState::Fresh
+                let due = self.until_due(snapshot.map(AsRef::as_ref), at);
+                next_refresh = self.flights.refreshes().then_some(due);
+                let metadata = remote.known();
+                let metadata = metadata.metadata_error.as_ref();
+                error = error.or(metadata.map(|(error, _)| format!("metadata kept: {error}")));
+                match snapshot {
+                    None => KeyState::NeverLoaded,
+                    Some(snapshot) => {
+                        let old = at.since(snapshot.loaded);
+                        age = Some(old);
+                        if old > self.refresh.outage() {
+                            KeyState::Expired
+                        } else if old >= snapshot.fresh_for {
+                            KeyState::Stale
+                        } else {
+                            KeyState::Fresh
+                        }
+                    }
                 }
             }
         };
@@ -259,115 +242,62 @@ impl IssuerKeys {
             issuer: (*self.id).clone(),
             state,
             usable_keys: keys.map_or(0, |keys| keys.keys().len()),
-            unusable_keys: keys
-                .map(|keys| keys.unusable().to_vec())
-                .unwrap_or_default(),
+            unusable_keys: keys.map(|keys| keys.unusable().to_vec()).unwrap_or_default(),
             age,
             next_refresh,
-            last_error: flight.last_error.as_ref().map(ToString::to_string),
-            fetches: flight.fetches,
-            failed_fetches: flight.failed_fetches,
-            limited_unknown_keys: self.limited.load(Ordering::Relaxed),
+            last_error: error,
+            fetches: tally.fetches,
+            failed_fetches: tally.failed,
+            limited_unknown_keys: tally.limited,
         }
     }
 
     /// Ends the tasks that this issuer has.
     pub(super) fn stop(&self) {
-        let mut flight = self.flight();
-        for task in [flight.refresh_task.take(), flight.fetch_task.take()]
-            .into_iter()
-            .flatten()
-        {
-            task.abort();
-        }
+        self.flights.stop();
     }
 
-    fn flight(&self) -> MutexGuard<'_, Flight> {
-        // A panic while it was held left only counters half-written.
-        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts a fetch if its reason allows one now.
-    fn start(self: &Arc<Self>, at: Moment, reason: Reason) -> Started {
-        let mut flight = self.flight();
-        if flight.under_way {
-            return Started::UnderWay;
-        }
-        let allowed = match reason {
-            Reason::WarmUp => true,
-            Reason::Age => at.steady() >= flight.not_before,
-            // The bucket is not asked while the issuer fails: junk cannot shorten the backoff,
-            // and does not use up what a new key will need.
-            Reason::UnknownKey => {
-                at.steady() >= flight.not_before
-                    && flight
-                        .bucket
-                        .get_or_insert(Bucket::full())
-                        .take(at.steady())
-            }
-        };
-        if !allowed {
-            if reason == Reason::UnknownKey {
-                self.limited.fetch_add(1, Ordering::Relaxed);
-            }
-            return Started::Not;
-        }
+    /// The number of the fetch under way, started now if its reason allows one.
+    fn start(self: &Arc<Self>, at: Moment, reason: Reason) -> Option<u64> {
         let Ok(runtime) = Handle::try_current() else {
-            flight.last_error = Some(KeyFetchError::NoRuntime);
-            return Started::Not;
-        };
-        flight.under_way = true;
-        let landing = Landing {
-            keys: Arc::clone(self),
-            result: Err(KeyFetchError::Dropped),
-        };
-        let task = runtime.spawn(landing.fly());
-        flight.fetch_task = Some(task.abort_handle());
-        let alive = flight
-            .refresh_task
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        if !alive {
-            let task = runtime.spawn(refresh_ahead(Arc::downgrade(self)));
-            flight.refresh_task = Some(task.abort_handle());
-        }
-        Started::UnderWay
-    }
-
-    /// A wait for the fetch under way; `None` if too many wait already.
-    fn wait(self: &Arc<Self>) -> Option<KeyWait> {
-        let Source::Remote(remote) = &self.source else {
+            self.flights.note(KeyFetchError::NoRuntime);
             return None;
         };
-        let place = Place::take(self)?;
-        let mut ended = self.ended.subscribe();
-        let sleep = remote.clock.sleep(self.refresh.wait());
-        // A fetch that ended between its start and the subscription is over: see it at once.
-        if !self.flight().under_way {
-            ended.mark_changed();
-        }
-        Some(KeyWait(Box::pin(async move {
-            let _place = place;
-            tokio::select! {
-                _ = ended.changed() => {}
-                () = sleep => {}
+        match self.flights.clear(at.steady(), reason) {
+            Clearance::No => None,
+            Clearance::UnderWay(number) => Some(number),
+            Clearance::TakeOff(number) => {
+                // A runtime that is shutting down drops the task right here: no lock is held.
+                let flight = Flight { keys: Arc::clone(self), number, result: None };
+                let task = runtime.spawn(flight.fly());
+                self.flights.departed(number, task.abort_handle());
+                if self.flights.needs_refresh_task() {
+                    let task = runtime.spawn(refresh_ahead(Arc::downgrade(self)));
+                    self.flights.refreshes_with(task.abort_handle());
+                }
+                Some(number)
             }
-        })))
+        }
+    }
+
+    /// A wait for the fetch of this number; `None` if too many wait already.
+    fn wait(self: &Arc<Self>, number: u64) -> Option<KeyWait> {
+        let remote = self.remote.as_ref()?;
+        let place = Place::take(Arc::clone(self))?;
+        let sleep = remote.clock.sleep(self.refresh.wait());
+        Some(KeyWait::new(self.flights.landing(number), sleep, place))
     }
 
     /// How long until the next fetch is due.
-    fn until_due(&self, snapshot: Option<&Arc<Snapshot>>, flight: &Flight, at: Moment) -> Duration {
-        let backoff = flight.not_before.saturating_sub(at.steady());
+    fn until_due(&self, snapshot: Option<&Snapshot>, at: Moment) -> Duration {
+        let backoff = self.flights.not_before().saturating_sub(at.steady());
         let fresh = snapshot.map_or(Duration::ZERO, |snapshot| {
             ahead(snapshot.fresh_for).saturating_sub(at.since(snapshot.loaded))
         });
         backoff.max(fresh)
     }
 
-    async fn fetch(&self) -> Result<(), KeyFetchError> {
-        let Source::Remote(remote) = &self.source else {
-            return Ok(());
-        };
+    async fn fetch(&self, remote: &Remote) -> Result<(), KeyFetchError> {
         let fetcher = Fetcher {
             issuer: &self.id,
             algorithms: &self.algorithms,
@@ -375,109 +305,94 @@ impl IssuerKeys {
             transport: &*remote.transport,
             clock: &*remote.clock,
         };
-        let url = match &remote.jwks_url {
-            Some(url) => url.clone(),
-            None => self.discovered_url(remote, &fetcher).await?,
+        let url = match &remote.place {
+            KeyPlace::Url(url) => url.clone(),
+            KeyPlace::Metadata(urls) => self.jwks_uri(remote, &fetcher, urls).await?,
         };
-        let known = self.flight().etag.clone();
+        let known = remote.known().etag.clone();
         let etag = known.filter(|(from, _)| *from == url).map(|(_, etag)| etag);
-        let Fetched {
-            keys,
-            max_age,
-            etag,
-        } = fetcher.keys(&url, etag).await?;
-        let keys = match (keys, self.snapshot.load().as_ref()) {
-            (FetchedKeys::New(keys), _) => Arc::new(keys),
-            (FetchedKeys::Unchanged, Some(snapshot)) => Arc::clone(&snapshot.keys),
+        let Fetched { keys, max_age, etag } = fetcher.keys(&url, etag).await?;
+        let before = self.snapshot.load_full();
+        let keys = match (keys, &before) {
+            (FetchedKeys::New(keys), _) => {
+                self.report_unusable(&keys, before.as_ref().map(|before| &*before.keys));
+                Arc::new(keys)
+            }
+            (FetchedKeys::Unchanged, Some(before)) => Arc::clone(&before.keys),
             // INVARIANT: without a snapshot no etag was sent; the transport made this up.
             (FetchedKeys::Unchanged, None) => return Err(KeyFetchError::Dropped),
         };
-        for key in keys.unusable() {
-            tracing::warn!(issuer = %self.id, "unusable key: {key}");
-        }
-        self.flight().etag = etag.map(|etag| (url, etag));
+        remote.known().etag = etag.map(|etag| (url, etag));
         let fresh_for = self.refresh.fresh_for(max_age);
         let loaded = remote.clock.moment();
-        self.snapshot.store(Some(Arc::new(Snapshot {
-            keys,
-            loaded,
-            fresh_for,
-        })));
+        self.snapshot.store(Some(Arc::new(Snapshot { keys, loaded, fresh_for })));
         Ok(())
     }
 
-    /// The `jwks_uri` of the metadata: the known one while it is young and works; a failing
-    /// lookup keeps the known one.
-    async fn discovered_url(
+    /// One line, and only when something changed: fetches are many.
+    fn report_unusable(&self, keys: &JwkSet, before: Option<&JwkSet>) {
+        let unusable = keys.unusable();
+        if before.map(JwkSet::unusable).unwrap_or_default() == unusable {
+            return;
+        }
+        if let Some(first) = unusable.first() {
+            let count = unusable.len();
+            tracing::warn!(issuer = %self.id, count, "keys that cannot be used; the first: {first}");
+        }
+    }
+
+    /// The `jwks_uri` of the metadata: the known one while it is young and works. A failing
+    /// look-up keeps the known one, for as long as keys are kept through an outage.
+    async fn jwks_uri(
         &self,
         remote: &Remote,
         fetcher: &Fetcher<'_>,
+        urls: &[String],
     ) -> Result<String, KeyFetchError> {
-        let (known, failing) = {
-            let flight = self.flight();
-            (flight.discovered.clone(), flight.failures_in_a_row > 0)
+        let now = remote.clock.moment();
+        let known = {
+            let known = remote.known();
+            let rest = known
+                .metadata_error
+                .as_ref()
+                .is_some_and(|(_, failed)| now.since(*failed) < METADATA_REST);
+            known.jwks_uri.clone().map(|(url, found)| (url, now.since(found), rest))
         };
-        if let Some((url, found)) = &known
-            && !failing
-            && remote.clock.moment().since(*found) < METADATA_AGE
+        if let Some((url, age, rest)) = &known
+            && !self.flights.failing()
+            && (*age < METADATA_AGE || *rest)
+            && *age <= self.refresh.outage()
         {
             return Ok(url.clone());
         }
-        match (fetcher.discover(&remote.discovery).await, known) {
+        match (fetcher.discover(urls).await, known) {
             (Ok(url), _) => {
-                self.flight().discovered = Some((url.clone(), remote.clock.moment()));
+                let mut known = remote.known();
+                known.jwks_uri = Some((url.clone(), remote.clock.moment()));
+                known.metadata_error = None;
                 Ok(url)
             }
-            (Err(error), Some((url, _))) => {
+            (Err(error), Some((url, age, _))) if age <= self.refresh.outage() => {
                 tracing::warn!(issuer = %self.id, "metadata kept: {error}");
+                remote.known().metadata_error = Some((error, remote.clock.moment()));
                 Ok(url)
             }
-            (Err(error), None) => Err(error),
+            (Err(error), _) => Err(error),
         }
-    }
-
-    /// Books the end of a fetch.
-    fn land(&self, result: Result<(), KeyFetchError>) {
-        let Source::Remote(remote) = &self.source else {
-            return;
-        };
-        let mut flight = self.flight();
-        flight.under_way = false;
-        flight.fetch_task = None;
-        match result {
-            Ok(()) => {
-                flight.fetches = flight.fetches.saturating_add(1);
-                flight.failures_in_a_row = 0;
-                flight.not_before = Duration::ZERO;
-                flight.last_error = None;
-            }
-            Err(error) => {
-                tracing::warn!(issuer = %self.id, "keys could not be fetched: {error}");
-                let doubled = 2_u32.saturating_pow(flight.failures_in_a_row);
-                let backoff = FIRST_BACKOFF.saturating_mul(doubled).min(LAST_BACKOFF);
-                flight.failed_fetches = flight.failed_fetches.saturating_add(1);
-                flight.failures_in_a_row = flight.failures_in_a_row.saturating_add(1);
-                flight.not_before = remote.clock.steady().saturating_add(backoff);
-                flight.last_error = Some(error);
-            }
-        }
-        drop(flight);
-        self.ended
-            .send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    WarmUp,
-    Age,
-    UnknownKey,
+impl AsRef<Flights> for Arc<IssuerKeys> {
+    fn as_ref(&self) -> &Flights {
+        &self.flights
+    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Started {
-    UnderWay,
-    Not,
+impl Remote {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Each of its members is replaced whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Nine tenths of the time that keys are fresh: the fetch has the last tenth to succeed in.
@@ -488,83 +403,60 @@ fn ahead(fresh_for: Duration) -> Duration {
 /// Fetches again and again, ahead of the end of freshness, until the issuer is gone.
 async fn refresh_ahead(keys: Weak<IssuerKeys>) {
     loop {
-        let (sleep, mut ended) = {
+        let (landing, sleep) = {
             let Some(keys) = keys.upgrade() else { return };
-            let Source::Remote(remote) = &keys.source else {
-                return;
-            };
-            let ended = keys.ended.subscribe();
-            let snapshot = keys.snapshot.load_full();
-            let flight = keys.flight();
-            let due = keys.until_due(snapshot.as_ref(), &flight, remote.clock.moment());
-            // While a fetch is under way its end says when the next is due.
-            let sleep = (!flight.under_way).then(|| remote.clock.sleep(due));
-            (sleep, ended)
-        };
-        match sleep {
-            None => {
-                if ended.changed().await.is_err() {
-                    return;
+            let Some(remote) = &keys.remote else { return };
+            match keys.flights.under_way() {
+                // While a fetch is under way its end says when the next is due.
+                Some(number) => (Some(keys.flights.landing(number)), None),
+                None => {
+                    let snapshot = keys.snapshot.load_full();
+                    let due = keys.until_due(snapshot.as_deref(), remote.clock.moment());
+                    (None, Some(remote.clock.sleep(due)))
                 }
             }
-            Some(sleep) => tokio::select! {
-                changed = ended.changed() => if changed.is_err() { return },
-                () = sleep => {
-                    let Some(keys) = keys.upgrade() else { return };
-                    let Source::Remote(remote) = &keys.source else { return };
-                    if keys.start(remote.clock.moment(), Reason::Age) == Started::Not {
-                        tokio::task::yield_now().await;
-                    }
+        };
+        match (landing, sleep) {
+            (Some(landing), _) => landing.await,
+            (None, Some(sleep)) => {
+                sleep.await;
+                let Some(keys) = keys.upgrade() else { return };
+                let Some(remote) = &keys.remote else { return };
+                let at = remote.clock.moment();
+                let snapshot = keys.snapshot.load_full();
+                // Somebody else may have fetched meanwhile.
+                let due = keys.until_due(snapshot.as_deref(), at).is_zero();
+                if !due || keys.start(at, Reason::Age).is_none() {
+                    tokio::task::yield_now().await;
                 }
-            },
+            }
+            (None, None) => return,
         }
     }
 }
 
 /// Books the end of a fetch, however it ends: also when its task is dropped with its runtime.
-struct Landing {
+struct Flight {
     keys: Arc<IssuerKeys>,
-    result: Result<(), KeyFetchError>,
+    number: u64,
+    result: Option<Result<(), KeyFetchError>>,
 }
 
-impl Landing {
+impl Flight {
     async fn fly(mut self) {
-        self.result = self.keys.fetch().await;
+        if let Some(remote) = &self.keys.remote {
+            self.result = Some(self.keys.fetch(remote).await);
+        }
     }
 }
 
-impl Drop for Landing {
+impl Drop for Flight {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(KeyFetchError::Dropped));
-        self.keys.land(result);
-    }
-}
-
-/// A place among the waiting requests.
-struct Place(Arc<IssuerKeys>);
-
-impl Place {
-    fn take(keys: &Arc<IssuerKeys>) -> Option<Self> {
-        let before = keys.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(Arc::clone(keys));
-        (before < MAX_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Ends when the fetch under way ended, or the wait took too long.
-#[must_use = "futures do nothing unless polled"]
-pub(crate) struct KeyWait(Pin<Box<dyn Future<Output = ()> + Send>>);
-
-impl Future for KeyWait {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(context)
+        let Some(remote) = &self.keys.remote else { return };
+        let result = self.result.take().unwrap_or(Err(KeyFetchError::Dropped));
+        if let Err(error) = &result {
+            tracing::warn!(issuer = %self.keys.id, "keys could not be fetched: {error}");
+        }
+        self.keys.flights.land(self.number, result, remote.clock.steady());
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::{Checked, IssuerHealth, IssuerKeys, KeyFetchError};
 use crate::name::IssuerId;
@@ -30,25 +31,33 @@ impl Registry {
         self.issuers.get(issuer)
     }
 
-    /// Loads every issuer's keys, all at once.
+    /// Loads every issuer's keys: every fetch is started before the first is waited for.
     pub(crate) async fn warm_up(&self) -> Result<(), WarmUpError> {
-        let mut failures = Vec::new();
-        let mut loads = tokio::task::JoinSet::new();
+        let mut loads = Vec::new();
         for keys in self.issuers.values() {
-            let keys = Arc::clone(keys);
-            loads.spawn(async move { (Arc::clone(keys.id()), keys.load().await) });
+            let mut load = Box::pin(keys.load());
+            // Polled once, it has started its fetch, which runs in a task of its own.
+            let early = std::future::poll_fn(|context| {
+                Poll::Ready(match load.as_mut().poll(context) {
+                    Poll::Ready(loaded) => Some(loaded),
+                    Poll::Pending => None,
+                })
+            });
+            let early = early.await;
+            loads.push((keys.id(), load, early));
         }
-        while let Some(loaded) = loads.join_next().await {
-            if let Ok((issuer, Err(error))) = loaded {
-                failures.push(((*issuer).clone(), error.unwrap_or(KeyFetchError::Dropped)));
+        let mut failures = Vec::new();
+        for (issuer, load, early) in loads {
+            let loaded = match early {
+                Some(loaded) => loaded,
+                None => load.await,
+            };
+            if let Err(error) = loaded {
+                failures.push(((**issuer).clone(), error));
             }
         }
         failures.sort_by(|(left, _), (right, _)| left.cmp(right));
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(WarmUpError { failures })
-        }
+        if failures.is_empty() { Ok(()) } else { Err(WarmUpError { failures }) }
     }
 
     pub(crate) fn health(&self) -> Vec<IssuerHealth> {
@@ -58,11 +67,7 @@ impl Registry {
     }
 
     pub(crate) fn ids(&self) -> Vec<IssuerId> {
-        let mut ids: Vec<_> = self
-            .issuers
-            .values()
-            .map(|keys| (**keys.id()).clone())
-            .collect();
+        let mut ids: Vec<_> = self.issuers.values().map(|keys| (**keys.id()).clone()).collect();
         ids.sort();
         ids
     }
@@ -80,13 +85,13 @@ impl Drop for Registry {
 /// warm, and these are tried again in the background.
 #[derive(Clone, Debug)]
 pub struct WarmUpError {
-    failures: Vec<(IssuerId, KeyFetchError)>,
+    failures: Vec<(IssuerId, Arc<KeyFetchError>)>,
 }
 
 impl WarmUpError {
     /// Each issuer that has no keys, and why.
     pub fn failures(&self) -> impl ExactSizeIterator<Item = (&IssuerId, &KeyFetchError)> {
-        self.failures.iter().map(|(issuer, error)| (issuer, error))
+        self.failures.iter().map(|(issuer, error)| (issuer, &**error))
     }
 }
 

@@ -35,7 +35,5 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 
 /// Decodes `text` onto the end of `buffer`.
 pub(crate) fn decode_onto(text: &str, buffer: &mut Vec<u8>) -> Result<(), Base64UrlError> {
-    URL_SAFE_NO_PAD
-        .decode_vec(text, buffer)
-        .map_err(|_| Base64UrlError)
+    URL_SAFE_NO_PAD.decode_vec(text, buffer).map_err(|_| Base64UrlError)
 }

@@ -24,11 +24,11 @@ pub enum ClaimError {
     },
 }
 
-/// The claims of a JWT whose payload is a checked JSON object.
+/// A JWT Claims Set (RFC 7519 §4): a checked JSON object.
 #[derive(Clone, Debug)]
-pub struct Claims<'a>(Object<'a>);
+pub struct ClaimsSet<'a>(Object<'a>);
 
-impl<'a> Claims<'a> {
+impl<'a> ClaimsSet<'a> {
     /// Reads a payload.
     ///
     /// # Errors
@@ -60,10 +60,7 @@ impl<'a> Claims<'a> {
         };
         match value.as_str() {
             Some(text) if !text.is_empty() => Ok(Some(text)),
-            _ => Err(ClaimError::Malformed {
-                name,
-                wanted: WANTED,
-            }),
+            _ => Err(ClaimError::Malformed { name, wanted: WANTED }),
         }
     }
 
@@ -80,36 +77,28 @@ impl<'a> Claims<'a> {
             .as_number()
             .and_then(Timestamp::from_json_number)
             .map(Some)
-            .ok_or(ClaimError::Malformed {
-                name,
-                wanted: WANTED,
-            })
+            .ok_or(ClaimError::Malformed { name, wanted: WANTED })
     }
 
     /// The audiences (RFC 7519 §4.1.3): a string, or an array of strings.
     ///
     /// # Errors
-    /// If the claim is there and is anything else, or empty.
+    /// If the claim is there and is anything else, or an empty array.
     pub fn audiences(&self) -> Result<Option<Vec<Cow<'a, str>>>, ClaimError> {
         const ERROR: ClaimError = ClaimError::Malformed {
             name: "aud",
-            wanted: "a string or an array of strings, none of them empty",
+            wanted: "a string or an array of strings that is not empty",
         };
         let Some(value) = self.0.member("aud") else {
             return Ok(None);
         };
         let texts = match value.as_array() {
-            Some(elements) => elements
-                .into_iter()
-                .map(Value::as_str)
-                .collect::<Option<Vec<_>>>()
-                .ok_or(ERROR)?,
+            Some(elements) => {
+                elements.into_iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(ERROR)?
+            }
             None => vec![value.as_str().ok_or(ERROR)?],
         };
-        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
-            return Err(ERROR);
-        }
-        Ok(Some(texts))
+        if texts.is_empty() { Err(ERROR) } else { Ok(Some(texts)) }
     }
 
     /// The scope (RFC 8693 §4.2): scope tokens separated by spaces. An absent claim is an empty
@@ -128,11 +117,7 @@ impl<'a> Claims<'a> {
         };
         let scope = value.as_str().ok_or(ERROR)?;
         let legal = |token: &str| token.is_empty() || is_scope_token(token.as_bytes());
-        if scope.split(' ').all(legal) {
-            Ok(scope)
-        } else {
-            Err(ERROR)
-        }
+        if scope.split(' ').all(legal) { Ok(scope) } else { Err(ERROR) }
     }
 }
 

@@ -56,11 +56,7 @@ impl<'a> Compact<'a> {
             (parts.next(), parts.next(), parts.next())
         else {
             let opaque = !text.contains('.');
-            return Err(if opaque {
-                CompactError::Opaque
-            } else {
-                CompactError::Parts
-            });
+            return Err(if opaque { CompactError::Opaque } else { CompactError::Parts });
         };
         // At most three more are looked at: a text of dots costs nothing.
         match parts.take(3).count() {
@@ -89,12 +85,7 @@ impl<'a> Compact<'a> {
         let signed = text.len().saturating_sub(signature.len()).saturating_sub(1);
         // INVARIANT: `signed` is the place of the second dot.
         let signing_input = text.get(..signed).ok_or(CompactError::Parts)?;
-        Ok(Self {
-            signing_input,
-            decoded,
-            payload_at,
-            signature_at,
-        })
+        Ok(Self { signing_input, decoded, payload_at, signature_at })
     }
 
     /// The characters that were signed.
@@ -112,9 +103,7 @@ impl<'a> Compact<'a> {
     /// The octets of the payload. Nobody has verified them yet.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.decoded
-            .get(self.payload_at..self.signature_at)
-            .unwrap_or_default()
+        self.decoded.get(self.payload_at..self.signature_at).unwrap_or_default()
     }
 
     /// The octets of the signature.

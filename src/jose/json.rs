@@ -22,6 +22,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 /// The deepest nesting of objects and arrays; the outermost counts as one. Real tokens nest four
 /// or five levels (`authorization_details`, `act`, Keycloak's `resource_access`).
@@ -49,13 +50,13 @@ pub enum JsonError {
 }
 
 /// A JSON object whose every level was checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// A JSON value inside a checked document, as its own text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Value<'a>(&'a str);
 
 impl<'a> Object<'a> {
@@ -75,11 +76,7 @@ impl<'a> Object<'a> {
 
     fn read(bytes: &'a [u8], strictness: Strictness) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
-        let mut scanner = Scanner {
-            text,
-            at: 0,
-            strictness,
-        };
+        let mut scanner = Scanner { text, at: 0, strictness };
         scanner.white_space();
         if scanner.peek() != Some(b'{') {
             return Err(JsonError::NotAnObject);
@@ -88,20 +85,13 @@ impl<'a> Object<'a> {
         let mut members = Vec::with_capacity(16);
         scanner.object(1, &mut |name, value| members.push((name, value)))?;
         scanner.white_space();
-        if scanner.at == text.len() {
-            Ok(Self { members })
-        } else {
-            Err(JsonError::NotAnObject)
-        }
+        if scanner.at == text.len() { Ok(Self { members }) } else { Err(JsonError::NotAnObject) }
     }
 
     /// The member of this name, if there.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value<'a>> {
-        self.members
-            .iter()
-            .find(|(member, _)| member == name)
-            .map(|(_, value)| *value)
+        self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
     /// Whether there is a member of this name, whatever its value.
@@ -112,9 +102,7 @@ impl<'a> Object<'a> {
 
     /// Every member, in order.
     pub fn members(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
-        self.members
-            .iter()
-            .map(|(name, value)| (name.as_ref(), *value))
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 }
 
@@ -135,26 +123,18 @@ impl<'a> Value<'a> {
     /// The number's text, if it is one.
     #[must_use]
     pub fn as_number(self) -> Option<&'a str> {
-        self.0
-            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
-            .then_some(self.0)
+        self.0.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then_some(self.0)
     }
 
     /// The elements, if it is an array.
     #[must_use]
     pub fn as_array(self) -> Option<Vec<Value<'a>>> {
-        let mut scanner = Scanner {
-            text: self.0,
-            at: 0,
-            strictness: Strictness::Checked,
-        };
+        let mut scanner = Scanner { text: self.0, at: 0, strictness: Strictness::Checked };
         if scanner.peek() != Some(b'[') {
             return None;
         }
         let mut elements = Vec::new();
-        scanner
-            .array(1, &mut |element| elements.push(element))
-            .ok()?;
+        scanner.array(1, &mut |element| elements.push(element)).ok()?;
         Some(elements)
     }
 
@@ -162,6 +142,19 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn as_object(self) -> Option<Object<'a>> {
         Object::read(self.0.as_bytes(), Strictness::Checked).ok()
+    }
+}
+
+/// Names only: values of a token are somebody's.
+impl fmt::Debug for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.members.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("bytes", &self.0.len()).finish_non_exhaustive()
     }
 }
 
@@ -361,10 +354,7 @@ impl<'a> Scanner<'a> {
                 Some(_) => {}
             }
         }
-        let inner = self
-            .text
-            .get(start..self.at.saturating_sub(1))
-            .unwrap_or_default();
+        let inner = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
         if escaped {
             unescape(inner).ok_or(JsonError::Syntax(start))
         } else {
@@ -416,9 +406,7 @@ fn unescape(inner: &str) -> Option<Cow<'_, str>> {
 fn code_unit(digits: &mut std::str::Chars<'_>) -> Option<u16> {
     let mut unit = 0_u32;
     for _ in 0..4 {
-        unit = unit
-            .checked_mul(16)?
-            .checked_add(digits.next()?.to_digit(16)?)?;
+        unit = unit.checked_mul(16)?.checked_add(digits.next()?.to_digit(16)?)?;
     }
     u16::try_from(unit).ok()
 }
@@ -436,22 +424,12 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn new() -> Self {
-        Self {
-            few: [const { None }; FEW],
-            count: 0,
-            many: HashSet::new(),
-        }
+        Self { few: [const { None }; FEW], count: 0, many: HashSet::new() }
     }
 
     /// Whether the name is new.
     fn insert(&mut self, name: Cow<'a, str>) -> bool {
-        if self
-            .few
-            .iter()
-            .take(self.count)
-            .flatten()
-            .any(|known| *known == name)
-        {
+        if self.few.iter().take(self.count).flatten().any(|known| *known == name) {
             return false;
         }
         match self.few.get_mut(self.count) {
@@ -473,21 +451,9 @@ mod tests {
     fn only_one_object_of_one_meaning_is_read() {
         for (name, text, expected) in [
             ("empty object", "{}", Ok(())),
-            (
-                "white space around",
-                " \t\r\n{ \"a\" : 1 , \"b\" : [ ] }\n",
-                Ok(()),
-            ),
-            (
-                "every type",
-                r#"{"a":[null,true,false,-0.5e+3,"x",{}]}"#,
-                Ok(()),
-            ),
-            (
-                "escapes",
-                r#"{"\u0061\n\ud83d\ude00":"\"\\\/\b\f\n\r\t"}"#,
-                Ok(()),
-            ),
+            ("white space around", " \t\r\n{ \"a\" : 1 , \"b\" : [ ] }\n", Ok(())),
+            ("every type", r#"{"a":[null,true,false,-0.5e+3,"x",{}]}"#, Ok(())),
+            ("escapes", r#"{"\u0061\n\ud83d\ude00":"\"\\\/\b\f\n\r\t"}"#, Ok(())),
             ("trailing characters", "{}ABCD", Err(JsonError::NotAnObject)),
             ("second object", "{}{}", Err(JsonError::NotAnObject)),
             ("array", "[1]", Err(JsonError::NotAnObject)),
@@ -495,60 +461,29 @@ mod tests {
             ("byte order mark", "\u{feff}{}", Err(JsonError::NotAnObject)),
             ("nothing", "", Err(JsonError::NotAnObject)),
             ("duplicate", r#"{"a":1,"a":1}"#, Err(JsonError::Duplicate)),
-            (
-                "escaped duplicate",
-                r#"{"a":1,"\u0061":1}"#,
-                Err(JsonError::Duplicate),
-            ),
-            (
-                "inner duplicate",
-                r#"{"x":[{"a":1,"a":2}]}"#,
-                Err(JsonError::Duplicate),
-            ),
+            ("escaped duplicate", r#"{"a":1,"\u0061":1}"#, Err(JsonError::Duplicate)),
+            ("inner duplicate", r#"{"x":[{"a":1,"a":2}]}"#, Err(JsonError::Duplicate)),
             ("trailing comma", r#"{"a":1,}"#, Err(JsonError::Syntax(7))),
             ("unquoted name", "{a:1}", Err(JsonError::Syntax(1))),
             ("leading zero", r#"{"a":01}"#, Err(JsonError::Syntax(7))),
             ("plus sign", r#"{"a":+1}"#, Err(JsonError::Syntax(5))),
             ("not a number", r#"{"a":NaN}"#, Err(JsonError::Syntax(5))),
-            (
-                "control character",
-                "{\"a\":\"\n\"}",
-                Err(JsonError::Syntax(7)),
-            ),
+            ("control character", "{\"a\":\"\n\"}", Err(JsonError::Syntax(7))),
             ("bad escape", r#"{"a":"\x"}"#, Err(JsonError::Syntax(6))),
-            (
-                "lone surrogate",
-                r#"{"a":"\ud83d"}"#,
-                Err(JsonError::Syntax(6)),
-            ),
-            (
-                "swapped surrogates",
-                r#"{"a":"\ude00\ud83d"}"#,
-                Err(JsonError::Syntax(6)),
-            ),
+            ("lone surrogate", r#"{"a":"\ud83d"}"#, Err(JsonError::Syntax(6))),
+            ("swapped surrogates", r#"{"a":"\ude00\ud83d"}"#, Err(JsonError::Syntax(6))),
             ("unterminated", r#"{"a":"#, Err(JsonError::Syntax(5))),
             ("comment", "{/**/}", Err(JsonError::Syntax(1))),
         ] {
-            assert_eq!(
-                Object::parse(text.as_bytes()).map(|_| ()),
-                expected,
-                "{name}"
-            );
+            assert_eq!(Object::parse(text.as_bytes()).map(|_| ()), expected, "{name}");
         }
-        assert!(matches!(
-            Object::parse(b"{\"a\":\"\xff\"}"),
-            Err(JsonError::Utf8)
-        ));
+        assert!(matches!(Object::parse(b"{\"a\":\"\xff\"}"), Err(JsonError::Utf8)));
     }
 
     #[test]
     fn nesting_is_bounded() {
         let nested = |levels: usize| {
-            format!(
-                "{{\"a\":{}{}}}",
-                "[".repeat(levels - 1),
-                "]".repeat(levels - 1)
-            )
+            format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
         };
         assert!(Object::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         for levels in [MAX_DEPTH + 1, 100_000] {
@@ -563,14 +498,8 @@ mod tests {
         let unique = format!("{{{}}}", members.join(","));
         assert!(Object::parse(unique.as_bytes()).is_ok());
         let repeated = format!("{{{},\"m4321\":0}}", members.join(","));
-        assert!(matches!(
-            Object::parse(repeated.as_bytes()),
-            Err(JsonError::Duplicate)
-        ));
+        assert!(matches!(Object::parse(repeated.as_bytes()), Err(JsonError::Duplicate)));
         let repeated = format!("{{{},\"m3\":0}}", members.join(","));
-        assert!(matches!(
-            Object::parse(repeated.as_bytes()),
-            Err(JsonError::Duplicate)
-        ));
+        assert!(matches!(Object::parse(repeated.as_bytes()), Err(JsonError::Duplicate)));
     }
 }

@@ -7,7 +7,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use super::algorithm::{Algorithm, KeyShape};
 use super::base64url;
 use super::compact::Compact;
-use super::json::{JsonError, Object};
+use super::json::{JsonError, Object, Value};
 use super::thumbprint::RequiredMembers;
 use crate::name::{KeyId, Thumbprint};
 
@@ -57,7 +57,8 @@ pub enum KeyFault {
     /// An RSA exponent that is even, below 65537 or above 2^33.
     #[error("an RSA exponent that is even, below 65537 or above 2^33")]
     RsaExponent,
-    /// The provider refuses the key: its point is not on its curve.
+    /// The provider refuses the key: its point is not on its curve; or an Ed25519 key is a point of
+    /// small order.
     #[error("the key is not a valid point or modulus")]
     Invalid,
 }
@@ -103,19 +104,10 @@ impl PublicKey {
                 Some(alg.ok_or(KeyFault::Algorithm)?)
             }
         };
-        let jwk: Jwk = serde_json::from_slice(jwk).map_err(|_| KeyFault::Parameters)?;
+        let jwk = read_members(&object)?;
         match &jwk.common.public_key_use {
             None | Some(PublicKeyUse::Signature) => {}
             Some(_) => return Err(KeyFault::Use),
-        }
-        // A `null` reads as absent there; here it is a member of the wrong type.
-        for (name, fault) in [("use", KeyFault::Use), ("key_ops", KeyFault::KeyOperations)] {
-            if object
-                .member(name)
-                .is_some_and(|value| value.text() == "null")
-            {
-                return Err(fault);
-            }
         }
         if let Some(operations) = &jwk.common.key_operations {
             let repeated = (1..)
@@ -130,14 +122,8 @@ impl PublicKey {
         let shape = material.shape();
         let algorithm = match alg {
             Some(alg) if alg.key_shape() != shape => return Err(KeyFault::Algorithm),
-            Some(alg) => allowed
-                .iter()
-                .find(|allowed| allowed.same_operation(alg))
-                .map(|_| alg),
-            None => allowed
-                .iter()
-                .copied()
-                .find(|allowed| allowed.key_shape() == shape),
+            Some(alg) => allowed.iter().find(|allowed| allowed.same_operation(alg)).map(|_| alg),
+            None => allowed.iter().copied().find(|allowed| allowed.key_shape() == shape),
         };
         let algorithm = algorithm.ok_or(KeyFault::NotAllowed)?;
         Ok(Self {
@@ -189,10 +175,37 @@ impl PublicKey {
         if !self.algorithm.same_operation(algorithm) {
             return Err(BadSignature);
         }
-        self.parsed
-            .verify_sig(message, signature)
-            .map_err(|_| BadSignature)
+        self.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
     }
+}
+
+/// The members that have a meaning here, and only those, in the type that reads them. What else an
+/// issuer publishes with a key, in whatever form, does not make the key unusable; and no member is
+/// read that is not of its own JSON type.
+fn read_members(object: &Object<'_>) -> Result<Jwk, KeyFault> {
+    let kty = object.member("kty").and_then(Value::as_str).ok_or(KeyFault::Parameters)?;
+    let texts: &[&str] = match &*kty {
+        "RSA" => &["kty", "n", "e", "use"],
+        "EC" => &["kty", "crv", "x", "y", "use"],
+        "OKP" => &["kty", "crv", "x", "use"],
+        _ => return Err(KeyFault::Parameters),
+    };
+    let mut members = Vec::new();
+    for &name in texts {
+        if let Some(value) = object.member(name) {
+            let fault = if name == "use" { KeyFault::Use } else { KeyFault::Parameters };
+            value.as_str().ok_or(fault)?;
+            members.push(format!("\"{name}\":{}", value.text()));
+        }
+    }
+    if let Some(value) = object.member("key_ops") {
+        let operations = value.as_array().ok_or(KeyFault::KeyOperations)?;
+        if operations.iter().any(|operation| operation.as_str().is_none()) {
+            return Err(KeyFault::KeyOperations);
+        }
+        members.push(format!("\"key_ops\":{}", value.text()));
+    }
+    serde_json::from_str(&format!("{{{}}}", members.join(","))).map_err(|_| KeyFault::Parameters)
 }
 
 /// The decoded members of a key.
@@ -228,10 +241,7 @@ impl<'a> Material<'a> {
                     _ => return Err(KeyFault::RsaExponent),
                 }
                 Ok(Self {
-                    required: RequiredMembers::Rsa {
-                        n: &rsa.n,
-                        e: &rsa.e,
-                    },
+                    required: RequiredMembers::Rsa { n: &rsa.n, e: &rsa.e },
                     shape: KeyShape::Rsa,
                     octets: Octets::Rsa { n, e },
                 })
@@ -247,11 +257,7 @@ impl<'a> Material<'a> {
                 point.extend(exactly("x", &ec.x, length)?);
                 point.extend(exactly("y", &ec.y, length)?);
                 Ok(Self {
-                    required: RequiredMembers::Ec {
-                        crv,
-                        x: &ec.x,
-                        y: &ec.y,
-                    },
+                    required: RequiredMembers::Ec { crv, x: &ec.x, y: &ec.y },
                     shape,
                     octets: Octets::Raw(point),
                 })
@@ -260,13 +266,14 @@ impl<'a> Material<'a> {
                 if !matches!(okp.curve, EllipticCurve::Ed25519) {
                     return Err(KeyFault::Parameters);
                 }
+                let x = exactly("x", &okp.x, 32)?;
+                if is_small_order(&x) {
+                    return Err(KeyFault::Invalid);
+                }
                 Ok(Self {
-                    required: RequiredMembers::Okp {
-                        crv: "Ed25519",
-                        x: &okp.x,
-                    },
+                    required: RequiredMembers::Okp { crv: "Ed25519", x: &okp.x },
                     shape: KeyShape::Ed25519,
-                    octets: Octets::Raw(exactly("x", &okp.x, 32)?),
+                    octets: Octets::Raw(x),
                 })
             }
             // `kty` `oct` has the member `k`, which was refused before; the type may grow.
@@ -317,6 +324,38 @@ fn curve(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
     })
 }
 
+/// Whether these octets name a point of order 1, 2, 4 or 8 on edwards25519, in any spelling: under
+/// such a key, one signature verifies for many messages, and proves nothing.
+fn is_small_order(octets: &[u8]) -> bool {
+    /// The y-coordinates of the eight points, little-endian, canonical or not (RFC 8032 §5.1.2);
+    /// the sign of x is the top bit, which is left out.
+    const LOW: [u8; 32] = [0; 32];
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let Ok(mut y) = <[u8; 32]>::try_from(octets) else { return false };
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    // 0 and 1; and p - 1, p, p + 1, which end in 0x7f after thirty 0xff.
+    let (first, rest) = y.split_at(1);
+    let (middle, last) = rest.split_at(30);
+    let small = first.iter().all(|first| *first <= 1) && rest == LOW.split_at(1).1;
+    let near_p = first.iter().all(|first| (0xec..=0xee).contains(first))
+        && middle.iter().all(|octet| *octet == 0xff)
+        && last == [0x7f];
+    small || near_p || ORDER_8.contains(&y)
+}
+
 /// A coordinate or an Ed25519 key: exactly this many octets (RFC 7518 §6.2.1.2).
 fn exactly(name: &'static str, text: &str, length: usize) -> Result<Vec<u8>, KeyFault> {
     match base64url::decode(text) {
@@ -336,8 +375,39 @@ fn unsigned(name: &'static str, text: &str) -> Result<Vec<u8>, KeyFault> {
 
 fn bits(octets: &[u8]) -> usize {
     let unused = octets.first().map_or(0, |first| first.leading_zeros());
-    octets
-        .len()
-        .saturating_mul(8)
-        .saturating_sub(usize::try_from(unused).unwrap_or(0))
+    octets.len().saturating_mul(8).saturating_sub(usize::try_from(unused).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The points are those that another library calls weak; a real key is none.
+    #[test]
+    fn points_of_small_order_are_known() {
+        let mut weak = 0;
+        for first in 0..=255_u8 {
+            for (middle, last) in [(0, 0), (0xff, 0x7f), (0, 0x80), (0xff, 0xff)] {
+                let mut octets = [middle; 32];
+                (octets[0], octets[31]) = (first, last);
+                if let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&octets)
+                    && key.is_weak()
+                {
+                    assert!(is_small_order(&octets), "{octets:x?}");
+                    weak += 1;
+                }
+            }
+        }
+        assert!(weak >= 8, "{weak}");
+        for order_8 in [
+            "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+            "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+        ] {
+            let octets: [u8; 32] = base64url::decode(order_8).unwrap().try_into().unwrap();
+            assert!(ed25519_dalek::VerifyingKey::from_bytes(&octets).unwrap().is_weak());
+            assert!(is_small_order(&octets));
+        }
+        let real = base64url::decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        assert!(!is_small_order(&real));
+    }
 }

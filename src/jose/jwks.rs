@@ -82,11 +82,7 @@ impl JwkSet {
         if elements.len() > MAX_KEYS {
             return Err(JwkSetError::TooMany(elements.len()));
         }
-        let mut set = Self {
-            keys: Vec::new(),
-            by_kid: HashMap::new(),
-            unusable: Vec::new(),
-        };
+        let mut set = Self { keys: Vec::new(), by_kid: HashMap::new(), unusable: Vec::new() };
         for (index, element) in elements.into_iter().enumerate() {
             match PublicKey::parse(element.text().as_bytes(), allowed) {
                 Ok(key) => {
@@ -123,9 +119,7 @@ impl JwkSet {
             Some(kid) => self.by_kid.get(kid).map_or(&[][..], Vec::as_slice),
             None => &self.keys,
         };
-        let mut fitting = candidates
-            .iter()
-            .filter(|key| key.algorithm().same_operation(algorithm));
+        let mut fitting = candidates.iter().filter(|key| key.algorithm().same_operation(algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(key),
             (Some(_), Some(_)) => Err(KeyChoiceError::Ambiguous),

@@ -37,19 +37,19 @@
 //!
 //! RFC 7515, 7517, 7518, 7519 §7, 7638, 7797, 8037, 8725, 9278, 9864.
 
-pub mod algorithm;
+mod algorithm;
 pub mod base64url;
-pub mod claims;
-pub mod compact;
-pub mod header;
+pub(crate) mod claims;
+mod compact;
+mod header;
 pub mod json;
-pub mod jwk;
-pub mod jwks;
-pub mod thumbprint;
+mod jwk;
+mod jwks;
+mod thumbprint;
 
-pub use algorithm::Algorithm;
-pub use claims::{ClaimError, Claims};
-pub use compact::{Compact, CompactError};
+pub use algorithm::{Algorithm, KeyShape};
+pub use claims::{ClaimError, ClaimsSet};
+pub use compact::{Compact, CompactError, MAX_HEADER};
 pub use header::{Header, HeaderError};
 pub use jwk::{BadSignature, KeyFault, PublicKey};
-pub use jwks::{JwkSet, JwkSetError, KeyChoiceError, UnusableKey};
+pub use jwks::{JwkSet, JwkSetError, KeyChoiceError, MAX_KEYS, UnusableKey};

@@ -11,19 +11,9 @@ const URI_PREFIX: &str = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:";
 /// The required members of a key, as they were written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequiredMembers<'a> {
-    Rsa {
-        n: &'a str,
-        e: &'a str,
-    },
-    Ec {
-        crv: &'a str,
-        x: &'a str,
-        y: &'a str,
-    },
-    Okp {
-        crv: &'a str,
-        x: &'a str,
-    },
+    Rsa { n: &'a str, e: &'a str },
+    Ec { crv: &'a str, x: &'a str, y: &'a str },
+    Okp { crv: &'a str, x: &'a str },
 }
 
 impl RequiredMembers<'_> {

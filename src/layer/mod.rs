@@ -5,7 +5,8 @@
 //!    log. A looser route gets its own on its own sub-router.
 //! 2. [`require`] below a `Protect` can only tighten. Without one above, it answers 500.
 //! 3. The inner service that was polled ready is the one that is called. A decision that needs no
-//!    waiting allocates no future.
+//!    waiting allocates no future. A request that has to wait for keys holds no place in the inner
+//!    service meanwhile: it goes on with a clone, which is polled ready first.
 //! 4. A refusal never reaches the inner service. Its body is empty unless
 //!    [`ProtectLayer::refusal_body`] says otherwise; its challenge cannot be changed.
 //!
@@ -43,10 +44,12 @@ mod protect;
 mod require;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 
-use crate::error::{Answers, Rejection};
+use crate::context::PolicyContext;
+use crate::error::{Refusal, Rejection, RejectionKind};
 
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
 pub use require::{Require, RequireFuture, RequireLayer, require};
@@ -54,16 +57,51 @@ pub use require::{Require, RequireFuture, RequireLayer, require};
 /// In the extensions of a request that passed without a token, so that what is below can tell it
 /// from one that was never decided.
 #[derive(Clone)]
-pub(crate) struct Anonymous {
-    pub(crate) answers: Arc<Answers>,
+pub(crate) struct Tokenless {
+    pub(crate) why: TokenlessReason,
+    pub(crate) context: Arc<PolicyContext>,
 }
 
-/// Makes the body of a refusal, for example an `application/problem+json` document.
-pub trait RefusalBody<B>: Clone {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenlessReason {
+    /// The policy says that credentials are optional.
+    Optional,
+    /// A CORS preflight: nothing was decided.
+    Preflight,
+}
+
+impl Tokenless {
+    /// The refusal of what is below and wants a token.
+    pub(crate) fn refuse(&self, wanted: &'static str) -> Rejection {
+        Rejection::new(
+            Refusal::new(RejectionKind::NoCredentials, wanted),
+            Arc::clone(&self.context),
+        )
+    }
+}
+
+/// A layer or an extractor that is mounted where it cannot work: 500, and an error in the log, once
+/// for each of them and not for each request, since anybody can send those.
+pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str) -> Rejection {
+    if !logged.swap(true, Ordering::Relaxed) {
+        tracing::error!("{detail}");
+    }
+    let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
+    Rejection::new(refusal, Arc::default())
+}
+
+/// Makes the body of a refusal: see [`ProtectLayer::refusal_body`].
+pub trait RefusalBody<B>: Clone + sealed::Sealed {
     /// The body, and its content type if it is not empty.
     ///
     /// [`Rejection`]'s text is for operators: tell clients its kind at most.
     fn body(&self, rejection: &Rejection) -> (Option<HeaderValue>, B);
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::EmptyBody {}
+    impl<F> Sealed for super::BodyFn<F> {}
 }
 
 /// No body.

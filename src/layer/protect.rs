@@ -1,5 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -7,12 +9,12 @@ use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{Anonymous, BodyFn, EmptyBody, RefusalBody};
+use super::{BodyFn, EmptyBody, RefusalBody, Tokenless, TokenlessReason, misplaced};
 use crate::access::Access;
-use crate::check::RequestHead;
-use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::credentials::RequestHead;
+use crate::error::Rejection;
 use crate::issuer::{Attempt, KeyWait};
-use crate::server::{Answer, Authorization, Guard, Passed, Policy, ResourceServer};
+use crate::server::{Authorization, Guard, Passed, Policy, ResourceServer, Verdict};
 
 impl ResourceServer {
     /// The server's own policy as a layer: see [`crate::ServerBuilder::policy`].
@@ -33,10 +35,7 @@ impl ResourceServer {
 impl Guard {
     /// This guard as a layer.
     pub fn layer(&self) -> ProtectLayer {
-        ProtectLayer {
-            guard: self.clone(),
-            body: EmptyBody,
-        }
+        ProtectLayer { guard: self.clone(), body: EmptyBody }
     }
 }
 
@@ -55,10 +54,7 @@ impl ProtectLayer {
     where
         F: Fn(&Rejection) -> (HeaderValue, B) + Clone,
     {
-        ProtectLayer {
-            guard: self.guard,
-            body: BodyFn(body),
-        }
+        ProtectLayer { guard: self.guard, body: BodyFn(body) }
     }
 }
 
@@ -66,11 +62,7 @@ impl<S, F: Clone> Layer<S> for ProtectLayer<F> {
     type Service = Protect<S, F>;
 
     fn layer(&self, inner: S) -> Protect<S, F> {
-        Protect {
-            inner,
-            guard: self.guard.clone(),
-            body: self.body.clone(),
-        }
+        Protect { inner, guard: self.guard.clone(), body: self.body.clone() }
     }
 }
 
@@ -98,42 +90,28 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let extensions = request.extensions();
-        if extensions.get::<Access>().is_some() || extensions.get::<Anonymous>().is_some() {
-            tracing::error!("a Protect inside another: the request was decided already");
+        if extensions.get::<Access>().is_some() || extensions.get::<Tokenless>().is_some() {
+            static LOGGED: AtomicBool = AtomicBool::new(false);
             let detail = "a Protect inside another: give each route one `protect`";
-            let rejection = self
-                .guard
-                .reject(Refusal::new(RejectionKind::Misconfigured, detail));
-            return self.refused(rejection);
+            return self.refused(misplaced(&LOGGED, detail));
         }
-        match self
-            .guard
-            .answer(RequestHead::from(&request), Attempt::First)
-        {
-            Answer::Refuse(rejection) => self.refused(rejection),
-            Answer::Pass(passed) => {
+        match self.guard.decide(RequestHead::from(&request), Attempt::First) {
+            Verdict::Refuse(rejection) => self.refused(rejection),
+            Verdict::Pass(passed) => {
                 admit(&self.guard, &mut request, passed);
                 let future = self.inner.call(request);
-                ProtectFuture {
-                    state: State::Inner { future },
-                }
+                ProtectFuture { state: State::Inner { future } }
             }
-            Answer::Wait(wait) => {
-                // The one that was polled ready is called later; its clone takes its place.
-                let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
+            Verdict::Wait(wait) => {
+                // The one that was polled ready stays for the next request: a token that makes
+                // this server wait must not hold a place in the inner service.
                 let pending = Pending {
                     request,
-                    service: ready,
+                    service: self.inner.clone(),
                     guard: self.guard.clone(),
                     body: self.body.clone(),
                 };
-                ProtectFuture {
-                    state: State::Waiting {
-                        wait,
-                        pending: Some(pending),
-                    },
-                }
+                ProtectFuture { state: State::Waiting { wait, pending: Some(pending) } }
             }
         }
     }
@@ -145,36 +123,36 @@ impl<S, F> Protect<S, F> {
         S: Service<Request<ReqBody>>,
         F: Clone,
     {
-        let refusal = Some((rejection, self.guard.clone(), self.body.clone()));
-        ProtectFuture {
-            state: State::Refused { refusal },
-        }
+        let refusal = Some((rejection, self.body.clone()));
+        ProtectFuture { state: State::Refused { refusal } }
     }
 }
 
 /// Marks a request as decided, and hides what the policy hides.
 fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
-    match passed {
+    let why = match passed {
         Passed::Access(access) => {
             request.extensions_mut().insert(access);
+            None
         }
-        Passed::Undecided => {
-            let answers = std::sync::Arc::clone(guard.answers());
-            request.extensions_mut().insert(Anonymous { answers });
-        }
+        Passed::Anonymous => Some(TokenlessReason::Optional),
+        Passed::Preflight => Some(TokenlessReason::Preflight),
+    };
+    if let Some(why) = why {
+        let context = Arc::clone(guard.context());
+        request.extensions_mut().insert(Tokenless { why, context });
     }
     if guard.authorization() == Authorization::Strip {
         request.headers_mut().remove(AUTHORIZATION);
     }
 }
 
-fn response<F, B>(rejection: &Rejection, guard: &Guard, body: &F) -> Response<B>
+fn response<F, B>(rejection: &Rejection, body: &F) -> Response<B>
 where
     F: RefusalBody<B>,
     B: Default,
 {
     let mut response = rejection.to_response::<B>();
-    guard.finish(&mut response);
     let (content_type, body) = body.body(rejection);
     if let Some(content_type) = content_type {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -212,12 +190,16 @@ pin_project! {
             future: S::Future,
         },
         Refused {
-            refusal: Option<(Rejection, Guard, F)>,
+            refusal: Option<(Rejection, F)>,
         },
         Waiting {
             #[pin]
             wait: KeyWait,
             pending: Option<Pending<S, F, ReqBody>>,
+        },
+        Readying {
+            service: S,
+            request: Option<Request<ReqBody>>,
         },
         // Only after a poll that returned ready.
         Done,
@@ -238,33 +220,33 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Inner { future } => return future.poll(context),
                 StateProjection::Refused { refusal } => {
-                    let Some((rejection, guard, body)) = refusal.take() else {
-                        return Poll::Pending;
-                    };
+                    let Some((rejection, body)) = refusal.take() else { return Poll::Pending };
                     this.state.set(State::Done);
-                    return Poll::Ready(Ok(response(&rejection, &guard, &body)));
+                    return Poll::Ready(Ok(response(&rejection, &body)));
                 }
                 StateProjection::Waiting { wait, pending } => {
                     ready!(wait.poll(context));
-                    let Some(mut pending) = pending.take() else {
-                        return Poll::Pending;
-                    };
+                    let Some(mut pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
-                    match pending.guard.answer(head, Attempt::AfterWait) {
-                        Answer::Pass(passed) => {
+                    match pending.guard.decide(head, Attempt::AfterWait) {
+                        Verdict::Pass(passed) => {
                             admit(&pending.guard, &mut pending.request, passed);
-                            State::Inner {
-                                future: pending.service.call(pending.request),
-                            }
+                            let Pending { request, service, .. } = pending;
+                            State::Readying { service, request: Some(request) }
                         }
-                        Answer::Refuse(rejection) => State::Refused {
-                            refusal: Some((rejection, pending.guard, pending.body)),
-                        },
-                        Answer::Wait(wait) => State::Waiting {
-                            wait,
-                            pending: Some(pending),
-                        },
+                        Verdict::Refuse(rejection) => {
+                            State::Refused { refusal: Some((rejection, pending.body)) }
+                        }
+                        Verdict::Wait(wait) => State::Waiting { wait, pending: Some(pending) },
                     }
+                }
+                StateProjection::Readying { service, request } => {
+                    if let Err(error) = ready!(service.poll_ready(context)) {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(error));
+                    }
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    State::Inner { future: service.call(request) }
                 }
                 StateProjection::Done => return Poll::Pending,
             };

@@ -1,87 +1,67 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::Anonymous;
+use super::{Tokenless, misplaced};
 use crate::access::Access;
-use crate::check::{Check, CheckContext, Needs, RequestHead};
-use crate::error::{Answers, Refusal, Rejection, RejectionKind};
+use crate::check::{Check, CheckContext, Needs};
+use crate::credentials::RequestHead;
+use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::name::Scope;
 use crate::verify::refused_by_check;
 
 /// A further check below a `Protect`: it can only tighten.
 ///
 /// Without a `Protect` above, every request gets 500, and the log says why. A request that passed
-/// a `Protect` without a token is refused with 401.
+/// a `Protect` without a token is refused with 401. A refusal names the scopes of the policy above
+/// as well. The metadata document does not list the scopes of a `require`: it belongs to no server.
 pub fn require<C: Check>(check: C) -> RequireLayer<C> {
-    let (scopes, faults) = Needs::of(&check).into_parts();
-    let fault = match faults.as_slice() {
-        [] => None,
-        [fault, ..] => {
-            tracing::error!("a faulty check refuses every request with 500: {fault}");
-            Some(fault.to_string().into())
-        }
-    };
-    let names: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
-    let scope = (!names.is_empty()).then(|| names.join(" ").into());
-    RequireLayer {
-        wanted: Arc::new(Wanted {
-            check,
-            scope,
-            fault,
-        }),
-    }
+    let needs = Needs::of(&check);
+    let fault = needs.faults().first().map(|fault| {
+        tracing::error!("a faulty check refuses every request with 500: {fault}");
+        fault.to_string()
+    });
+    RequireLayer { wanted: Arc::new(Wanted { check, scopes: needs.scopes().to_vec(), fault }) }
 }
 
 struct Wanted<C> {
     check: C,
-    scope: Option<Arc<str>>,
-    fault: Option<Box<str>>,
+    scopes: Vec<Scope>,
+    fault: Option<String>,
 }
 
 impl<C: Check> Wanted<C> {
     fn decide(&self, head: RequestHead<'_>) -> Result<(), Rejection> {
-        let misplaced = |detail: String| {
-            tracing::error!("{detail}");
-            let answers = Arc::new(Answers::default());
-            Rejection::new(
-                Refusal::new(RejectionKind::Misconfigured, detail),
-                answers,
-                None,
-            )
-        };
         if let Some(fault) = &self.fault {
-            return Err(misplaced(fault.to_string()));
+            let refusal = Refusal::new(RejectionKind::Misconfigured, fault.clone());
+            return Err(Rejection::new(refusal, Arc::default()));
         }
-        let (refusal, answers) = match head.extensions.get::<Access>() {
+        let (refusal, context) = match head.extensions.get::<Access>() {
             Some(access) => {
                 let context = CheckContext::new(access, head, access.decided_at());
                 match self.check.check(&context) {
                     Ok(()) => return Ok(()),
-                    Err(error) => (refused_by_check(error), access.answers()),
+                    Err(error) => (refused_by_check(error), access.context()),
                 }
             }
-            None => match head.extensions.get::<Anonymous>() {
-                Some(Anonymous { answers }) => {
+            None => match head.extensions.get::<Tokenless>() {
+                Some(Tokenless { context, .. }) => {
                     let detail = "no Authorization field, and the route wants a token";
-                    (Refusal::new(RejectionKind::NoCredentials, detail), answers)
+                    (Refusal::new(RejectionKind::NoCredentials, detail), context)
                 }
                 None => {
-                    let detail = "a Require without a Protect above it";
-                    return Err(misplaced(detail.to_owned()));
+                    static LOGGED: AtomicBool = AtomicBool::new(false);
+                    return Err(misplaced(&LOGGED, "a Require without a Protect above it"));
                 }
             },
         };
-        Err(Rejection::new(
-            refusal,
-            Arc::clone(answers),
-            self.scope.clone(),
-        ))
+        Err(Rejection::new(refusal, Arc::new(context.with_scopes(&self.scopes))))
     }
 }
 
@@ -93,17 +73,13 @@ pub struct RequireLayer<C> {
 
 impl<C> Clone for RequireLayer<C> {
     fn clone(&self) -> Self {
-        Self {
-            wanted: Arc::clone(&self.wanted),
-        }
+        Self { wanted: Arc::clone(&self.wanted) }
     }
 }
 
 impl<C> fmt::Debug for RequireLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLayer")
-            .field("scope", &self.wanted.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("RequireLayer").field("scopes", &self.wanted.scopes).finish_non_exhaustive()
     }
 }
 
@@ -111,10 +87,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
     type Service = Require<S, C>;
 
     fn layer(&self, inner: S) -> Require<S, C> {
-        Require {
-            inner,
-            wanted: Arc::clone(&self.wanted),
-        }
+        Require { inner, wanted: Arc::clone(&self.wanted) }
     }
 }
 
@@ -126,18 +99,13 @@ pub struct Require<S, C> {
 
 impl<S: Clone, C> Clone for Require<S, C> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            wanted: Arc::clone(&self.wanted),
-        }
+        Self { inner: self.inner.clone(), wanted: Arc::clone(&self.wanted) }
     }
 }
 
 impl<S, C> fmt::Debug for Require<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Require")
-            .field("scope", &self.wanted.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("Require").field("scopes", &self.wanted.scopes).finish_non_exhaustive()
     }
 }
 
@@ -156,27 +124,31 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.wanted.decide(RequestHead::from(&request)) {
-            Ok(()) => RequireFuture::Inner {
-                future: self.inner.call(request),
-            },
-            Err(rejection) => RequireFuture::Refused { rejection },
-        }
+        let state = match self.wanted.decide(RequestHead::from(&request)) {
+            Ok(()) => State::Inner { future: self.inner.call(request) },
+            Err(rejection) => State::Refused { rejection },
+        };
+        RequireFuture { state }
     }
 }
 
 pin_project! {
     /// The future of [`Require`].
-    #[project = RequireProjection]
     #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum RequireFuture<F> {
-        #[doc(hidden)]
+    pub struct RequireFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[derive(Debug)]
+    enum State<F> {
         Inner {
             #[pin]
             future: F,
         },
-        #[doc(hidden)]
         Refused { rejection: Rejection },
     }
 }
@@ -189,9 +161,9 @@ where
     type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            RequireProjection::Inner { future } => future.poll(context),
-            RequireProjection::Refused { rejection } => Poll::Ready(Ok(rejection.to_response())),
+        match self.project().state.project() {
+            StateProjection::Inner { future } => future.poll(context),
+            StateProjection::Refused { rejection } => Poll::Ready(Ok(rejection.to_response())),
         }
     }
 }

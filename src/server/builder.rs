@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::metadata::Document;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
-use crate::access::Implies;
-use crate::challenge::AnswersBuilder;
+use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
+use crate::context::Implies;
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault};
-use crate::issuer::{Issuer, Registry};
+use crate::issuer::config::Issuer;
+use crate::issuer::{Checked, Registry};
 use crate::name::{Audience, Resource};
 use crate::sender::Binding;
 use crate::time::{Clock, SystemClock};
@@ -177,13 +178,12 @@ impl ServerBuilder {
     /// Every fault of the configuration, at once.
     pub fn build(self) -> Result<ResourceServer, BuildError> {
         let mut faults = Vec::new();
-        let resource = Resource::parse(&self.resource)
-            .map_err(|fault| faults.push(fault.into()))
-            .ok();
-        let mut audiences: Vec<Box<str>> = vec![self.resource.as_str().into()];
+        let resource =
+            Resource::parse(&self.resource).map_err(|fault| faults.push(fault.into())).ok();
+        let mut audiences = vec![Audience::from_token(&self.resource)];
         for audience in &self.audiences {
             match Audience::parse(audience) {
-                Ok(audience) => audiences.push(audience.as_str().into()),
+                Ok(audience) => audiences.push(audience),
                 Err(fault) => faults.push(fault.into()),
             }
         }
@@ -193,11 +193,7 @@ impl ServerBuilder {
         }
         let mut issuers = Vec::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
-            let twice = self
-                .issuers
-                .iter()
-                .take(index)
-                .any(|other| other.id() == issuer.id());
+            let twice = self.issuers.iter().take(index).any(|other| other.id() == issuer.id());
             if twice {
                 faults.push(ConfigFault::DuplicateIssuer(issuer.id().to_owned()));
             } else {
@@ -224,7 +220,7 @@ impl ServerBuilder {
             });
         }
 
-        let answers = AnswersBuilder {
+        let params = ParamsBuilder {
             realm: self.realm.unwrap_or_else(|| self.resource.clone()),
             metadata_url: match (&self.metadata, &resource) {
                 (Some(_), Some(resource)) => Some(resource.metadata_url()),
@@ -238,9 +234,7 @@ impl ServerBuilder {
         metadata.check(&mut faults);
         faults.extend(self.policy.faults());
 
-        let needs_transport = issuers
-            .iter()
-            .any(super::super::issuer::Checked::needs_transport);
+        let needs_transport = issuers.iter().any(Checked::needs_transport);
         let transport = match self.transport {
             None if needs_transport => default_transport(&mut faults),
             given => given,
@@ -258,15 +252,15 @@ impl ServerBuilder {
                 audiences,
                 other_audiences: self.other_audiences,
                 leeway: self.leeway,
-                class: *class,
+                class: class.clone(),
                 binding,
                 max_token: self.max_token,
-                implies: self.implies,
-                answers: Arc::new(answers),
             },
             clock: self.clock,
             resource,
             document: Document::new(metadata),
+            params: Arc::new(params),
+            implies: self.implies,
         });
         let own = Guard::new(&shared, self.policy)?;
         Ok(ResourceServer { shared, own })

@@ -1,16 +1,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
-use http::request::Parts;
-use http::{Method, Response};
 
 use super::Shared;
-use super::policy::{Authorization, ChallengeVisibility, Policy, Preflight, Presence};
+use super::policy::{Authorization, Policy, Preflight, Presence};
 use crate::access::Access;
-use crate::check::{Needs, RequestHead};
+use crate::check::Needs;
+use crate::context::PolicyContext;
+use crate::credentials::RequestHead;
 use crate::error::{BuildError, Refusal, Rejection, RejectionKind};
-use crate::issuer::{Attempt, KeyWait};
+use crate::issuer::{Attempt, KeyWait, Remedy};
 use crate::verify::Stop;
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
@@ -23,8 +24,7 @@ pub struct Guard {
 struct Inner {
     shared: Arc<Shared>,
     policy: Policy,
-    /// The scopes of the policy, as a challenge names them.
-    scope: Option<Arc<str>>,
+    context: Arc<PolicyContext>,
     fault: Option<BuildError>,
 }
 
@@ -32,12 +32,14 @@ struct Inner {
 pub(crate) enum Passed {
     /// It has an accepted token.
     Access(Access),
-    /// It has none, and needs none.
-    Undecided,
+    /// It has none, and the policy says that it needs none.
+    Anonymous,
+    /// It is a CORS preflight, about which nothing was decided.
+    Preflight,
 }
 
 /// What a guard says now.
-pub(crate) enum Answer {
+pub(crate) enum Verdict {
     Pass(Passed),
     Refuse(Rejection),
     /// Ask again after this.
@@ -46,36 +48,36 @@ pub(crate) enum Answer {
 
 impl Guard {
     pub(super) fn new(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
-        let (scopes, faults) = Needs::of(&*policy.check).into_parts();
-        BuildError::unless_none(faults, ())?;
-        shared.document.add_scopes(&scopes);
-        let names: Vec<&str> = scopes.iter().map(AsRef::as_ref).collect();
-        let scope = (!names.is_empty()).then(|| names.join(" ").into());
-        Ok(Self::with(shared, policy, scope, None))
+        let needs = Needs::of(&*policy.check);
+        BuildError::unless_none(needs.faults().to_vec(), ())?;
+        shared.document.add_scopes(needs.scopes());
+        shared.document.add_scopes(needs.alternatives());
+        let context = PolicyContext {
+            params: Arc::clone(&shared.params),
+            implies: shared.implies.clone(),
+            visibility: policy.visibility,
+            ..PolicyContext::default()
+        };
+        let context = context.with_scopes(needs.scopes());
+        Ok(Self::with(shared, policy, context, None))
     }
 
     /// A guard that refuses everything, if the policy is faulty.
     pub(crate) fn faulty_or_not(shared: &Arc<Shared>, policy: Policy) -> Self {
         Self::new(shared, policy.clone()).unwrap_or_else(|fault| {
             tracing::error!("a faulty policy refuses every request with 500: {fault}");
-            Self::with(shared, policy, None, Some(fault))
+            Self::with(shared, policy, PolicyContext::default(), Some(fault))
         })
     }
 
     fn with(
         shared: &Arc<Shared>,
         policy: Policy,
-        scope: Option<Arc<str>>,
+        context: PolicyContext,
         fault: Option<BuildError>,
     ) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                shared: Arc::clone(shared),
-                policy,
-                scope,
-                fault,
-            }),
-        }
+        let context = Arc::new(context);
+        Self { inner: Arc::new(Inner { shared: Arc::clone(shared), policy, context, fault }) }
     }
 
     /// Decides a request: the accepted token, or why it may not be used.
@@ -84,29 +86,35 @@ impl Guard {
     ///
     /// # Errors
     /// The [`Rejection`]; without credentials too, even if the policy says they are optional.
-    pub async fn verify(&self, request: &Parts) -> Result<Access, Rejection> {
+    pub async fn verify<'a>(
+        &self,
+        request: impl Into<RequestHead<'a>>,
+    ) -> Result<Access, Rejection> {
         match self.verify_optional(request).await? {
             Some(access) => Ok(access),
-            None => Err(self.reject(Refusal::new(
-                RejectionKind::NoCredentials,
-                "no Authorization field",
-            ))),
+            None => Err(self.without_credentials()),
         }
     }
 
     /// Decides a request as the layer does: `None` if it has no credentials and the policy says
-    /// that they are optional.
+    /// that they are optional. A CORS preflight is a request without credentials here, whatever
+    /// the policy says of it.
     ///
     /// # Errors
     /// The [`Rejection`].
-    pub async fn verify_optional(&self, request: &Parts) -> Result<Option<Access>, Rejection> {
+    pub async fn verify_optional<'a>(
+        &self,
+        request: impl Into<RequestHead<'a>>,
+    ) -> Result<Option<Access>, Rejection> {
+        let head = request.into();
         let mut attempt = Attempt::First;
         loop {
-            match self.answer(RequestHead::from(request), attempt) {
-                Answer::Pass(Passed::Access(access)) => return Ok(Some(access)),
-                Answer::Pass(Passed::Undecided) => return Ok(None),
-                Answer::Refuse(rejection) => return Err(rejection),
-                Answer::Wait(wait) => {
+            match self.decide(head, attempt) {
+                Verdict::Pass(Passed::Access(access)) => return Ok(Some(access)),
+                Verdict::Pass(Passed::Anonymous) => return Ok(None),
+                Verdict::Pass(Passed::Preflight) => return Err(self.without_credentials()),
+                Verdict::Refuse(rejection) => return Err(rejection),
+                Verdict::Wait(wait) => {
                     wait.await;
                     attempt = Attempt::AfterWait;
                 }
@@ -115,59 +123,64 @@ impl Guard {
     }
 
     /// Decides a request without waiting.
-    pub(crate) fn answer(&self, head: RequestHead<'_>, attempt: Attempt) -> Answer {
-        let Inner {
-            shared,
-            policy,
-            fault,
-            ..
-        } = &*self.inner;
+    pub(crate) fn decide(&self, head: RequestHead<'_>, attempt: Attempt) -> Verdict {
+        let Inner { shared, policy, context, fault } = &*self.inner;
         if let Some(fault) = fault {
             let refusal = Refusal::new(RejectionKind::Misconfigured, fault.to_string());
-            return Answer::Refuse(self.reject(refusal));
+            return Verdict::Refuse(self.reject(refusal));
         }
         if policy.preflight == Preflight::Pass && is_preflight(head) {
-            return Answer::Pass(Passed::Undecided);
+            return Verdict::Pass(Passed::Preflight);
         }
         let absent = !head.headers.contains_key(AUTHORIZATION);
         if policy.presence == Presence::Optional && absent {
-            return Answer::Pass(Passed::Undecided);
+            return Verdict::Pass(Passed::Anonymous);
         }
         let at = shared.clock.moment();
-        match shared.rules.decide(head, &*policy.check, at, attempt) {
-            Ok(access) => Answer::Pass(Passed::Access(access)),
-            Err(Stop::Refused(refusal)) => Answer::Refuse(self.reject(refusal)),
-            Err(Stop::Wait(wait)) => Answer::Wait(wait),
+        let mut attempt = attempt;
+        loop {
+            let stop = match shared.rules.decide(head, &*policy.check, context, at, attempt) {
+                Ok(access) => return Verdict::Pass(Passed::Access(access)),
+                Err(stop) => stop,
+            };
+            let refusal = match stop {
+                Stop::Refused(refusal) => refusal,
+                Stop::NoKey { issuer, miss, mut refusal } => {
+                    match issuer.remedy(miss, at, attempt) {
+                        Remedy::Wait(wait) => return Verdict::Wait(wait),
+                        Remedy::Again if attempt == Attempt::First => {
+                            attempt = Attempt::AfterWait;
+                            continue;
+                        }
+                        Remedy::Again | Remedy::None => refusal,
+                        Remedy::Later { retry_after, error } => {
+                            refusal.retry_after = retry_after;
+                            if let Some(error) = error {
+                                refusal.source = Some(error);
+                            }
+                            refusal
+                        }
+                    }
+                }
+            };
+            return Verdict::Refuse(self.reject(refusal));
         }
     }
 
     pub(crate) fn reject(&self, refusal: Refusal) -> Rejection {
-        let Inner { shared, scope, .. } = &*self.inner;
-        let rejection = Rejection::new(refusal, Arc::clone(&shared.rules.answers), scope.clone());
-        tracing::debug!(
-            kind = rejection.kind().as_str(),
-            step = rejection.step().number(),
-            "refused: {rejection}"
-        );
-        rejection
+        Rejection::new(refusal, Arc::clone(&self.inner.context))
     }
 
-    pub(crate) fn answers(&self) -> &Arc<crate::error::Answers> {
-        &self.inner.shared.rules.answers
+    pub(crate) fn context(&self) -> &Arc<PolicyContext> {
+        &self.inner.context
     }
 
     pub(crate) fn authorization(&self) -> Authorization {
         self.inner.policy.authorization
     }
 
-    /// Adds what the policy wants on a refusal.
-    pub(crate) fn finish<B>(&self, response: &mut Response<B>) {
-        if self.inner.policy.challenge == ChallengeVisibility::Exposed {
-            response.headers_mut().append(
-                http::header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                http::HeaderValue::from_static("WWW-Authenticate, Retry-After"),
-            );
-        }
+    fn without_credentials(&self) -> Rejection {
+        self.reject(Refusal::new(RejectionKind::NoCredentials, "no Authorization field"))
     }
 }
 
@@ -185,7 +198,7 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("resource", &self.inner.shared.resource)
             .field("policy", &self.inner.policy)
-            .field("scope", &self.inner.scope)
+            .field("scopes", &self.inner.context.scopes)
             .finish_non_exhaustive()
     }
 }

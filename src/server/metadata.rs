@@ -89,12 +89,8 @@ impl Metadata {
     }
 
     pub(super) fn check(&self, faults: &mut Vec<ConfigFault>) {
-        const NAMES: [&str; 4] = [
-            "resource_name",
-            "resource_documentation",
-            "resource_policy_uri",
-            "resource_tos_uri",
-        ];
+        const NAMES: [&str; 4] =
+            ["resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri"];
         for (index, (name, value)) in self.members.iter().enumerate() {
             let (base, language) = name.split_once('#').unwrap_or((name, "und"));
             let mut fault = |wanted| {
@@ -104,21 +100,14 @@ impl Metadata {
                 fault("is not one of resource_name, _documentation, _policy_uri, _tos_uri");
             }
             let is_tag = !language.is_empty()
-                && language
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if !is_tag {
                 fault("has no BCP 47 language tag after `#`");
             }
             if value.is_empty() {
                 fault("is empty; members without a value are left out (RFC 9728 §3.2)");
             }
-            if self
-                .members
-                .iter()
-                .take(index)
-                .any(|(other, _)| other == name)
-            {
+            if self.members.iter().take(index).any(|(other, _)| other == name) {
                 fault("is given twice");
             }
         }
@@ -133,10 +122,7 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn new(metadata: Metadata) -> Self {
-        Self {
-            metadata,
-            scopes: Mutex::default(),
-        }
+        Self { metadata, scopes: Mutex::default() }
     }
 
     pub(super) fn add_scopes(&self, scopes: &[Scope]) {
@@ -159,13 +145,7 @@ impl Shared {
         let mut document = Map::new();
         let mut member = |name: &str, value: Value| document.insert(name.to_owned(), value);
         member("resource", json!(self.resource.as_str()));
-        let issuers: Vec<String> = self
-            .rules
-            .issuers
-            .ids()
-            .into_iter()
-            .map(String::from)
-            .collect();
+        let issuers: Vec<String> = self.rules.issuers.ids().into_iter().map(String::from).collect();
         member("authorization_servers", json!(issuers));
         let scopes = self.document.scopes();
         if !scopes.is_empty() {
@@ -203,10 +183,7 @@ impl MetadataService {
         match *method {
             Method::GET | Method::HEAD => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(
-                    CACHE_CONTROL,
-                    HeaderValue::from_static("public, max-age=300"),
-                );
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
                 let body = Bytes::from(self.shared.document().to_string());
                 if *method == Method::GET {
                     *response.body_mut() = Full::new(body);
@@ -244,8 +221,6 @@ impl<B> Service<Request<B>> for MetadataService {
 
 impl fmt::Debug for MetadataService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetadataService")
-            .field("document", &self.shared.document())
-            .finish()
+        f.debug_struct("MetadataService").field("document", &self.shared.document()).finish()
     }
 }

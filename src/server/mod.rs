@@ -13,9 +13,9 @@ mod policy;
 use std::fmt;
 use std::sync::Arc;
 
-use http::request::Parts;
-
 use crate::access::Access;
+use crate::context::{ChallengeParams, Implies};
+use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
 use crate::issuer::{IssuerHealth, WarmUpError};
 use crate::name::Resource;
@@ -24,7 +24,7 @@ use crate::verify::Rules;
 
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use guard::{Answer, Passed};
+pub(crate) use guard::{Passed, Verdict};
 pub use metadata::{Metadata, MetadataService};
 pub(crate) use policy::Authorization;
 pub use policy::{Policy, Preflight};
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     resource: Resource,
     document: Document,
+    params: Arc<ChallengeParams>,
+    implies: Implies,
 }
 
 impl ResourceServer {
@@ -70,7 +72,10 @@ impl ResourceServer {
     ///
     /// # Errors
     /// The [`Rejection`], if the token may not be used.
-    pub async fn verify(&self, request: &Parts) -> Result<Access, Rejection> {
+    pub async fn verify<'a>(
+        &self,
+        request: impl Into<RequestHead<'a>>,
+    ) -> Result<Access, Rejection> {
         self.own.verify(request).await
     }
 
@@ -78,7 +83,8 @@ impl ResourceServer {
     ///
     /// # Errors
     /// If the keys of an issuer could not be loaded. They are tried again in the background, and
-    /// the other issuers are warm: a service may well start all the same.
+    /// the other issuers are warm: a service may well start all the same. Outside a tokio runtime
+    /// nothing can be fetched.
     pub async fn warm_up(&self) -> Result<(), WarmUpError> {
         self.shared.rules.issuers.warm_up().await
     }

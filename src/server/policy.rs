@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::check::{Check, Needs};
+use crate::context::ChallengeVisibility;
 use crate::error::ConfigFault;
 
 /// What a route or a router wants of a request: a check, and how the request is treated.
@@ -24,7 +25,7 @@ pub struct Policy {
     pub(super) presence: Presence,
     pub(super) preflight: Preflight,
     pub(super) authorization: Authorization,
-    pub(super) challenge: ChallengeVisibility,
+    pub(super) visibility: ChallengeVisibility,
 }
 
 /// Whether a request without credentials is refused.
@@ -42,6 +43,8 @@ pub enum Preflight {
     #[default]
     Refuse,
     /// It passes undecided, without an [`crate::Access`], for a CORS layer or handler inside.
+    /// Whatever answers `OPTIONS` there can be reached by everybody; handlers that want an
+    /// [`crate::Access`], or an optional one, still refuse it.
     Pass,
 }
 
@@ -52,13 +55,6 @@ pub(crate) enum Authorization {
     Strip,
 }
 
-/// Whether scripts of other origins may read the challenge of a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChallengeVisibility {
-    SameOrigin,
-    Exposed,
-}
-
 impl Policy {
     /// A policy that wants this of an accepted token.
     pub fn new(check: impl Check + 'static) -> Self {
@@ -67,7 +63,7 @@ impl Policy {
             presence: Presence::Required,
             preflight: Preflight::Refuse,
             authorization: Authorization::Keep,
-            challenge: ChallengeVisibility::SameOrigin,
+            visibility: ChallengeVisibility::SameOrigin,
         }
     }
 
@@ -94,12 +90,12 @@ impl Policy {
     /// Lists `WWW-Authenticate` in `Access-Control-Expose-Headers` of refusals, so that scripts of
     /// other origins can read the challenge.
     pub fn expose_challenge(mut self) -> Self {
-        self.challenge = ChallengeVisibility::Exposed;
+        self.visibility = ChallengeVisibility::Exposed;
         self
     }
 
     pub(super) fn faults(&self) -> Vec<ConfigFault> {
-        Needs::of(&*self.check).into_parts().1
+        Needs::of(&*self.check).faults().to_vec()
     }
 }
 
@@ -115,7 +111,7 @@ impl fmt::Debug for Policy {
             .field("presence", &self.presence)
             .field("preflight", &self.preflight)
             .field("authorization", &self.authorization)
-            .field("challenge", &self.challenge)
+            .field("visibility", &self.visibility)
             .finish_non_exhaustive()
     }
 }

@@ -5,10 +5,11 @@ use http::Request;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, Facts, Implies};
-use crate::check::{Check, CheckContext, CheckError, RequestHead};
-use crate::error::Answers;
-use crate::name::{ClientId, IssuerId, JwtId, Subject};
+use crate::access::{Access, Confirmation, Facts};
+use crate::check::{Check, CheckContext, CheckError};
+use crate::context::{ChallengeParams, PolicyContext};
+use crate::credentials::RequestHead;
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
 use crate::time::Timestamp;
 
 /// An [`Access`] made from nothing, to test handlers and checks.
@@ -36,10 +37,7 @@ impl Default for TestAccess {
         }) else {
             panic!("an object")
         };
-        Self {
-            claims,
-            decided_at: now,
-        }
+        Self { claims, decided_at: now }
     }
 }
 
@@ -80,48 +78,34 @@ impl TestAccess {
     /// The access.
     #[must_use]
     pub fn build(self) -> Access {
-        let text = |name: &str| {
-            self.claims
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let text = |name: &str| self.claims.get(name).and_then(Value::as_str).unwrap_or_default();
         let time = |name: &str| {
-            let value = self
-                .claims
-                .get(name)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let value = self.claims.get(name).map(ToString::to_string).unwrap_or_default();
             Timestamp::from_json_number(&value).expect("a NumericDate")
         };
         let audiences = match self.claims.get("aud") {
-            Some(Value::Array(several)) => several
-                .iter()
-                .filter_map(Value::as_str)
-                .map(Into::into)
-                .collect(),
-            _ => vec![text("aud").into()],
+            Some(Value::Array(several)) => {
+                several.iter().filter_map(Value::as_str).map(Audience::from_token).collect()
+            }
+            _ => vec![Audience::from_token(text("aud"))],
         };
+        let named = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
         let facts = Facts {
             issuer: Arc::new(IssuerId::parse(text("iss")).expect("an issuer")),
             subject: Subject::from_token(text("sub")),
-            client_id: ClientId::from_token(text("client_id")),
-            jwt_id: JwtId::from_token(text("jti")),
+            client_id: named("client_id").map(ClientId::from_token),
+            jwt_id: named("jti").map(JwtId::from_token),
             audiences,
             scope: text("scope").into(),
-            issued_at: time("iat"),
+            issued_at: Some(time("iat")),
+            not_before: None,
             expires_at: time("exp"),
-            claims: Value::Object(self.claims.clone())
-                .to_string()
-                .into_bytes()
-                .into(),
-            answers: Arc::new(Answers {
-                common: "realm=\"test\"".to_owned(),
-                ..Answers::default()
-            }),
-            implies: Implies::default(),
+            confirmation: Confirmation::Absent,
+            claims: Value::Object(self.claims.clone()).to_string().into_bytes().into(),
         };
-        Access::new(facts, self.decided_at)
+        let params = ChallengeParams { common: "realm=\"test\"".to_owned(), ..Default::default() };
+        let context = PolicyContext { params: Arc::new(params), ..PolicyContext::default() };
+        Access::new(Arc::new(facts), Arc::new(context), self.decided_at)
     }
 }
 
@@ -135,11 +119,7 @@ pub fn check(
     method: &str,
     uri: &str,
 ) -> Result<(), CheckError> {
-    let request = Request::builder()
-        .method(method)
-        .uri(uri)
-        .body(())
-        .expect("a request");
+    let request = Request::builder().method(method).uri(uri).body(()).expect("a request");
     let head = RequestHead::from(&request);
     check.check(&CheckContext::new(access, head, access.decided_at()))
 }

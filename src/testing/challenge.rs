@@ -16,10 +16,7 @@ impl Challenge {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let wanted = name.to_ascii_lowercase();
-        self.params
-            .iter()
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, value)| value.as_str())
+        self.params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
     }
 }
 
@@ -36,11 +33,7 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     }
     for challenge in &all {
         for (index, (name, _)) in challenge.params.iter().enumerate() {
-            let twice = challenge
-                .params
-                .iter()
-                .take(index)
-                .any(|(other, _)| other == name);
+            let twice = challenge.params.iter().take(index).any(|(other, _)| other == name);
             assert!(!twice, "auth-param {name} occurs twice: {challenge:?}");
         }
     }
@@ -59,15 +52,9 @@ fn parse(text: &str) -> Option<Vec<Challenge>> {
         let spaced = reader.skip(" \t");
         if let Some(value) = reader.value_after_equals() {
             // A name: a parameter of the challenge before.
-            challenges
-                .last_mut()?
-                .params
-                .push((word.to_ascii_lowercase(), value?));
+            challenges.last_mut()?.params.push((word.to_ascii_lowercase(), value?));
         } else {
-            let mut challenge = Challenge {
-                scheme: word.to_owned(),
-                params: Vec::new(),
-            };
+            let mut challenge = Challenge { scheme: word.to_owned(), params: Vec::new() };
             if spaced && !reader.0.is_empty() && !reader.0.starts_with(',') {
                 let name = reader.token()?;
                 reader.skip(" \t");
@@ -193,22 +180,13 @@ mod tests {
             })
         };
         let one = |scheme: &str, params: &[(&str, &str)]| {
-            let params = params
-                .iter()
-                .map(|(n, v)| (n.to_string(), v.to_string()))
-                .collect();
+            let params = params.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
             (scheme.to_owned(), params)
         };
         for (text, expected) in [
             ("Bearer", Some(vec![one("Bearer", &[])])),
-            (
-                "Bearer max_age=5",
-                Some(vec![one("Bearer", &[("max_age", "5")])]),
-            ),
-            (
-                "Bearer max_age=\"5\"",
-                Some(vec![one("Bearer", &[("max_age", "5")])]),
-            ),
+            ("Bearer max_age=5", Some(vec![one("Bearer", &[("max_age", "5")])])),
+            ("Bearer max_age=\"5\"", Some(vec![one("Bearer", &[("max_age", "5")])])),
             (
                 "Bearer Realm = \"a\\\"b\" , x=1, , DPoP algs=\"ES256 EdDSA\"",
                 Some(vec![
@@ -216,10 +194,7 @@ mod tests {
                     one("DPoP", &[("algs", "ES256 EdDSA")]),
                 ]),
             ),
-            (
-                "Bearer, DPoP",
-                Some(vec![one("Bearer", &[]), one("DPoP", &[])]),
-            ),
+            ("Bearer, DPoP", Some(vec![one("Bearer", &[]), one("DPoP", &[])])),
             (", ,", Some(vec![])),
             ("Bearer realm=\"x", None),
             ("Bearer realm=\"x\" scope=\"y\"", None),

@@ -22,11 +22,7 @@ impl Default for State {
     fn default() -> Self {
         // Any moment will do; this one is easy to recognise.
         let now = Timestamp::from_secs(1_800_000_000);
-        Self {
-            now,
-            steady: Duration::from_secs(1_000),
-            sleepers: Vec::new(),
-        }
+        Self { now, steady: Duration::from_secs(1_000), sleepers: Vec::new() }
     }
 }
 

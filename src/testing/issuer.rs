@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::key::TestKey;
 use super::token::TokenBuilder;
-use crate::issuer::{Issuer, discovery_urls};
+use crate::issuer::config::Issuer;
+use crate::issuer::discovery_urls;
 use crate::jose::Algorithm;
 use crate::time::Clock;
 use crate::transport::{FetchError, FetchErrorKind};
@@ -146,13 +147,7 @@ impl TestIssuer {
         state.tokens += 1;
         let jti = format!("token-{}", state.tokens);
         drop(state);
-        TokenBuilder::new(
-            self.key(),
-            self.id(),
-            audience,
-            &jti,
-            self.shared.clock.now(),
-        )
+        TokenBuilder::new(self.key(), self.id(), audience, &jti, self.shared.clock.now())
     }
 
     /// Publishes a new key of the same algorithm, which signs from now on. The others stay
@@ -237,10 +232,7 @@ impl TestIssuer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this URL is one of this issuer's.
@@ -316,16 +308,12 @@ fn status(status: StatusCode) -> Response<Bytes> {
 
 fn document(content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 impl fmt::Debug for TestIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestIssuer")
-            .field("id", &self.shared.id)
-            .finish_non_exhaustive()
+        f.debug_struct("TestIssuer").field("id", &self.shared.id).finish_non_exhaustive()
     }
 }

@@ -45,15 +45,11 @@ impl TestKey {
             Algorithm::Es256 => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, "P-256"),
             Algorithm::Es384 => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
             Algorithm::Es512 => ecdsa(&signature::ECDSA_P521_SHA512_FIXED_SIGNING, "P-521"),
-            Algorithm::EdDsa | Algorithm::Ed25519 => Pair::Ed25519(Box::new(
-                Ed25519KeyPair::generate().expect("an Ed25519 key pair"),
-            )),
+            Algorithm::EdDsa | Algorithm::Ed25519 => {
+                Pair::Ed25519(Box::new(Ed25519KeyPair::generate().expect("an Ed25519 key pair")))
+            }
         };
-        Self {
-            kid: kid.into(),
-            algorithm,
-            pair,
-        }
+        Self { kid: kid.into(), algorithm, pair }
     }
 
     /// The key id.
@@ -110,15 +106,12 @@ impl TestKey {
         match &self.pair {
             Pair::Rsa(pair, encoding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*encoding, &random, message, &mut signature)
-                    .expect("a signature");
+                pair.sign(*encoding, &random, message, &mut signature).expect("a signature");
                 signature
             }
-            Pair::Ecdsa(pair, _) => pair
-                .sign(&random, message)
-                .expect("a signature")
-                .as_ref()
-                .to_vec(),
+            Pair::Ecdsa(pair, _) => {
+                pair.sign(&random, message).expect("a signature").as_ref().to_vec()
+            }
             Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }

@@ -36,7 +36,7 @@
 //!     .header("authorization", format!("Bearer {token}"))
 //!     .body(())?
 //!     .into_parts();
-//! assert_eq!(api.verify(&request).await?.subject(), &"alice");
+//! assert_eq!(api.verify(&request).await?.subject(), "alice");
 //!
 //! clock.advance(Duration::from_mins(20));
 //! let refused = api.verify(&request).await.unwrap_err();

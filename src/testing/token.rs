@@ -40,11 +40,8 @@ impl Members {
     }
 
     fn to_json(&self) -> String {
-        let members: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("{}:{value}", json(name)))
-            .collect();
+        let members: Vec<String> =
+            self.0.iter().map(|(name, value)| format!("{}:{value}", json(name))).collect();
         format!("{{{}}}", members.join(","))
     }
 }
@@ -67,13 +64,8 @@ impl TokenBuilder {
         header.set("alg", json(key.algorithm().as_str()));
         header.set("typ", json("at+jwt"));
         header.set("kid", json(key.kid()));
-        let token = Self {
-            key,
-            header,
-            payload: Members::default(),
-            raw_header: None,
-            raw_payload: None,
-        };
+        let token =
+            Self { key, header, payload: Members::default(), raw_header: None, raw_payload: None };
         token
             .claim("iss", issuer)
             .claim("aud", audience)
@@ -200,19 +192,9 @@ impl TokenBuilder {
     /// Encoded header and payload: what is signed.
     #[must_use]
     pub fn signing_input(&self) -> String {
-        let header = self
-            .raw_header
-            .clone()
-            .unwrap_or_else(|| self.header.to_json().into());
-        let payload = self
-            .raw_payload
-            .clone()
-            .unwrap_or_else(|| self.payload.to_json().into());
-        format!(
-            "{}.{}",
-            base64url::encode(header),
-            base64url::encode(payload)
-        )
+        let header = self.raw_header.clone().unwrap_or_else(|| self.header.to_json().into());
+        let payload = self.raw_payload.clone().unwrap_or_else(|| self.payload.to_json().into());
+        format!("{}.{}", base64url::encode(header), base64url::encode(payload))
     }
 
     /// The payload as it would be signed.

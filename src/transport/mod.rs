@@ -22,6 +22,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::name::LoopbackHttp;
+
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
@@ -37,15 +39,12 @@ pub struct FetchLimits {
     pub loopback_http: LoopbackHttp,
 }
 
-/// Whether `http` is allowed to a loopback host, beside `https` to any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum LoopbackHttp {
-    /// `https` only.
-    #[default]
-    Refused,
-    /// `http` to `localhost`, `127.0.0.0/8` and `[::1]`, for tests and local development.
-    Allowed,
+impl FetchLimits {
+    /// At most this many bytes in at most this time, by https only.
+    #[must_use]
+    pub const fn new(max_body: usize, timeout: Duration) -> Self {
+        Self { max_body, timeout, loopback_http: LoopbackHttp::Refused }
+    }
 }
 
 /// How a fetch failed.

@@ -1,35 +1,52 @@
-use ::reqwest::{Client, redirect};
+use ::reqwest::{Client, ClientBuilder, redirect};
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
-use super::{Fetch, FetchError, FetchErrorKind, FetchLimits, LoopbackHttp, Transport};
-use crate::name::is_loopback;
+use super::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::name::{LoopbackHttp, is_loopback};
 
 /// HTTP with `reqwest` and rustls. Certificates are verified by the platform's verifier.
+///
+/// What other crates in the build enable of `reqwest` changes nothing here: TLS is rustls, bodies
+/// are not decompressed, redirects are not followed.
 #[derive(Clone, Debug)]
 pub struct ReqwestTransport {
     client: Client,
+    /// For `http` to loopback hosts: a proxy would make another machine of them.
+    loopback: Client,
 }
 
 impl ReqwestTransport {
-    /// A client with the platform's trust anchors that follows no redirect.
+    /// A client with the platform's trust anchors, and the proxies of the environment.
     ///
     /// # Errors
     /// If the platform's trust anchors cannot be loaded.
     pub fn new() -> Result<Self, FetchError> {
-        Client::builder()
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(|client| Self { client })
-            .map_err(|error| FetchError::new(FetchErrorKind::Connection).caused_by(error))
+        Self::with_builder(Client::builder())
     }
 
-    /// A client of your own: with a private CA, a proxy, a client certificate. Build it with
-    /// `redirect::Policy::none()`: an answer that came from elsewhere than asked is an error.
-    #[must_use]
-    pub fn with_client(client: Client) -> Self {
-        Self { client }
+    /// A client of your own making: with a private CA, a proxy, a client certificate. Redirects
+    /// and decompression are switched off, whatever it says.
+    ///
+    /// `reqwest` is before 1.0: this method follows its versions, outside this crate's own promise
+    /// of stability.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn with_builder(builder: ClientBuilder) -> Result<Self, FetchError> {
+        let build = |builder: ClientBuilder| {
+            builder
+                .tls_backend_rustls()
+                .redirect(redirect::Policy::none())
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
+                .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| FetchError::new(FetchErrorKind::Connection).caused_by(error))
+        };
+        Ok(Self { client: build(builder)?, loopback: build(Client::builder().no_proxy())? })
     }
 
     async fn send(
@@ -38,20 +55,20 @@ impl ReqwestTransport {
         limits: FetchLimits,
     ) -> Result<Response<Bytes>, FetchError> {
         let host = request.uri().host().unwrap_or_default();
-        match request.uri().scheme_str() {
-            Some("https") => {}
-            Some("http") if limits.loopback_http == LoopbackHttp::Allowed && is_loopback(host) => {}
+        let client = match request.uri().scheme_str() {
+            Some("https") => &self.client,
+            Some("http") if limits.loopback_http == LoopbackHttp::Allowed && is_loopback(host) => {
+                &self.loopback
+            }
             _ => return Err(FetchError::new(FetchErrorKind::Forbidden)),
-        }
+        };
         let request = ::reqwest::Request::try_from(request)
             .map_err(|error| FetchError::new(FetchErrorKind::Forbidden).caused_by(error))?;
-        let asked = request.url().clone();
-        let request = ::reqwest::RequestBuilder::from_parts(self.client.clone(), request)
-            .timeout(limits.timeout);
+        let request =
+            ::reqwest::RequestBuilder::from_parts(client.clone(), request).timeout(limits.timeout);
         let mut response = request.send().await.map_err(|error| failed(&error))?;
-        if response.status().is_redirection() && response.status() != http::StatusCode::NOT_MODIFIED
-            || *response.url() != asked
-        {
+        let redirect = response.status().is_redirection();
+        if redirect && response.status() != StatusCode::NOT_MODIFIED {
             return Err(FetchError::new(FetchErrorKind::Redirect));
         }
 
@@ -77,11 +94,8 @@ impl Transport for ReqwestTransport {
 
 /// The error without its URL: a query could hold something private.
 fn failed(error: &::reqwest::Error) -> FetchError {
-    let kind = if error.is_timeout() {
-        FetchErrorKind::Timeout
-    } else {
-        FetchErrorKind::Connection
-    };
+    let kind =
+        if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Connection };
     let mut text = String::new();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -92,9 +106,5 @@ fn failed(error: &::reqwest::Error) -> FetchError {
         cause = error.source();
     }
     let failure = FetchError::new(kind);
-    if text.is_empty() {
-        failure
-    } else {
-        failure.caused_by(text)
-    }
+    if text.is_empty() { failure } else { failure.caused_by(text) }
 }

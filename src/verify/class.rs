@@ -9,7 +9,7 @@ use std::time::Duration;
 /// let class = TokenClass::default_at_most(Duration::from_mins(15));
 /// assert_eq!(class.max_lifetime(), Duration::from_mins(15));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[must_use = "a class does nothing until it is given to `ResourceServer::builder(...).class`"]
 pub struct TokenClass {
     max_lifetime: Duration,
@@ -28,7 +28,7 @@ impl TokenClass {
         self.max_lifetime
     }
 
-    pub(crate) fn is_sane(self) -> bool {
+    pub(crate) fn is_sane(&self) -> bool {
         const LONGEST: Duration = Duration::from_hours(24 * 366);
         (Duration::from_secs(1)..=LONGEST).contains(&self.max_lifetime)
     }

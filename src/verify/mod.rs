@@ -1,20 +1,13 @@
-//! The decision: one function, ten steps, cheap before costly, state changed last.
+//! The decision: ten steps, cheap before costly, state changed last.
 //!
-//! 1. Exactly one `Authorization` field, a known scheme, within the bounds.
-//! 2. The token's shape and header: compact JWS, `alg`, `typ`, nothing that is not understood.
-//! 3. The key, by issuer AND `kid`.
-//! 4. The signature.
-//! 5. The claims that RFC 9068 §2.2 requires are there and of the right type.
-//! 6. Audience, `exp`, `nbf`, `iat`, token class.
-//! 7. The sender: everything in `cnf` is enforced.
-//! 8. Revocation. No source of it exists yet: the step is empty.
-//! 9. The policy's checks, in the order given.
-//! 10. Replay memory and single use. Neither exists yet: the step is empty.
+//! [`Rules::authenticate`] takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
+//! [`Rules::authorize`] takes steps 6 to 10 and reads nothing of the token but those. So a token
+//! that is already known, or that somebody else has read, skips the first and never the second.
 //!
 //! The first failure ends it, and its number stands on the [`crate::Rejection`].
 //!
-//! It waits for nothing: where keys have to be fetched it says so, and is called again afterwards.
-//! Time comes in as an argument.
+//! It waits for nothing and starts nothing: where a key is missing it says so, and is called again
+//! when something was done about that. Time comes in as an argument.
 
 mod class;
 
@@ -22,16 +15,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Access, Facts, Implies};
-use crate::check::{Check, CheckContext, CheckError, DenialKind, RequestHead};
-use crate::credentials::{Credentials, CredentialsError};
-use crate::error::{Answers, Refusal, RejectionKind};
-use crate::issuer::{Attempt, KeyWait, Lookup, Registry};
+use crate::access::{Access, Confirmation, Facts};
+use crate::check::{Check, CheckContext, CheckError, DenialKind};
+use crate::context::PolicyContext;
+use crate::credentials::{Credentials, CredentialsError, RequestHead};
+use crate::error::{Refusal, RejectionKind};
+use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry};
 use crate::jose::claims::required;
-use crate::jose::compact::CompactError;
 use crate::jose::json::JsonError;
-use crate::jose::{Algorithm, ClaimError, Claims, Compact, HeaderError, KeyChoiceError};
-use crate::name::{ClientId, JwtId, Subject};
+use crate::jose::{
+    Algorithm, ClaimError, ClaimsSet, Compact, CompactError, HeaderError, KeyChoiceError,
+};
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
 use crate::sender::{self, Binding};
 use crate::time::{Moment, Timestamp};
 
@@ -44,14 +39,12 @@ const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 pub(crate) struct Rules {
     pub(crate) issuers: Registry,
     /// This resource, and other names it answers to.
-    pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) audiences: Vec<Audience>,
     pub(crate) other_audiences: OtherAudiences,
     pub(crate) leeway: Duration,
     pub(crate) class: TokenClass,
     pub(crate) binding: Binding,
     pub(crate) max_token: usize,
-    pub(crate) implies: Implies,
-    pub(crate) answers: Arc<Answers>,
 }
 
 /// What a token may do that names other audiences beside this resource.
@@ -68,8 +61,12 @@ pub enum OtherAudiences {
 /// Why a decision stops without an [`Access`].
 pub(crate) enum Stop {
     Refused(Refusal),
-    /// Decide again after this.
-    Wait(KeyWait),
+    /// A key is missing. Unless something can be done about it, this is the refusal.
+    NoKey {
+        issuer: Arc<IssuerKeys>,
+        miss: KeyMiss,
+        refusal: Refusal,
+    },
 }
 
 impl From<Refusal> for Stop {
@@ -84,121 +81,103 @@ impl Rules {
         &self,
         head: RequestHead<'_>,
         check: &dyn Check,
+        context: &Arc<PolicyContext>,
         at: Moment,
         attempt: Attempt,
     ) -> Result<Access, Stop> {
-        // 1
+        let facts = self.authenticate(head, at, attempt)?;
+        Ok(self.authorize(Arc::new(facts), head, check, context, at)?)
+    }
+
+    /// Steps 1 to 5: what the token says, and that its issuer said it.
+    fn authenticate(
+        &self,
+        head: RequestHead<'_>,
+        at: Moment,
+        attempt: Attempt,
+    ) -> Result<Facts, Stop> {
+        // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
         let credentials =
             Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
 
-        // 2. The payload is read here too: `iss` is needed to find the key.
+        // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
+        // the key.
         let jws = Compact::parse(credentials.token()).map_err(unusable_form)?;
         let header = jws.header().map_err(unusable_header)?;
         if !header.is_type(ACCESS_TOKEN_TYPE) {
             let detail = format!("`typ` is {}, wanted `at+jwt`", shown(header.typ()));
             return refuse(RejectionKind::WrongType, detail);
         }
-        let claims = Claims::parse(jws.payload()).map_err(unusable_payload)?;
+        let claims = ClaimsSet::parse(jws.payload()).map_err(unusable_payload)?;
 
-        // 3
-        let issuer = claims
-            .text("iss")
-            .ok()
-            .flatten()
-            .and_then(|iss| self.issuers.get(&iss))
-            .ok_or_else(|| {
-                Refusal::new(
-                    RejectionKind::UnknownIssuer,
-                    "`iss` is not one of the issuers",
-                )
-            })?;
+        // 3. The key, by issuer AND `kid`.
+        let iss = claims.text("iss").ok().flatten();
+        let Some(issuer) = iss.as_deref().and_then(|iss| self.issuers.get(iss)) else {
+            let iss = shown(iss.as_deref());
+            let detail = format!("`iss` is {iss}, which is not one of the issuers");
+            return refuse(RejectionKind::UnknownIssuer, detail);
+        };
         let algorithm = header.algorithm();
         if !issuer.allows(algorithm) {
             let detail = format!("`alg` is {algorithm}, which {} may not use", issuer.id());
             return refuse(RejectionKind::AlgorithmNotAllowed, detail);
         }
-        let key = match issuer.find(header.kid(), algorithm, at, attempt) {
-            Lookup::Found(key) => key,
-            Lookup::Wait(wait) => return Err(Stop::Wait(wait)),
-            Lookup::NotFound(error) => {
-                return Err(no_key(error, header.kid(), algorithm, issuer.id().as_str()).into());
-            }
-            Lookup::Unavailable { retry_after, error } => {
-                let detail = format!("no keys of {}", issuer.id());
-                let mut refusal = Refusal::new(RejectionKind::KeysUnavailable, detail);
-                refusal.retry_after = retry_after;
-                return Err(match error {
-                    Some(error) => refusal.caused_by(error).into(),
-                    None => refusal.into(),
-                });
-            }
-        };
+        let key = issuer.find(header.kid(), algorithm, at, attempt).map_err(|miss| {
+            let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
+            Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
+        })?;
 
-        // 4
+        // 4. The signature.
         key.verify(algorithm, &jws)
             .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
 
-        // 5
-        let facts = RequiredClaims::read(&claims).map_err(unusable_claim)?;
+        // 5. The claims that RFC 9068 §2.2 requires are there and of the right type.
+        let facts = facts_of(&claims, issuer.id(), jws.payload()).map_err(unusable_claim)?;
         if claims.has("events") {
             let detail = "the token has `events`: it is a security event token (RFC 8417)";
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
+        Ok(facts)
+    }
 
-        // 6
+    /// Steps 6 to 10: whether what the token says is enough, here and now.
+    fn authorize(
+        &self,
+        facts: Arc<Facts>,
+        head: RequestHead<'_>,
+        check: &dyn Check,
+        context: &Arc<PolicyContext>,
+        at: Moment,
+    ) -> Result<Access, Refusal> {
+        // 6. Audience, `exp`, `nbf`, `iat`, token class.
         self.check_audience(&facts)?;
-        self.check_time(&facts, at.now())?;
+        self.check_time(&facts, at.wall())?;
 
-        // 7
-        sender::enforce(&claims, self.binding)?;
+        // 7. The sender: everything in `cnf` is enforced.
+        sender::enforce(facts.confirmation, self.binding)?;
 
         // 8. Revocation: no source of it exists yet.
 
-        // 9
-        let access = Access::new(
-            Facts {
-                issuer: Arc::clone(issuer.id()),
-                subject: Subject::from_token(&facts.subject),
-                client_id: ClientId::from_token(&facts.client_id),
-                jwt_id: JwtId::from_token(&facts.jwt_id),
-                audiences: facts
-                    .audiences
-                    .iter()
-                    .map(|audience| (**audience).into())
-                    .collect(),
-                scope: (*facts.scope).into(),
-                issued_at: facts.issued_at,
-                expires_at: facts.expires_at,
-                claims: jws.payload().into(),
-                answers: Arc::clone(&self.answers),
-                implies: self.implies.clone(),
-            },
-            at.now(),
-        );
-        check
-            .check(&CheckContext::new(&access, head, at.now()))
-            .map_err(refused_by_check)?;
+        // 9. The policy's checks, in the order given.
+        let access = Access::new(facts, Arc::clone(context), at.wall());
+        check.check(&CheckContext::new(&access, head, at.wall())).map_err(refused_by_check)?;
 
         // 10. Replay memory and single use: neither exists yet.
         Ok(access)
     }
 
-    fn check_audience(&self, claims: &RequiredClaims<'_>) -> Result<(), Refusal> {
-        let ours = |audience: &str| self.audiences.iter().any(|our| **our == *audience);
+    fn check_audience(&self, facts: &Facts) -> Result<(), Refusal> {
+        let ours = |audience: &Audience| self.audiences.contains(audience);
         let accepted = match self.other_audiences {
-            OtherAudiences::Accept => claims.audiences.iter().any(|audience| ours(audience)),
-            OtherAudiences::Refuse => claims.audiences.iter().all(|audience| ours(audience)),
+            OtherAudiences::Accept => facts.audiences.iter().any(ours),
+            OtherAudiences::Refuse => facts.audiences.iter().all(ours),
         };
         if accepted {
             return Ok(());
         }
-        let other = claims.audiences.iter().find(|audience| !ours(audience));
-        let found = shown(other.map(AsRef::as_ref));
-        let wanted = self
-            .audiences
-            .first()
-            .map(AsRef::as_ref)
-            .unwrap_or_default();
+        let other = facts.audiences.iter().find(|audience| !ours(audience));
+        let found = shown(other.map(Audience::as_str));
+        let wanted = self.audiences.first().map(Audience::as_str).unwrap_or_default();
         let detail = match self.other_audiences {
             OtherAudiences::Accept => format!("`aud` is {found}, wanted {wanted:?}"),
             OtherAudiences::Refuse => format!("`aud` has {found}, wanted {wanted:?} and no other"),
@@ -206,68 +185,60 @@ impl Rules {
         Err(Refusal::new(RejectionKind::WrongAudience, detail))
     }
 
-    fn check_time(&self, claims: &RequiredClaims<'_>, now: Timestamp) -> Result<(), Refusal> {
-        let RequiredClaims {
-            issued_at,
-            expires_at,
-            not_before,
-            ..
-        } = claims;
+    fn check_time(&self, facts: &Facts, now: Timestamp) -> Result<(), Refusal> {
+        let expires_at = facts.expires_at;
         if now >= expires_at.plus(self.leeway) {
             let detail = format!("`exp` is {expires_at}, it is {now}");
             return Err(Refusal::new(RejectionKind::Expired, detail));
         }
         let latest = now.plus(self.leeway);
-        if let Some(not_before) = not_before.filter(|not_before| *not_before > latest) {
+        if let Some(not_before) = facts.not_before.filter(|not_before| *not_before > latest) {
             let detail = format!("`nbf` is {not_before}, it is {now}");
             return Err(Refusal::new(RejectionKind::NotYetValid, detail));
         }
-        if *issued_at > latest {
+        if let Some(issued_at) = facts.issued_at.filter(|issued_at| *issued_at > latest) {
             let detail = format!("`iat` is {issued_at}, it is {now}");
             return Err(Refusal::new(RejectionKind::IssuedInFuture, detail));
         }
-        match expires_at.since(*issued_at) {
-            Some(lifetime) if !lifetime.is_zero() && lifetime <= self.class.max_lifetime() => {
-                Ok(())
-            }
-            lifetime => {
-                let detail = format!(
-                    "`exp` is {:?} after `iat`, at most {:?} is accepted",
-                    lifetime.unwrap_or_default(),
-                    self.class.max_lifetime(),
-                );
-                Err(Refusal::new(RejectionKind::LifetimeTooLong, detail))
-            }
+        // Without `iat` nothing says how long the token lives: no class accepts that.
+        let lifetime = facts.issued_at.and_then(|issued_at| expires_at.since(issued_at));
+        let lifetime = lifetime.unwrap_or_default();
+        if lifetime.is_zero() || lifetime > self.class.max_lifetime() {
+            let most = self.class.max_lifetime();
+            let detail = format!("`exp` is {lifetime:?} after `iat`, at most {most:?} is accepted");
+            return Err(Refusal::new(RejectionKind::LifetimeTooLong, detail));
         }
+        Ok(())
     }
 }
 
 /// The claims of RFC 9068 §2.2, and those that are checked where they are present.
-struct RequiredClaims<'a> {
-    subject: Cow<'a, str>,
-    client_id: Cow<'a, str>,
-    jwt_id: Cow<'a, str>,
-    audiences: Vec<Cow<'a, str>>,
-    scope: Cow<'a, str>,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-    not_before: Option<Timestamp>,
-}
-
-impl<'a> RequiredClaims<'a> {
-    fn read(claims: &Claims<'a>) -> Result<Self, ClaimError> {
-        let text = |name| required(name, claims.text(name));
-        Ok(Self {
-            expires_at: required("exp", claims.time("exp"))?,
-            issued_at: required("iat", claims.time("iat"))?,
-            not_before: claims.time("nbf")?,
-            audiences: required("aud", claims.audiences())?,
-            subject: text("sub")?,
-            client_id: text("client_id")?,
-            jwt_id: text("jti")?,
-            scope: claims.scope()?,
-        })
-    }
+fn facts_of(
+    claims: &ClaimsSet<'_>,
+    issuer: &Arc<IssuerId>,
+    payload: &[u8],
+) -> Result<Facts, ClaimError> {
+    let text = |name| required(name, claims.text(name));
+    let time = |name| claims.time(name);
+    Ok(Facts {
+        expires_at: required("exp", time("exp"))?,
+        issued_at: Some(required("iat", time("iat"))?),
+        not_before: time("nbf")?,
+        audiences: required("aud", claims.audiences())?
+            .iter()
+            .map(|audience| Audience::from_token(audience))
+            .collect(),
+        subject: Subject::from_token(&text("sub")?),
+        client_id: Some(ClientId::from_token(&text("client_id")?)),
+        jwt_id: Some(JwtId::from_token(&text("jti")?)),
+        scope: claims.scope()?.into(),
+        confirmation: match claims.has("cnf") {
+            true => Confirmation::Unenforceable,
+            false => Confirmation::Absent,
+        },
+        issuer: Arc::clone(issuer),
+        claims: payload.into(),
+    })
 }
 
 fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Result<T, Stop> {
@@ -305,10 +276,7 @@ fn unusable_header(error: HeaderError) -> Refusal {
 }
 
 fn unusable_payload(error: JsonError) -> Refusal {
-    Refusal::new(
-        RejectionKind::MalformedToken,
-        format!("the payload is {error}"),
-    )
+    Refusal::new(RejectionKind::MalformedToken, format!("the payload is {error}"))
 }
 
 fn unusable_claim(error: ClaimError) -> Refusal {
@@ -319,16 +287,17 @@ fn unusable_claim(error: ClaimError) -> Refusal {
     Refusal::new(kind, error.to_string())
 }
 
-fn no_key(error: KeyChoiceError, kid: Option<&str>, algorithm: Algorithm, issuer: &str) -> Refusal {
-    let kind = match error {
-        KeyChoiceError::Ambiguous => RejectionKind::AmbiguousKey,
-        KeyChoiceError::Unknown => RejectionKind::UnknownKey,
+fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &IssuerId) -> Refusal {
+    let (kind, why) = match miss {
+        KeyMiss::Choice(KeyChoiceError::Ambiguous) => {
+            (RejectionKind::AmbiguousKey, "more than one key fits")
+        }
+        KeyMiss::Choice(KeyChoiceError::Unknown) => (RejectionKind::UnknownKey, "no key fits"),
+        KeyMiss::NoKeys | KeyMiss::Stale => {
+            return Refusal::new(RejectionKind::KeysUnavailable, format!("no keys of {issuer}"));
+        }
     };
-    let kid = shown(kid);
-    Refusal::new(
-        kind,
-        format!("{error}: kid {kid}, alg {algorithm}, issuer {issuer}"),
-    )
+    Refusal::new(kind, format!("{why}: kid {}, alg {algorithm}, issuer {issuer}", shown(kid)))
 }
 
 /// What a check's refusal is answered with, here and in layers below.

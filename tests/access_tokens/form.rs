@@ -2,7 +2,7 @@
 
 use portcullis::RejectionKind as Kind;
 use portcullis::jose::json::JsonError;
-use portcullis::jose::{Claims, Compact, CompactError};
+use portcullis::jose::{ClaimsSet, Compact, CompactError};
 use serde_json::{Value, json};
 
 use crate::support::Wants::Pass;
@@ -23,13 +23,7 @@ async fn the_type_is_at_jwt() {
         row("AT-01", "escaped otherwise", spelled(r#""\u0062t+jwt""#), Kind::WrongType),
         row("AT-01", "absent", world.token().without_header("typ").sign(), Kind::WrongType),
     ];
-    for typ in [
-        "at+jwt",
-        "at+JWT",
-        "AT+JWT",
-        "application/at+jwt",
-        "Application/AT+JWT",
-    ] {
+    for typ in ["at+jwt", "at+JWT", "AT+JWT", "application/at+jwt", "Application/AT+JWT"] {
         rows.push(row("AT-02", typ, typed(json!(typ)), Pass));
     }
     #[rustfmt::skip]
@@ -41,20 +35,9 @@ async fn the_type_is_at_jwt() {
         "at jwt", "\u{e9}",
     ];
     for typ in types {
-        rows.push(row(
-            "AT-01 JWS-42",
-            format!("{typ:?}"),
-            typed(json!(typ)),
-            Kind::WrongType,
-        ));
+        rows.push(row("AT-01 JWS-42", format!("{typ:?}"), typed(json!(typ)), Kind::WrongType));
     }
-    for typ in [
-        json!(42),
-        json!(null),
-        json!(true),
-        json!(["at+jwt"]),
-        json!({"at+jwt": 1}),
-    ] {
+    for typ in [json!(42), json!(null), json!(true), json!(["at+jwt"]), json!({"at+jwt": 1})] {
         rows.push(row("AT-01", typ.to_string(), typed(typ), Kind::WrongType));
     }
     world.check(rows).await;
@@ -78,19 +61,9 @@ async fn the_algorithm_is_one_that_is_known() {
         row("AT-03", "ES256 and no signature", world.token().unsigned("ES256"), Kind::MalformedToken),
     ];
     for alg in ["none", "nOnE", "noNE", "NONE", "None", " none"] {
-        rows.push(row(
-            "AT-03 JWS-23",
-            alg,
-            of(json!(alg)),
-            Kind::AlgorithmNotAllowed,
-        ));
+        rows.push(row("AT-03 JWS-23", alg, of(json!(alg)), Kind::AlgorithmNotAllowed));
         let unsigned = world.token().unsigned(alg);
-        rows.push(row(
-            "AT-03",
-            format!("{alg}, unsigned"),
-            unsigned,
-            Kind::MalformedToken,
-        ));
+        rows.push(row("AT-03", format!("{alg}, unsigned"), unsigned, Kind::MalformedToken));
     }
     #[rustfmt::skip]
     let algs = [
@@ -100,26 +73,10 @@ async fn the_algorithm_is_one_that_is_known() {
     ];
     for alg in algs {
         let name = format!("{alg:?}");
-        rows.push(row(
-            "JWS-07 JWS-33 JWS-36",
-            name,
-            of(json!(alg)),
-            Kind::AlgorithmNotAllowed,
-        ));
+        rows.push(row("JWS-07 JWS-33 JWS-36", name, of(json!(alg)), Kind::AlgorithmNotAllowed));
     }
-    for alg in [
-        json!(null),
-        json!(256),
-        json!(["ES256"]),
-        json!({"ES256": 1}),
-        json!(true),
-    ] {
-        rows.push(row(
-            "JWS-07",
-            alg.to_string(),
-            of(alg),
-            Kind::AlgorithmNotAllowed,
-        ));
+    for alg in [json!(null), json!(256), json!(["ES256"]), json!({"ES256": 1}), json!(true)] {
+        rows.push(row("JWS-07", alg.to_string(), of(alg), Kind::AlgorithmNotAllowed));
     }
     world.check(rows).await;
 }
@@ -225,11 +182,7 @@ async fn base64url_is_canonical() {
     // No field can carry a line break; the parser does not take one either.
     for end in ["\n", "\r\n", " ", "\0"] {
         let token = format!("{good}{end}");
-        assert_eq!(
-            Compact::parse(&token).map(|_| ()),
-            Err(CompactError::Encoding),
-            "{end:?}"
-        );
+        assert_eq!(Compact::parse(&token).map(|_| ()), Err(CompactError::Encoding), "{end:?}");
     }
     assert!(Compact::parse(&good).is_ok());
 }
@@ -255,21 +208,15 @@ async fn header_and_payload_are_json_objects_of_one_meaning() {
         row("JWS-04", "a string as the header", header(b"\"x\""), bad),
         row("JWS-04", "a number as the header", header(b"1"), bad),
     ];
-    for (name, text, make) in [
-        ("header", h, &header as &dyn Fn(&[u8]) -> String),
-        ("payload", &p, &payload),
-    ] {
+    for (name, text, make) in
+        [("header", h, &header as &dyn Fn(&[u8]) -> String), ("payload", &p, &payload)]
+    {
         let inner = &text[1..text.len() - 1];
         let add = |member: &[u8]| [b"{", inner.as_bytes(), b",", member, b"}"].concat();
         let utf16 = |bom: &[u8], swap: bool| {
             let units = text.encode_utf16();
-            let octets = units.flat_map(|unit| {
-                if swap {
-                    unit.to_be_bytes()
-                } else {
-                    unit.to_le_bytes()
-                }
-            });
+            let octets =
+                units.flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() });
             bom.iter().copied().chain(octets).collect::<Vec<u8>>()
         };
         #[rustfmt::skip]
@@ -316,12 +263,7 @@ async fn header_and_payload_are_json_objects_of_one_meaning() {
         ("JWS-05", r#""ty\u0070":"JWT""#),
     ] {
         let twice = format!("{},{member}}}", &h[..h.len() - 1]);
-        rows.push(row(
-            id,
-            format!("header, twice: {member}"),
-            header(twice.as_bytes()),
-            bad,
-        ));
+        rows.push(row(id, format!("header, twice: {member}"), header(twice.as_bytes()), bad));
     }
     for (id, member) in [
         ("JWS-06", r#""aud":"https://rs.example""#),
@@ -333,12 +275,7 @@ async fn header_and_payload_are_json_objects_of_one_meaning() {
         ("JWS-06", r#""cnf":{"jkt":"a","j\u006bt":"b"}"#),
     ] {
         let twice = format!("{},{member}}}", &p[..p.len() - 1]);
-        rows.push(row(
-            id,
-            format!("payload, twice: {member}"),
-            payload(twice.as_bytes()),
-            bad,
-        ));
+        rows.push(row(id, format!("payload, twice: {member}"), payload(twice.as_bytes()), bad));
     }
     world.check(rows).await;
 }
@@ -408,18 +345,12 @@ async fn sizes_are_bounded() {
         let open = r#"{"sub":"a","act":"#;
         world
             .token()
-            .raw_claim(
-                "act",
-                &format!("{}{{}}{}", open.repeat(levels), "}".repeat(levels)),
-            )
+            .raw_claim("act", &format!("{}{{}}{}", open.repeat(levels), "}".repeat(levels)))
             .sign()
     };
     let many = |count: usize| {
         let members: Vec<String> = (0..count).map(|n| format!("\"m{n}\":{n}")).collect();
-        world
-            .token()
-            .raw_claim("x", &format!("{{{}}}", members.join(",")))
-            .sign()
+        world.token().raw_claim("x", &format!("{{{}}}", members.join(","))).sign()
     };
     #[rustfmt::skip]
     let rows = [
@@ -439,14 +370,7 @@ async fn sizes_are_bounded() {
     ];
     world.check(rows).await;
     for levels in [10_000, 1_000_000] {
-        let text = format!(
-            "{{\"act\":{}{}}}",
-            "{\"act\":".repeat(levels),
-            "}".repeat(levels)
-        );
-        assert_eq!(
-            Claims::parse(text.as_bytes()).map(|_| ()).unwrap_err(),
-            JsonError::TooDeep
-        );
+        let text = format!("{{\"act\":{}{}}}", "{\"act\":".repeat(levels), "}".repeat(levels));
+        assert_eq!(ClaimsSet::parse(text.as_bytes()).map(|_| ()).unwrap_err(), JsonError::TooDeep);
     }
 }

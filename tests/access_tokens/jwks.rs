@@ -67,10 +67,8 @@ async fn a_bad_key_is_unusable_alone() {
     let text = |jwk: &Value, name: &str| jwk[name].as_str().unwrap().to_owned();
     let twice = |jwk: &Value, name: &str| {
         let jwk = jwk.to_string();
-        let first = format!(
-            "{{\"{name}\":\"{}\",",
-            text(&serde_json::from_str(&jwk).unwrap(), name)
-        );
+        let first =
+            format!("{{\"{name}\":\"{}\",", text(&serde_json::from_str(&jwk).unwrap(), name));
         jwk.replacen('{', &first, 1)
     };
     let duplicate = || Json(JsonError::Duplicate);
@@ -131,25 +129,13 @@ async fn a_bad_key_is_unusable_alone() {
     ];
     let short_token = token(&short);
     let stripped = with_octets(&short.public_jwk(), "x", &|x| *x = x.split_off(1));
-    rows.push((
-        "JWS-30",
-        "x without its leading zero",
-        stripped,
-        &short_token,
-        Encoding("x"),
-    ));
+    rows.push(("JWS-30", "x without its leading zero", stripped, &short_token, Encoding("x")));
     let es384 = TestKey::generate(Algorithm::Es384, "bad");
     let mut half = es384.public_jwk();
     half.as_object_mut().unwrap().remove("alg");
     half["crv"] = json!("P-256");
     let of_es384 = token(&es384);
-    rows.push((
-        "JWS-30",
-        "48 octets for P-256",
-        half.to_string(),
-        &of_es384,
-        Encoding("x"),
-    ));
+    rows.push(("JWS-30", "48 octets for P-256", half.to_string(), &of_es384, Encoding("x")));
     let es512 = TestKey::generate(Algorithm::Es512, "bad");
     let of_es512 = token(&es512);
     rows.push((
@@ -168,33 +154,18 @@ async fn a_bad_key_is_unusable_alone() {
             "n": base64url::encode(key.n().to_bytes_be()),
             "e": base64url::encode(key.e().to_bytes_be()),
         });
-        let input = issuer
-            .token(RESOURCE)
-            .header("kid", "bad")
-            .header("alg", "RS256")
-            .signing_input();
+        let input =
+            issuer.token(RESOURCE).header("kid", "bad").header("alg", "RS256").signing_input();
         let hash = digest(&SHA256, input.as_bytes());
-        let signature = key
-            .sign(Pkcs1v15Sign::new::<Sha256>(), hash.as_ref())
-            .unwrap();
+        let signature = key.sign(Pkcs1v15Sign::new::<Sha256>(), hash.as_ref()).unwrap();
         weak.push((bits, jwk.to_string(), compact(&input, signature)));
     }
     for (bits, jwk, token) in &weak {
-        rows.push((
-            "JWS-26 FAPI-07",
-            "a short RSA key",
-            jwk.clone(),
-            token,
-            RsaBits(*bits),
-        ));
+        rows.push(("JWS-26 FAPI-07", "a short RSA key", jwk.clone(), token, RsaBits(*bits)));
     }
 
-    let server = |set: String| {
-        builder(&clock)
-            .issuer(Issuer::fixed_keys(ISSUER, set))
-            .build()
-            .unwrap()
-    };
+    let server =
+        |set: String| builder(&clock).issuer(Issuer::fixed_keys(ISSUER, set)).build().unwrap();
     for (id, name, bad, bad_token, fault) in rows {
         let name = format!("{id} {name}");
         let set = format!("{{\"keys\":[{bad},{good}]}}");
@@ -221,23 +192,14 @@ async fn a_bad_key_is_unusable_alone() {
         .into_iter()
         .map(ToString::to_string)
         .collect();
-    for (jwk, token) in keys
-        .iter()
-        .zip([&of_ec, &of_okp, &of_rsa, &short_token, &of_es384])
-    {
+    for (jwk, token) in keys.iter().zip([&of_ec, &of_okp, &of_rsa, &short_token, &of_es384]) {
         let api = server(format!("{{\"keys\":[{jwk},{good}]}}"));
         assert!(api.health()[0].unusable_keys.is_empty(), "{jwk}");
         assert!(present(&api, token).await.is_ok(), "{jwk}");
     }
-    for more in [
-        json!({"use": "sig"}),
-        json!({"key_ops": ["verify"]}),
-        json!({"x5t": "x"}),
-    ] {
+    for more in [json!({"use": "sig"}), json!({"key_ops": ["verify"]}), json!({"x5t": "x"})] {
         let mut jwk = e.clone();
-        jwk.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let api = server(format!("{{\"keys\":[{jwk},{good}]}}"));
         assert!(present(&api, &of_ec).await.is_ok(), "{jwk}");
     }
@@ -256,48 +218,28 @@ async fn a_public_key_makes_no_hmac() {
     issuer.publish(rsa.jwk("r1", Some("RS256")));
     issuer.publish(rsa.jwk("r2", None));
     let api = builder(&clock).issuer(issuer.fixed_keys()).build().unwrap();
-    let good = rsa.sign(
-        issuer.token(RESOURCE).header("kid", "r1"),
-        "RS256",
-        &signature::RSA_PKCS1_SHA256,
-    );
+    let good =
+        rsa.sign(issuer.token(RESOURCE).header("kid", "r1"), "RS256", &signature::RSA_PKCS1_SHA256);
     let mut rows = vec![
         row("JWS-24", "RS256", good, Pass),
         row("JWS-24", "ES256", issuer.token(RESOURCE).sign(), Pass),
     ];
     let ec_forms = ec_public_key_forms(&issuer.key().public_jwk());
-    for (kids, forms) in [
-        (&["r1", "r2"][..], rsa_public_key_forms(&rsa)),
-        (&["k1"], ec_forms),
-    ] {
-        for ((name, secret), kid) in forms
-            .iter()
-            .flat_map(|form| kids.iter().map(move |kid| (form, kid)))
+    for (kids, forms) in [(&["r1", "r2"][..], rsa_public_key_forms(&rsa)), (&["k1"], ec_forms)] {
+        for ((name, secret), kid) in
+            forms.iter().flat_map(|form| kids.iter().map(move |kid| (form, kid)))
         {
             let token = issuer.token(RESOURCE).header("kid", kid);
             let token = token.sign_with_hmac(secret);
-            rows.push(row(
-                "JWS-24",
-                format!("{kid}: {name}"),
-                token,
-                Kind::AlgorithmNotAllowed,
-            ));
+            rows.push(row("JWS-24", format!("{kid}: {name}"), token, Kind::AlgorithmNotAllowed));
             // The tag under the key's own algorithm.
             let alg = if *kid == "k1" { "ES256" } else { "RS256" };
-            let input = issuer
-                .token(RESOURCE)
-                .header("kid", kid)
-                .header("alg", alg)
-                .signing_input();
+            let input =
+                issuer.token(RESOURCE).header("kid", kid).header("alg", alg).signing_input();
             let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
             let tag = aws_lc_rs::hmac::sign(&key, input.as_bytes());
             let token = compact(&input, tag);
-            rows.push(row(
-                "JWS-24",
-                format!("{kid}: {name} as {alg}"),
-                token,
-                Kind::BadSignature,
-            ));
+            rows.push(row("JWS-24", format!("{kid}: {name} as {alg}"), token, Kind::BadSignature));
         }
     }
     check_rows(&api, rows).await;
@@ -316,26 +258,15 @@ fn a_thumbprint_is_of_the_key_and_nothing_else() {
         format!(r#"{{"kid":"k","x":"{X}","use":"sig","kty":"OKP","alg":"EdDSA","crv":"Ed25519"}}"#),
         format!(r#"{{"kty":"\u004fKP","\u0063rv":"Ed25519","x":"{X}"}}"#),
     ] {
-        assert_eq!(
-            read(&jwk).unwrap().thumbprint().as_str(),
-            THUMBPRINT,
-            "{jwk}"
-        );
+        assert_eq!(read(&jwk).unwrap().thumbprint().as_str(), THUMBPRINT, "{jwk}");
     }
     for x in [format!("{X}="), X.replace('_', "/"), respelled(X)] {
         let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        assert_eq!(
-            read(&jwk).map(|_| ()).unwrap_err(),
-            KeyFault::Encoding("x"),
-            "{x}"
-        );
+        assert_eq!(read(&jwk).map(|_| ()).unwrap_err(), KeyFault::Encoding("x"), "{x}");
     }
     let uri = format!("urn:ietf:params:oauth:jwk-thumbprint:sha-256:{THUMBPRINT}");
     let thumbprint = Thumbprint::parse_uri(&uri).unwrap();
-    assert_eq!(
-        (thumbprint.as_str(), thumbprint.to_uri()),
-        (THUMBPRINT, uri.clone())
-    );
+    assert_eq!((thumbprint.as_str(), thumbprint.to_uri()), (THUMBPRINT, uri.clone()));
     for uri in [
         uri.replace("sha-256", "sha-512"),
         uri.replace("sha-256", "SHA-256"),

@@ -39,25 +39,9 @@ async fn a_kid_is_an_exact_name_and_optional() {
         ));
     }
     let long = "k".repeat(5_000);
-    rows.push(row(
-        "JWS-41",
-        "five thousand characters",
-        kid(json!(long)),
-        Kind::UnknownKey,
-    ));
-    for other in [
-        json!(1),
-        json!(null),
-        json!(["k1"]),
-        json!({"k1": 1}),
-        json!(true),
-    ] {
-        rows.push(row(
-            "JWS-15",
-            other.to_string(),
-            kid(other),
-            Kind::MalformedToken,
-        ));
+    rows.push(row("JWS-41", "five thousand characters", kid(json!(long)), Kind::UnknownKey));
+    for other in [json!(1), json!(null), json!(["k1"]), json!({"k1": 1}), json!(true)] {
+        rows.push(row("JWS-15", other.to_string(), kid(other), Kind::MalformedToken));
     }
     world.check(rows).await;
     // JWS-14, JWS-16, JWS-41: the warm-up, and what the bucket lets through; one place only.
@@ -86,11 +70,7 @@ async fn a_key_is_chosen_by_kid_and_algorithm() {
     let okp = TestKey::generate(Algorithm::EdDsa, "k1");
     let second = TestKey::generate(Algorithm::Es256, "k2");
     let rsa = RsaPair::generate();
-    for key in [
-        okp.public_jwk(),
-        second.public_jwk(),
-        rsa.jwk("k1", Some("RS256")),
-    ] {
+    for key in [okp.public_jwk(), second.public_jwk(), rsa.jwk("k1", Some("RS256"))] {
         issuer.publish(key);
     }
     let double = TestKey::generate(Algorithm::Es384, "k3");
@@ -131,16 +111,10 @@ async fn the_default_algorithms_are_verified() {
         let built = builder(&clock).issuer(issuer.fixed_keys()).build();
         if !Algorithm::ACCESS_TOKEN_DEFAULTS.contains(algorithm) {
             let faults = built.map(|_| ()).unwrap_err();
-            assert!(
-                matches!(faults.faults(), [ConfigFault::NoUsableKey { .. }]),
-                "{faults}"
-            );
+            assert!(matches!(faults.faults(), [ConfigFault::NoUsableKey { .. }]), "{faults}");
             let named = issuer.fixed_keys().algorithms([*algorithm]);
             let api = builder(&clock).issuer(named).build().unwrap();
-            assert!(
-                present(&api, &issuer.token(RESOURCE).sign()).await.is_ok(),
-                "{algorithm}"
-            );
+            assert!(present(&api, &issuer.token(RESOURCE).sign()).await.is_ok(), "{algorithm}");
             continue;
         }
         let api = built.unwrap();
@@ -149,21 +123,13 @@ async fn the_default_algorithms_are_verified() {
             row("AT-04", format!("{algorithm}"), issuer.token(RESOURCE).sign(), Pass),
             row("AT-04", format!("{algorithm}, tampered"), issuer.token(RESOURCE).tampered(), Kind::BadSignature),
         ];
-        for other in Algorithm::ALL
-            .iter()
-            .filter(|other| !other.same_operation(*algorithm))
-        {
+        for other in Algorithm::ALL.iter().filter(|other| !other.same_operation(*algorithm)) {
             let token = issuer.token(RESOURCE).header("alg", other.as_str()).sign();
             let kind = match other {
                 Algorithm::Es512 => Kind::AlgorithmNotAllowed,
                 _ => Kind::UnknownKey,
             };
-            rows.push(row(
-                "JWS-21",
-                format!("{algorithm} called {other}"),
-                token,
-                kind,
-            ));
+            rows.push(row("JWS-21", format!("{algorithm} called {other}"), token, kind));
         }
         check_rows(&api, rows).await;
     }
@@ -193,11 +159,8 @@ async fn algorithms_are_allowed_by_issuer() {
         .unwrap();
     let rs256 =
         |issuer: &TestIssuer| rsa.sign(issuer.token(RESOURCE).header("kid", "r1"), "RS256", pkcs1);
-    let ps256 = rsa.sign(
-        fapi.token(RESOURCE).header("kid", "r1"),
-        "PS256",
-        &signature::RSA_PSS_SHA256,
-    );
+    let ps256 =
+        rsa.sign(fapi.token(RESOURCE).header("kid", "r1"), "PS256", &signature::RSA_PSS_SHA256);
     let ed = TestKey::generate(Algorithm::Ed25519, "e1");
     #[rustfmt::skip]
     let rows = [
@@ -231,11 +194,7 @@ async fn eddsa_and_ed25519_are_one_operation() {
         issuer.publish(jwk);
         let api = builder(&clock).issuer(issuer.fixed_keys()).build().unwrap();
         let token = |alg: &str| {
-            issuer
-                .token(RESOURCE)
-                .header("kid", "e1")
-                .header("alg", alg)
-                .sign_with(&key)
+            issuer.token(RESOURCE).header("kid", "e1").header("alg", alg).sign_with(&key)
         };
         #[rustfmt::skip]
         let rows = [
@@ -312,11 +271,7 @@ async fn the_algorithm_of_a_key_is_not_learned() {
         let api = server();
         for make in order.into_iter().chain(order) {
             let token = make();
-            let alg = Compact::parse(&token)
-                .unwrap()
-                .header()
-                .unwrap()
-                .algorithm();
+            let alg = Compact::parse(&token).unwrap().header().unwrap().algorithm();
             let accepted = present(&api, &token).await.is_ok();
             assert_eq!(accepted, alg == Algorithm::Rs256, "{alg}");
         }
@@ -330,11 +285,7 @@ async fn no_key_comes_with_a_token() {
     let issuer = TestIssuer::new(ISSUER, &clock);
     let evil = TestIssuer::new("https://evil.example", &clock);
     let network = TestNetwork::of(&[&issuer, &evil]);
-    let api = builder(&clock)
-        .issuer(issuer.jwks())
-        .transport(network.clone())
-        .build()
-        .unwrap();
+    let api = builder(&clock).issuer(issuer.jwks()).transport(network.clone()).build().unwrap();
     api.warm_up().await.unwrap();
     let jwk = evil.key().public_jwk();
     let mut nameless = jwk.clone();
@@ -355,26 +306,11 @@ async fn no_key_comes_with_a_token() {
     ] {
         let make = || issuer.token(RESOURCE).header(name, value.clone());
         let of = |what: &str| format!("{name}: {value}, {what}");
-        rows.push(row(
-            "JWS-11",
-            of("signed by the issuer"),
-            make().sign(),
-            Pass,
-        ));
+        rows.push(row("JWS-11", of("signed by the issuer"), make().sign(), Pass));
         let forged = |token: TokenBuilder| token.sign_with(&evil.key());
-        rows.push(row(
-            "AT-07",
-            of("forged"),
-            forged(make()),
-            Kind::BadSignature,
-        ));
+        rows.push(row("AT-07", of("forged"), forged(make()), Kind::BadSignature));
         let without = make().without_header("kid");
-        rows.push(row(
-            "AT-07",
-            of("forged, no kid"),
-            forged(without),
-            Kind::BadSignature,
-        ));
+        rows.push(row("AT-07", of("forged, no kid"), forged(without), Kind::BadSignature));
     }
     check_rows(&api, rows).await;
     assert_eq!(network.fetches(), 1, "the warm-up and nothing more");
@@ -387,10 +323,7 @@ async fn no_key_comes_with_a_token() {
         .header("jwk", jwk);
     let refused = present(&api, &forged.sign_with(&evil.key())).await;
     assert_eq!(refused.unwrap_err().kind(), Kind::UnknownKey);
-    assert_eq!(
-        (network.fetches(), issuer.fetches(), evil.fetches()),
-        (2, 2, 0)
-    );
+    assert_eq!((network.fetches(), issuer.fetches(), evil.fetches()), (2, 2, 0));
 }
 
 /// JWS-38, JWS-12, NHI-08: a key speaks for its own issuer.
@@ -399,11 +332,7 @@ async fn a_key_belongs_to_its_issuer() {
     let clock = ManualClock::new();
     let production = TestIssuer::new(ISSUER, &clock);
     let staging = TestIssuer::new("https://staging.example", &clock);
-    assert_eq!(
-        production.key().kid(),
-        staging.key().kid(),
-        "the kids collide"
-    );
+    assert_eq!(production.key().kid(), staging.key().kid(), "the kids collide");
     let api = builder(&clock)
         .issuer(production.fixed_keys())
         .issuer(staging.fixed_keys())
@@ -429,10 +358,7 @@ async fn a_key_belongs_to_its_issuer() {
     ];
     check_rows(&api, rows).await;
     // NHI-08: the same token where staging is not configured.
-    let api = builder(&clock)
-        .issuer(production.fixed_keys())
-        .build()
-        .unwrap();
+    let api = builder(&clock).issuer(production.fixed_keys()).build().unwrap();
     #[rustfmt::skip]
     let rows = [
         row("NHI-08", "production", token().sign(), Pass),

@@ -19,17 +19,13 @@ use crate::support::{
 /// JWS-27: R and S of fixed width, on the curve of the algorithm.
 #[tokio::test]
 async fn an_ecdsa_signature_has_one_form() {
-    for (algorithm, width) in [
-        (Algorithm::Es256, 32),
-        (Algorithm::Es384, 48),
-        (Algorithm::Es512, 66),
-    ] {
+    for (algorithm, width) in
+        [(Algorithm::Es256, 32), (Algorithm::Es384, 48), (Algorithm::Es512, 66)]
+    {
         let clock = ManualClock::new();
         let issuer = TestIssuer::with_algorithm(ISSUER, &clock, algorithm);
-        let api = builder(&clock)
-            .issuer(issuer.fixed_keys().algorithms([algorithm]))
-            .build()
-            .unwrap();
+        let api =
+            builder(&clock).issuer(issuer.fixed_keys().algorithms([algorithm])).build().unwrap();
         let key = issuer.key();
         // A signature of whose R the first octet is zero (of P-521 it mostly is).
         let (input, signature) = (0..)
@@ -40,12 +36,7 @@ async fn an_ecdsa_signature_has_one_form() {
         assert_eq!(signature.len(), 2 * width);
         let (r, s) = signature.split_at(width);
         let of = |name: &str, signature: &[u8], wants: Wants| {
-            row(
-                "JWS-27",
-                format!("{algorithm}: {name}"),
-                compact(&input, signature),
-                wants,
-            )
+            row("JWS-27", format!("{algorithm}: {name}"), compact(&input, signature), wants)
         };
         let bad = Kind::BadSignature.into();
         let zero = vec![0; width];
@@ -67,21 +58,10 @@ async fn an_ecdsa_signature_has_one_form() {
             of("both zero", &[&zero[..], &zero].concat(), bad),
         ];
         // JWS-27: the curve is the algorithm's.
-        let alien = TestKey::generate(
-            if width == 32 {
-                Algorithm::Es384
-            } else {
-                Algorithm::Es256
-            },
-            "k1",
-        );
+        let alien =
+            TestKey::generate(if width == 32 { Algorithm::Es384 } else { Algorithm::Es256 }, "k1");
         let token = issuer.token(RESOURCE).sign_with(&alien);
-        rows.push(row(
-            "JWS-27",
-            format!("{algorithm}: another curve's key"),
-            token,
-            bad,
-        ));
+        rows.push(row("JWS-27", format!("{algorithm}: another curve's key"), token, bad));
         check_rows(&api, rows).await;
     }
 }
@@ -98,20 +78,14 @@ fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
     };
     let body = [integer(r), integer(s)].concat();
     let length = u8::try_from(body.len()).unwrap();
-    let head = if length < 0x80 {
-        vec![0x30, length]
-    } else {
-        vec![0x30, 0x81, length]
-    };
+    let head = if length < 0x80 { vec![0x30, length] } else { vec![0x30, 0x81, length] };
     [head, body].concat()
 }
 
 /// JWS-28, JWS-29: the padding is the algorithm's.
 #[tokio::test]
 async fn an_rsa_signature_has_the_padding_of_its_algorithm() {
-    const SHA1: &[u8] = &[
-        0x30, 0x21, 0x30, 9, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0, 4, 20,
-    ];
+    const SHA1: &[u8] = &[0x30, 0x21, 0x30, 9, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0, 4, 20];
     let rsa = RsaPair::generate();
     let private = rsa.private();
     let clock = ManualClock::new();
@@ -120,19 +94,13 @@ async fn an_rsa_signature_has_the_padding_of_its_algorithm() {
     issuer.publish(rsa.jwk("ps", Some("PS256")));
     let api = builder(&clock).issuer(issuer.fixed_keys()).build().unwrap();
     let input = |kid: &str, alg: &str| {
-        issuer
-            .token(RESOURCE)
-            .header("kid", kid)
-            .header("alg", alg)
-            .signing_input()
+        issuer.token(RESOURCE).header("kid", kid).header("alg", alg).signing_input()
     };
     let pss = |name: &str, salt: usize, wants: Wants| {
         let input = input("ps", "PS256");
         let hash = digest(&SHA256, input.as_bytes());
         let scheme = Pss::new_with_salt::<Sha256>(salt);
-        let signature = private
-            .sign_with_rng(&mut Random, scheme, hash.as_ref())
-            .unwrap();
+        let signature = private.sign_with_rng(&mut Random, scheme, hash.as_ref()).unwrap();
         row("JWS-28", name, compact(&input, signature), wants)
     };
     let pkcs1 = |name: &str,
@@ -144,21 +112,13 @@ async fn an_rsa_signature_has_the_padding_of_its_algorithm() {
         let signature = private.sign(scheme, hash.as_ref()).unwrap();
         row("JWS-29", name, compact(&input, signature), wants)
     };
-    let sha1 = Pkcs1v15Sign {
-        hash_len: Some(20),
-        prefix: SHA1.into(),
-    };
+    let sha1 = Pkcs1v15Sign { hash_len: Some(20), prefix: SHA1.into() };
     let bad = Kind::BadSignature.into();
     let pss512 = {
         let input = input("ps", "PS256");
         let hash = digest(&SHA512, input.as_bytes());
         let scheme = Pss::new_with_salt::<Sha512>(64);
-        compact(
-            &input,
-            private
-                .sign_with_rng(&mut Random, scheme, hash.as_ref())
-                .unwrap(),
-        )
+        compact(&input, private.sign_with_rng(&mut Random, scheme, hash.as_ref()).unwrap())
     };
     #[rustfmt::skip]
     let rows = [

@@ -15,28 +15,17 @@ use crate::support::{ISSUER, World, builder, present, row};
 async fn leeway_has_exact_borders() {
     const SECOND: Duration = Duration::from_secs(1);
     const NANO: Duration = Duration::from_nanos(1);
-    for leeway in [
-        Duration::ZERO,
-        Duration::from_secs(10),
-        Duration::from_secs(60),
-        Duration::from_mins(5),
-    ] {
+    for leeway in
+        [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(60), Duration::from_mins(5)]
+    {
         let world = World::with(Algorithm::Es256, |b| b.leeway(leeway)).await;
         let now = world.clock.now();
         let exp = |exp: Timestamp| {
-            world
-                .token()
-                .issued_at(now.minus(Duration::from_mins(30)))
-                .expires_at(exp)
-                .sign()
+            world.token().issued_at(now.minus(Duration::from_mins(30))).expires_at(exp).sign()
         };
         let nbf = |nbf: Timestamp| world.token().raw_claim("nbf", &nbf.to_string()).sign();
         let iat = |iat: Timestamp| {
-            world
-                .token()
-                .issued_at(iat)
-                .expires_at(now.plus(Duration::from_mins(30)))
-                .sign()
+            world.token().issued_at(iat).expires_at(now.plus(Duration::from_mins(30))).sign()
         };
         let latest = now.plus(leeway);
         #[rustfmt::skip]
@@ -78,10 +67,7 @@ async fn leeway_has_exact_borders() {
     world.check(rows).await;
     let world = World::new().await;
     let ahead = |seconds| {
-        world
-            .token()
-            .issued_at(world.clock.now().plus(Duration::from_secs(seconds)))
-            .sign()
+        world.token().issued_at(world.clock.now().plus(Duration::from_secs(seconds))).sign()
     };
     #[rustfmt::skip]
     let rows = [
@@ -96,12 +82,7 @@ async fn leeway_has_exact_borders() {
 fn the_leeway_is_bounded() {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
-    let build = |leeway| {
-        builder(&clock)
-            .issuer(issuer.fixed_keys())
-            .leeway(leeway)
-            .build()
-    };
+    let build = |leeway| builder(&clock).issuer(issuer.fixed_keys()).leeway(leeway).build();
     assert!(build(Duration::from_mins(5)).is_ok());
     let longer = Duration::from_millis(300_001);
     let error = build(longer).map(|_| ()).unwrap_err();
@@ -126,13 +107,7 @@ async fn a_numeric_date_is_a_number_that_can_be_a_date() {
         ),
         (
             "iat",
-            [
-                "1799999999.5",
-                "17999999e2",
-                "1.8e9",
-                "18000000000e-1",
-                "1799999999.999999999999",
-            ],
+            ["1799999999.5", "17999999e2", "1.8e9", "18000000000e-1", "1799999999.999999999999"],
         ),
         ("nbf", ["1799999999.5", "17999999e2", "1.8e+9", "0", "0e0"]),
     ] {
@@ -151,12 +126,7 @@ async fn a_numeric_date_is_a_number_that_can_be_a_date() {
         ];
         for form in forms {
             let token = world.token().raw_claim(claim, form).sign();
-            rows.push(row(
-                "JWS-43 AT-10",
-                format!("{claim}: {form}"),
-                token,
-                Kind::MalformedClaim,
-            ));
+            rows.push(row("JWS-43 AT-10", format!("{claim}: {form}"), token, Kind::MalformedClaim));
         }
         // Not JSON at all.
         #[rustfmt::skip]
@@ -166,12 +136,7 @@ async fn a_numeric_date_is_a_number_that_can_be_a_date() {
         ];
         for form in forms {
             let token = world.token().raw_claim(claim, form).sign();
-            rows.push(row(
-                "JWS-43",
-                format!("{claim}: {form}"),
-                token,
-                Kind::MalformedToken,
-            ));
+            rows.push(row("JWS-43", format!("{claim}: {form}"), token, Kind::MalformedToken));
         }
     }
     world.check(rows).await;
@@ -185,11 +150,7 @@ async fn a_lifetime_is_bounded() {
     let lives = |time: Duration| world.token().expires_at(now.plus(time)).sign();
     let hour = Duration::from_hours(1);
     let started = |ago: Duration, ahead: Duration| {
-        world
-            .token()
-            .issued_at(now.minus(ago))
-            .expires_at(now.plus(ahead))
-            .sign()
+        world.token().issued_at(now.minus(ago)).expires_at(now.plus(ahead)).sign()
     };
     let too_long = Kind::LifetimeTooLong;
     #[rustfmt::skip]
@@ -232,10 +193,7 @@ async fn the_same_token_is_decided_by_the_time_of_each_request() {
         (0, None),
     ] {
         world.clock.set(start.plus(Duration::from_secs(seconds)));
-        let found = present(&world.api, &token)
-            .await
-            .map_err(|refused| refused.kind())
-            .err();
+        let found = present(&world.api, &token).await.map_err(|refused| refused.kind()).err();
         assert_eq!(found, wants, "{seconds}");
     }
     world.clock.set(start.minus(Duration::from_secs(11)));

@@ -25,10 +25,7 @@ struct Recorder {
 
 impl Recorder {
     fn of(issuers: &[&TestIssuer]) -> Self {
-        Self {
-            network: TestNetwork::of(issuers),
-            urls: Arc::default(),
-        }
+        Self { network: TestNetwork::of(issuers), urls: Arc::default() }
     }
 
     /// What was fetched since it was last asked.
@@ -51,11 +48,7 @@ async fn a_key_that_comes_with_a_token_is_never_used() {
     let issuer = TestIssuer::new(ISSUER, &clock);
     let evil = TestIssuer::new("https://evil.example", &clock);
     let recorder = Recorder::of(&[&issuer, &evil]);
-    let api = builder(&clock)
-        .issuer(issuer.jwks())
-        .transport(recorder.clone())
-        .build()
-        .unwrap();
+    let api = builder(&clock).issuer(issuer.jwks()).transport(recorder.clone()).build().unwrap();
     api.warm_up().await.unwrap();
     assert_eq!(recorder.take(), [issuer.jwks_uri()]);
     let mut rows = Vec::new();
@@ -67,25 +60,10 @@ async fn a_key_that_comes_with_a_token_is_never_used() {
         ("jwks", evil.jwk_set()),
         ("jwks_uri", json!(evil.jwks_uri())),
     ] {
-        let token = || {
-            issuer
-                .token(RESOURCE)
-                .header(name, &value)
-                .claim(name, &value)
-        };
-        rows.push(row(
-            "AT-07",
-            format!("{name}, ignored"),
-            token().sign(),
-            Pass,
-        ));
+        let token = || issuer.token(RESOURCE).header(name, &value).claim(name, &value);
+        rows.push(row("AT-07", format!("{name}, ignored"), token().sign(), Pass));
         let forged = token().sign_with(&evil.key());
-        rows.push(row(
-            "AT-07",
-            format!("{name}, forged"),
-            forged,
-            Kind::BadSignature,
-        ));
+        rows.push(row("AT-07", format!("{name}, forged"), forged, Kind::BadSignature));
     }
     check_rows(&api, rows).await;
     assert_eq!(recorder.take(), Vec::<String>::new());
@@ -116,21 +94,13 @@ async fn keys_are_fetched_by_https_and_from_nowhere_else() {
         let issuer = TestIssuer::new(ISSUER, &clock);
         issuer.metadata(json!({"issuer": ISSUER, "jwks_uri": url}));
         let recorder = Recorder::of(&[&issuer]);
-        let api = builder(&clock)
-            .issuer(issuer.discover())
-            .transport(recorder.clone())
-            .build()
-            .unwrap();
-        let refused = present(&api, &issuer.token(RESOURCE).sign())
-            .await
-            .unwrap_err();
+        let api =
+            builder(&clock).issuer(issuer.discover()).transport(recorder.clone()).build().unwrap();
+        let refused = present(&api, &issuer.token(RESOURCE).sign()).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::KeysUnavailable, "{url}");
         let fetched = recorder.take();
         let known = |url: &String| url.starts_with("https://as.example/.well-known/");
-        assert!(
-            !fetched.is_empty() && fetched.iter().all(known),
-            "{fetched:?}"
-        );
+        assert!(!fetched.is_empty() && fetched.iter().all(known), "{fetched:?}");
     }
 }
 
@@ -141,11 +111,8 @@ async fn a_kid_is_a_name_and_never_a_place() {
     let issuer = TestIssuer::new(ISSUER, &clock);
     let evil = TestIssuer::new("https://evil.example", &clock);
     let recorder = Recorder::of(&[&issuer, &evil]);
-    let api = builder(&clock)
-        .issuer(issuer.discover())
-        .transport(recorder.clone())
-        .build()
-        .unwrap();
+    let api =
+        builder(&clock).issuer(issuer.discover()).transport(recorder.clone()).build().unwrap();
     api.warm_up().await.unwrap();
     recorder.take();
     #[rustfmt::skip]
@@ -157,19 +124,12 @@ async fn a_kid_is_a_name_and_never_a_place() {
     for kid in kids {
         clock.advance(Duration::from_secs(20));
         let token = issuer.token(RESOURCE).header("kid", kid);
-        for token in [
-            token.sign(),
-            token.sign_with(&evil.key()),
-            token.sign_with_hmac(b""),
-        ] {
+        for token in [token.sign(), token.sign_with(&evil.key()), token.sign_with_hmac(b"")] {
             assert!(present(&api, &token).await.is_err(), "{kid}");
         }
         let fetched = recorder.take();
         assert!(!fetched.is_empty(), "{kid}: an unknown kid is looked for");
-        assert!(
-            fetched.iter().all(|url| url == issuer.jwks_uri()),
-            "{kid}: {fetched:?}"
-        );
+        assert!(fetched.iter().all(|url| url == issuer.jwks_uri()), "{kid}: {fetched:?}");
     }
     // A key of such a name is a key like any other.
     let odd = TestKey::generate(Algorithm::Es256, "../../../../dev/null");
@@ -183,19 +143,12 @@ async fn a_kid_is_a_name_and_never_a_place() {
 async fn an_absent_kid_does_not_pick_some_key() {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
-    let (second, third) = (
-        TestKey::generate(Algorithm::Es256, "k2"),
-        TestKey::generate(Algorithm::EdDsa, "k3"),
-    );
+    let (second, third) =
+        (TestKey::generate(Algorithm::Es256, "k2"), TestKey::generate(Algorithm::EdDsa, "k3"));
     issuer.publish(second.public_jwk());
     issuer.publish(third.public_jwk());
     let api = builder(&clock).issuer(issuer.fixed_keys()).build().unwrap();
-    let nameless = |alg: &str| {
-        issuer
-            .token(RESOURCE)
-            .without_header("kid")
-            .header("alg", alg)
-    };
+    let nameless = |alg: &str| issuer.token(RESOURCE).without_header("kid").header("alg", alg);
     let unnamed = |alg: &str| nameless(alg).header("kid", "");
     #[rustfmt::skip]
     let rows = [
@@ -282,11 +235,7 @@ async fn no_url_is_made_of_a_request() {
     let recorder = Recorder::of(&[&issuer, &evil]);
     let server = || {
         let issuer = issuer.discover();
-        builder(&clock)
-            .issuer(issuer)
-            .transport(recorder.clone())
-            .build()
-            .unwrap()
+        builder(&clock).issuer(issuer).transport(recorder.clone()).build().unwrap()
     };
     let forged = |name: &str, value: &str| evil.token(RESOURCE).claim(name, value).sign();
     for token in [
@@ -299,11 +248,7 @@ async fn no_url_is_made_of_a_request() {
     ] {
         let refused = present(&server(), &token).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::UnknownIssuer);
-        assert_eq!(
-            recorder.take(),
-            Vec::<String>::new(),
-            "nothing is fetched for it"
-        );
+        assert_eq!(recorder.take(), Vec::<String>::new(), "nothing is fetched for it");
     }
     // A cold server, and fields by which a proxy might be believed.
     let mut request = bearer(&issuer.token(RESOURCE).claim("tid", "evil").sign());
@@ -315,19 +260,12 @@ async fn no_url_is_made_of_a_request() {
         ("forwarded", "host=evil.example;proto=http"),
         ("x-original-url", "https://evil.example"),
     ] {
-        request
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     let sent = send(&server().layer(), request).await;
     assert!(sent.passed());
     let fetched = recorder.take();
-    assert!(
-        fetched
-            .iter()
-            .all(|url| url.starts_with("https://as.example/")),
-        "{fetched:?}"
-    );
+    assert!(fetched.iter().all(|url| url.starts_with("https://as.example/")), "{fetched:?}");
 }
 
 /// A sole provider that answers for every `iss`, and an empty one that skips the comparison.
@@ -351,10 +289,7 @@ async fn a_sole_issuer_does_not_answer_for_others() {
     assert!(build(world.issuer.fixed_keys()).is_ok());
     let keys = world.issuer.jwk_set().to_string();
     for empty in ["", " ", "*", "https://"] {
-        assert!(
-            build(Issuer::fixed_keys(empty, keys.as_str())).is_err(),
-            "{empty:?}"
-        );
+        assert!(build(Issuer::fixed_keys(empty, keys.as_str())).is_err(), "{empty:?}");
     }
     let none = builder(&world.clock).build().map(|_| ()).unwrap_err();
     assert_eq!(none.faults(), [ConfigFault::NoIssuer]);

@@ -24,17 +24,11 @@ async fn a_token_that_was_accepted_still_expires() {
     }
     world.clock.advance(Duration::from_secs(310));
     for _ in 0..3 {
-        assert_eq!(
-            present(&world.api, &token).await.unwrap_err().kind(),
-            Kind::Expired
-        );
+        assert_eq!(present(&world.api, &token).await.unwrap_err().kind(), Kind::Expired);
     }
     // Another one does not bring it back.
     assert!(present(&world.api, &world.token().sign()).await.is_ok());
-    assert_eq!(
-        present(&world.api, &token).await.unwrap_err().kind(),
-        Kind::Expired
-    );
+    assert_eq!(present(&world.api, &token).await.unwrap_err().kind(), Kind::Expired);
 }
 
 /// CVE-2026-35039.
@@ -72,10 +66,7 @@ async fn one_tokens_claims_never_answer_for_another() {
             format!("{header}.{other_payload}.{signature}"),
             format!("{header}.{payload}.{other_signature}"),
         ] {
-            assert_eq!(
-                present(&world.api, &mixed).await.unwrap_err().kind(),
-                Kind::BadSignature
-            );
+            assert_eq!(present(&world.api, &mixed).await.unwrap_err().kind(), Kind::BadSignature);
         }
     }
 }
@@ -86,9 +77,7 @@ async fn a_decision_for_one_route_is_none_for_another() {
     let world = World::new().await;
     let other = ResourceServer::builder("https://other.example")
         .binding(portcullis::Binding::WhereBound)
-        .class(portcullis::TokenClass::default_at_most(
-            Duration::from_hours(1),
-        ))
+        .class(portcullis::TokenClass::default_at_most(Duration::from_hours(1)))
         .clock(world.clock.clone())
         .issuer(world.issuer.fixed_keys())
         .build()
@@ -149,19 +138,13 @@ async fn junk_costs_few_fetches_and_no_one_elses() {
     for state in [State::Good, State::Failing, State::Empty] {
         let clock = ManualClock::new();
         let issuer = TestIssuer::new(ISSUER, &clock);
-        let config = issuer
-            .jwks()
-            .key_refresh(KeyRefresh::new().fresh_at_least(Duration::from_mins(10)));
-        let api = builder(&clock)
-            .issuer(config)
-            .transport(TestNetwork::of(&[&issuer]))
-            .build()
-            .unwrap();
+        let config =
+            issuer.jwks().key_refresh(KeyRefresh::new().fresh_at_least(Duration::from_mins(10)));
+        let api =
+            builder(&clock).issuer(config).transport(TestNetwork::of(&[&issuer])).build().unwrap();
         api.warm_up().await.unwrap();
         let good = issuer.token(RESOURCE).sign();
-        let input: Vec<String> = (0..2_000)
-            .map(|n| junk(&issuer, &format!("junk-{n}")))
-            .collect();
+        let input: Vec<String> = (0..2_000).map(|n| junk(&issuer, &format!("junk-{n}"))).collect();
         match state {
             State::Good => {}
             State::Failing => issuer.fail(Failure::Status(StatusCode::BAD_GATEWAY)),
@@ -195,10 +178,7 @@ async fn junk_costs_few_fetches_and_no_one_elses() {
             }
             clock.advance(STEP);
         }
-        assert!(
-            taken.is_some_and(|time| time <= Duration::from_secs(6)),
-            "{taken:?}"
-        );
+        assert!(taken.is_some_and(|time| time <= Duration::from_secs(6)), "{taken:?}");
     }
 }
 
@@ -216,10 +196,7 @@ async fn an_issuer_that_never_answered_is_asked_ever_less() {
     let (good, junk) = (issuer.token(RESOURCE).sign(), junk(&issuer, "x"));
     for _ in 0..1_000 {
         for token in [&good, &junk] {
-            assert_eq!(
-                present(&api, token).await.unwrap_err().kind(),
-                Kind::KeysUnavailable
-            );
+            assert_eq!(present(&api, token).await.unwrap_err().kind(), Kind::KeysUnavailable);
         }
         clock.advance(Duration::from_millis(60));
     }
@@ -235,11 +212,7 @@ async fn two_fields_are_refused_before_anything_is_fetched() {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
     let network = TestNetwork::of(&[&issuer]);
-    let api = builder(&clock)
-        .issuer(issuer.discover())
-        .transport(network.clone())
-        .build()
-        .unwrap();
+    let api = builder(&clock).issuer(issuer.discover()).transport(network.clone()).build().unwrap();
     let token = issuer.token(RESOURCE).sign();
     let field = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
     for more in 1..4 {

@@ -78,10 +78,7 @@ async fn a_refusal_is_fixed_text() {
                 .map(|(name, value)| (name, value.to_str().unwrap().to_owned()))
                 .collect();
             let shown = format!("{text:?}{}", sent.response.body());
-            assert!(
-                !shown.contains(NAMED) && !shown.contains(PRIVATE),
-                "{shown}"
-            );
+            assert!(!shown.contains(NAMED) && !shown.contains(PRIVATE), "{shown}");
             texts.push((case.kind, text));
         }
         told.push(texts);
@@ -91,9 +88,8 @@ async fn a_refusal_is_fixed_text() {
     let world = World::new().await;
     let evil = "x\", error=\"none\r\nSet-Cookie: a=b\r\n\r\n<script>";
     for denial in [Denial::forbidden(evil), Denial::invalid_token(evil)] {
-        let layer = world
-            .api
-            .protect(move |_: &CheckContext<'_>| Err(CheckError::from(denial.clone())));
+        let layer =
+            world.api.protect(move |_: &CheckContext<'_>| Err(CheckError::from(denial.clone())));
         let sent = send(&layer, bearer(&world.token().subject(evil).sign())).await;
         assert!(!sent.passed());
         let headers = sent.response.headers();
@@ -101,10 +97,7 @@ async fn a_refusal_is_fixed_text() {
         let all = challenges(headers);
         assert_eq!(all.len(), 1);
         for (name, value) in &all[0].params {
-            assert!(
-                !value.contains("script") && !value.contains("none"),
-                "{name}: {value}"
-            );
+            assert!(!value.contains("script") && !value.contains("none"), "{name}: {value}");
         }
         // Operators can read it.
         let rejection = sent.response.extensions().get::<Rejection>().unwrap();
@@ -130,18 +123,10 @@ async fn the_metadata_is_never_made_of_a_request() {
         ("origin", "https://evil.example"),
         ("referer", "https://evil.example/"),
     ] {
-        for uri in [
-            "/notes",
-            "https://evil.example/notes",
-            "//evil.example/notes",
-        ] {
+        for uri in ["/notes", "https://evil.example/notes", "//evil.example/notes"] {
             let mut request = anonymous();
-            request
-                .headers_mut()
-                .insert(HOST, HeaderValue::from_static("rs.example"));
-            request
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+            request.headers_mut().insert(HOST, HeaderValue::from_static("rs.example"));
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
             *request.uri_mut() = uri.parse().unwrap();
             let refused = send(&world.api.layer(), request.clone()).await.response;
             assert_challenge!(
@@ -158,10 +143,7 @@ async fn the_metadata_is_never_made_of_a_request() {
             let body = served.into_body().collect().await.unwrap().to_bytes();
             let text = String::from_utf8(body.to_vec()).unwrap();
             assert!(!text.contains("evil"), "{text}");
-            assert_eq!(
-                serde_json::from_str::<Value>(&text).unwrap()["resource"],
-                RESOURCE
-            );
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["resource"], RESOURCE);
             assert_eq!(document.get_or_insert(text.clone()), &text, "{name}, {uri}");
         }
     }

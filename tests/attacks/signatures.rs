@@ -28,12 +28,7 @@ async fn a_public_key_is_never_a_shared_secret() {
     let mut rows = vec![row("JWS-24", "RS256", signed, Pass)];
     for (name, secret) in rsa_public_key_forms(&rsa) {
         let refused = Kind::AlgorithmNotAllowed;
-        rows.push(row(
-            "JWS-24",
-            &name,
-            token().sign_with_hmac(&secret),
-            refused,
-        ));
+        rows.push(row("JWS-24", &name, token().sign_with_hmac(&secret), refused));
         let nameless = token().without_header("kid").sign_with_hmac(&secret);
         rows.push(row("JWS-24", format!("{name}, no kid"), nameless, refused));
     }
@@ -63,10 +58,7 @@ async fn a_key_that_names_no_algorithm_is_no_empty_secret() {
     let mut rows = vec![row("JWS-24", "ES256", issuer.token(RESOURCE).sign(), Pass)];
     for kid in ["r1", "k1", "o1", "s1", "s2"] {
         for secret in [&b""[..], &[0], &[0; 64]] {
-            let token = issuer
-                .token(RESOURCE)
-                .header("kid", kid)
-                .sign_with_hmac(secret);
+            let token = issuer.token(RESOURCE).header("kid", kid).sign_with_hmac(secret);
             rows.push(row(
                 "JWS-24",
                 format!("{kid}, {secret:?}"),
@@ -78,15 +70,8 @@ async fn a_key_that_names_no_algorithm_is_no_empty_secret() {
     check_rows(&api, rows).await;
     // And nothing that holds a shared secret is a configuration.
     let secrets = json!({"keys": [{"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ", "alg": "HS256"}]});
-    let faults = builder(&clock)
-        .issuer(of(&secrets))
-        .build()
-        .map(|_| ())
-        .unwrap_err();
-    assert!(
-        matches!(faults.faults(), [ConfigFault::NoUsableKey { .. }]),
-        "{faults}"
-    );
+    let faults = builder(&clock).issuer(of(&secrets)).build().map(|_| ()).unwrap_err();
+    assert!(matches!(faults.faults(), [ConfigFault::NoUsableKey { .. }]), "{faults}");
 }
 
 /// CVE-2026-28802, CVE-2026-102946, CVE-2026-96760.
@@ -114,12 +99,7 @@ async fn a_missing_signature_is_no_signature() {
         format!(r#"{{"payload":"{payload}"}}"#),
         format!(r#"{{"payload":"{payload}","protected":"{header}","signature":"{signature}"}}"#),
     ] {
-        rows.push(row(
-            "JWS-01",
-            &json,
-            json.clone(),
-            Kind::MalformedCredentials,
-        ));
+        rows.push(row("JWS-01", &json, json.clone(), Kind::MalformedCredentials));
         let encoded = base64url::encode(&json);
         rows.push(row("JWS-01", "encoded", encoded.clone(), Kind::OpaqueToken));
         rows.push(row(
@@ -139,10 +119,7 @@ async fn the_algorithm_comes_from_the_signed_header_alone() {
     let forger = TestKey::generate(Algorithm::EdDsa, "k1");
     let elsewhere = |token: TokenBuilder| {
         token
-            .header(
-                "header",
-                json!({"alg": "EdDSA", "jwk": forger.public_jwk()}),
-            )
+            .header("header", json!({"alg": "EdDSA", "jwk": forger.public_jwk()}))
             .header("unprotected", json!({"alg": "none"}))
             .claim("alg", "none")
             .claim("header", json!({"alg": "EdDSA"}))
@@ -206,12 +183,7 @@ async fn a_zero_signature_verifies_nothing() {
         for (name, value) in values {
             let with = |what: &str, signature: Vec<u8>| {
                 let name = format!("{algorithm}: {what} {name}");
-                row(
-                    "JWS-27",
-                    name,
-                    compact(&input, signature),
-                    Kind::BadSignature,
-                )
+                row("JWS-27", name, compact(&input, signature), Kind::BadSignature)
             };
             rows.push(with("R", [value, s].concat()));
             rows.push(with("S", [r, value].concat()));
@@ -221,11 +193,9 @@ async fn a_zero_signature_verifies_nothing() {
         }
         check_rows(&api, rows).await;
     }
-    for (algorithm, length) in [
-        (Algorithm::EdDsa, 64),
-        (Algorithm::Rs256, 256),
-        (Algorithm::Ps256, 256),
-    ] {
+    for (algorithm, length) in
+        [(Algorithm::EdDsa, 64), (Algorithm::Rs256, 256), (Algorithm::Ps256, 256)]
+    {
         let world = World::with(algorithm, |builder| builder).await;
         let input = world.token().signing_input();
         let of = |name: &str, signature: Vec<u8>| {
@@ -265,10 +235,7 @@ async fn an_extension_that_is_not_understood_refuses_the_token() {
     ];
     for name in names {
         let token = |crit: Value| {
-            let token = world
-                .token()
-                .header(name, json!({"jkt": "x"}))
-                .header("crit", crit);
+            let token = world.token().header(name, json!({"jkt": "x"})).header("crit", crit);
             token.header("alg", "ES256").sign()
         };
         for crit in [json!([name]), json!([name, name]), json!(["kid", name])] {
@@ -293,9 +260,7 @@ async fn an_encrypted_form_skips_nothing() {
     let good = world.token().sign();
     let [header, payload, signature] = parts(&good);
     let jwe = |alg: &str| {
-        base64url::encode(format!(
-            r#"{{"alg":"{alg}","enc":"A128GCM","typ":"at+jwt","kid":"k1"}}"#
-        ))
+        base64url::encode(format!(r#"{{"alg":"{alg}","enc":"A128GCM","typ":"at+jwt","kid":"k1"}}"#))
     };
     #[rustfmt::skip]
     let mut rows = vec![
@@ -331,19 +296,9 @@ async fn an_encrypted_form_skips_nothing() {
     ];
     for alg in algs {
         let five = format!("{}.AA.AA.{payload}.AA", jwe(alg));
-        rows.push(row(
-            "AT-12",
-            format!("{alg}, five parts"),
-            five,
-            Kind::EncryptedToken,
-        ));
+        rows.push(row("AT-12", format!("{alg}, five parts"), five, Kind::EncryptedToken));
         let three = format!("{}.{payload}.{signature}", jwe(alg));
-        rows.push(row(
-            "JWS-35",
-            format!("{alg}, three parts"),
-            three,
-            Kind::UnsupportedHeader,
-        ));
+        rows.push(row("JWS-35", format!("{alg}, three parts"), three, Kind::UnsupportedHeader));
     }
     world.check(rows).await;
 }

@@ -29,9 +29,7 @@ pub(crate) enum Made {
 }
 
 pub(crate) fn all(issuer: &TestIssuer, algorithm: Algorithm) -> Vec<Mutant> {
-    let place = Algorithm::ALL
-        .iter()
-        .take_while(|other| **other != algorithm);
+    let place = Algorithm::ALL.iter().take_while(|other| **other != algorithm);
     let mut random = Random(SEED + u64::try_from(place.count()).expect("64 bits"));
     let mut mutants = good(issuer, &mut random);
     mutants.extend(odd::claims(issuer));
@@ -78,10 +76,7 @@ fn good(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant> {
 
 /// Octets of header and payload changed, then signed: every octet has one bit flipped once.
 fn edited_and_signed(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant> {
-    let token = issuer
-        .token(RESOURCE)
-        .claim("nbf", 1_800_000_000)
-        .scope("a b");
+    let token = issuer.token(RESOURCE).claim("nbf", 1_800_000_000).scope("a b");
     let (header, payload) = parts(&token);
     let mut mutants = Vec::new();
     for (octets, which) in [(&header, "header"), (&payload, "payload")] {
@@ -94,11 +89,7 @@ fn edited_and_signed(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant> {
                 "header" => token.clone().raw_header(edited),
                 _ => token.clone().raw_payload(edited),
             };
-            mutants.push(mutant(
-                format!("{which}, {edit:?}, signed"),
-                token.sign(),
-                Made::Signed,
-            ));
+            mutants.push(mutant(format!("{which}, {edit:?}, signed"), token.sign(), Made::Signed));
         }
     }
     mutants
@@ -110,15 +101,10 @@ fn edited_after_signing(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant>
     const CHARACTERS: &[u8] =
         b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/";
     let good = issuer.token(RESOURCE).sign();
-    let parts: Vec<Vec<u8>> = good
-        .split('.')
-        .map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"))
-        .collect();
+    let parts: Vec<Vec<u8>> =
+        good.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url")).collect();
     let encode = |parts: &[Vec<u8>]| {
-        let parts: Vec<String> = parts
-            .iter()
-            .map(|part| URL_SAFE_NO_PAD.encode(part))
-            .collect();
+        let parts: Vec<String> = parts.iter().map(|part| URL_SAFE_NO_PAD.encode(part)).collect();
         parts.join(".")
     };
     let mut mutants = vec![mutant("unchanged".to_owned(), good.clone(), Made::Good)];
@@ -144,10 +130,7 @@ fn edited_after_signing(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant>
         let c = char::from(random.pick(CHARACTERS));
         let replaced = format!("{start}{c}{}", rest.get(1..).unwrap_or_default());
         add(format!("character {at} is {c}"), replaced);
-        add(
-            format!("character {at} is a new {c}"),
-            format!("{start}{c}{rest}"),
-        );
+        add(format!("character {at} is a new {c}"), format!("{start}{c}{rest}"));
         let removed = format!("{start}{}", rest.get(1..).unwrap_or_default());
         add(format!("character {at} is gone"), removed);
     }
@@ -157,14 +140,8 @@ fn edited_after_signing(issuer: &TestIssuer, random: &mut Random) -> Vec<Mutant>
         ("a fourth part", format!("{good}.AAAA")),
         ("an empty fourth part", format!("{good}.")),
         ("an empty first part", format!(".{good}")),
-        (
-            "no signature",
-            good.rsplit_once('.').expect("parts").0.to_owned(),
-        ),
-        (
-            "an empty signature",
-            format!("{}.", good.rsplit_once('.').expect("parts").0),
-        ),
+        ("no signature", good.rsplit_once('.').expect("parts").0.to_owned()),
+        ("an empty signature", format!("{}.", good.rsplit_once('.').expect("parts").0)),
         ("twice", format!("{good}.{good}")),
     ] {
         add(name.to_owned(), token);
@@ -182,22 +159,10 @@ fn wrong_keys(issuer: &TestIssuer, algorithm: Algorithm) -> Vec<Mutant> {
         let token = issuer.token(RESOURCE).sign_with(&stranger);
         add(format!("a stranger's {number}"), token, Made::AfterSigning);
     }
-    let token = issuer
-        .token(RESOURCE)
-        .header("jwk", stranger.public_jwk())
-        .sign_with(&stranger);
-    add(
-        "a stranger's, who brings the key".to_owned(),
-        token,
-        Made::AfterSigning,
-    );
+    let token = issuer.token(RESOURCE).header("jwk", stranger.public_jwk()).sign_with(&stranger);
+    add("a stranger's, who brings the key".to_owned(), token, Made::AfterSigning);
 
-    for other in [
-        Algorithm::Es256,
-        Algorithm::Es384,
-        Algorithm::Es512,
-        Algorithm::EdDsa,
-    ] {
+    for other in [Algorithm::Es256, Algorithm::Es384, Algorithm::Es512, Algorithm::EdDsa] {
         if !other.same_operation(algorithm) {
             let stranger = TestKey::generate(other, "k1");
             for alg in [algorithm, other] {
@@ -209,19 +174,11 @@ fn wrong_keys(issuer: &TestIssuer, algorithm: Algorithm) -> Vec<Mutant> {
     }
     for other in Algorithm::ALL {
         let token = issuer.token(RESOURCE).header("alg", other.as_str());
-        add(
-            format!("signed with the issuer's key, named {other}"),
-            token.sign(),
-            Made::Signed,
-        );
+        add(format!("signed with the issuer's key, named {other}"), token.sign(), Made::Signed);
     }
     for secret in [issuer.key().public_jwk().to_string(), String::new()] {
         let token = issuer.token(RESOURCE).sign_with_hmac(secret.as_bytes());
-        add(
-            "HS256 with public octets".to_owned(),
-            token,
-            Made::AfterSigning,
-        );
+        add("HS256 with public octets".to_owned(), token, Made::AfterSigning);
     }
     for alg in ["none", "None", "HS256", algorithm.as_str()] {
         let token = issuer.token(RESOURCE).unsigned(alg);
@@ -325,9 +282,7 @@ impl Random {
             3 => json!(-1.5e-7),
             4 => json!(self.text()),
             5 => (0..self.below(4)).map(|_| self.json(depth - 1)).collect(),
-            _ => (0..self.below(4))
-                .map(|_| (self.text(), self.json(depth - 1)))
-                .collect(),
+            _ => (0..self.below(4)).map(|_| (self.text(), self.json(depth - 1))).collect(),
         }
     }
 }

@@ -119,10 +119,7 @@ const CLAIMS: &[(&str, &[&str])] = &[
             r#""e\u0301""#,
         ],
     ),
-    (
-        "cnf",
-        &["null", "{}", "[]", r#"{"jkt":"x"}"#, r#"{"kid":"x"}"#],
-    ),
+    ("cnf", &["null", "{}", "[]", r#"{"jkt":"x"}"#, r#"{"kid":"x"}"#]),
     ("events", &["null", "{}", r#"{"https://e.example":{}}"#]),
     (
         "x",
@@ -142,10 +139,7 @@ pub(crate) fn claims(issuer: &TestIssuer) -> Vec<Mutant> {
         mutants.push(mutant(name, token.sign(), Made::Signed));
     };
     for name in ["iss", "aud", "sub", "client_id", "jti", "iat", "exp"] {
-        add(
-            format!("without {name}"),
-            issuer.token(RESOURCE).without(name),
-        );
+        add(format!("without {name}"), issuer.token(RESOURCE).without(name));
         for value in ["null", "1", r#""""#, "[]", "{}", "true", "[null]"] {
             let token = issuer.token(RESOURCE).raw_claim(name, value);
             add(format!("{name}: {value}"), token);
@@ -175,17 +169,7 @@ const HEADER: &[(&str, &[&str])] = &[
             "1",
         ],
     ),
-    (
-        "kid",
-        &[
-            r#""k1""#,
-            r#""\u006b1""#,
-            r#""K1""#,
-            r#""k2""#,
-            r#""""#,
-            "1",
-        ],
-    ),
+    ("kid", &[r#""k1""#, r#""\u006b1""#, r#""K1""#, r#""k2""#, r#""""#, "1"]),
     ("crit", &["[]", r#"["exp"]"#, r#""exp""#, "null"]),
     ("b64", &["true", "false", "null"]),
     ("zip", &[r#""DEF""#, "null"]),
@@ -208,10 +192,7 @@ pub(crate) fn headers(issuer: &TestIssuer) -> Vec<Mutant> {
         mutants.push(mutant(name, token.sign(), Made::Signed));
     };
     for name in ["typ", "kid", "alg"] {
-        add(
-            format!("header without {name}"),
-            issuer.token(RESOURCE).without_header(name),
-        );
+        add(format!("header without {name}"), issuer.token(RESOURCE).without_header(name));
     }
     for (name, values) in HEADER {
         for value in *values {
@@ -220,9 +201,7 @@ pub(crate) fn headers(issuer: &TestIssuer) -> Vec<Mutant> {
             if value.contains("\\u") {
                 // Escapes survive only as they are written.
                 let (header, _) = parts(&token);
-                let plain = serde_json::from_str::<Value>(value)
-                    .expect("JSON")
-                    .to_string();
+                let plain = serde_json::from_str::<Value>(value).expect("JSON").to_string();
                 let header = String::from_utf8(header).expect("text");
                 token = token.raw_header(header.replace(&plain, value));
             }
@@ -278,10 +257,7 @@ pub(crate) fn json(issuer: &TestIssuer) -> Vec<Mutant> {
     // `null` for an optional member is absent to some readers, of another type to others.
     add("header kid: null", token().header("kid", Value::Null));
     let aud = r#""\u0061ud":"https://rs.example""#;
-    add(
-        "aud twice, escaped",
-        token().raw_payload(with(&payload, aud)),
-    );
+    add("aud twice, escaped", token().raw_payload(with(&payload, aud)));
     for (name, before, after) in [
         ("trailing characters", "", "x"),
         ("a second object", "", "{}"),
@@ -289,30 +265,19 @@ pub(crate) fn json(issuer: &TestIssuer) -> Vec<Mutant> {
         ("a NUL after it", "", "\0"),
         ("in an array", "[", "]"),
     ] {
-        add(
-            &format!("header with {name}"),
-            token().raw_header(format!("{before}{header}{after}")),
-        );
+        add(&format!("header with {name}"), token().raw_header(format!("{before}{header}{after}")));
         add(
             &format!("payload with {name}"),
             token().raw_payload(format!("{before}{payload}{after}")),
         );
     }
     for (name, not_an_object) in [("a string", "\"x\""), ("a number", "1"), ("null", "null")] {
-        add(
-            &format!("header is {name}"),
-            token().raw_header(not_an_object),
-        );
-        add(
-            &format!("payload is {name}"),
-            token().raw_payload(not_an_object),
-        );
+        add(&format!("header is {name}"), token().raw_header(not_an_object));
+        add(&format!("payload is {name}"), token().raw_payload(not_an_object));
     }
     add("white space around", {
         let header = format!(" \t\r\n{header}\n");
-        token()
-            .raw_header(header)
-            .raw_payload(format!("\n{payload} "))
+        token().raw_header(header).raw_payload(format!("\n{payload} "))
     });
     let mut not_utf8 = with(&payload, r#""x":"?""#).into_bytes();
     if let Some(mark) = not_utf8.iter_mut().find(|octet| **octet == b'?') {

@@ -70,12 +70,7 @@ impl World {
             .build()
             .unwrap();
         api.warm_up().await.unwrap();
-        Self {
-            clock,
-            issuer,
-            network,
-            api,
-        }
+        Self { clock, issuer, network, api }
     }
 
     /// A good token.
@@ -183,12 +178,7 @@ pub(crate) fn row(
     token: impl Into<String>,
     wants: impl Into<Wants>,
 ) -> Row {
-    Row {
-        id,
-        name: name.into(),
-        token: token.into(),
-        wants: wants.into(),
-    }
+    Row { id, name: name.into(), token: token.into(), wants: wants.into() }
 }
 
 /// Sends every row through the layer. It reports all rows that got something else.
@@ -207,10 +197,7 @@ pub(crate) async fn check_rows(api: &ResourceServer, rows: impl IntoIterator<Ite
             Wants::Refusal(_) => refusals += 1,
         }
         if found != row.wants {
-            wrong.push(format!(
-                "{} {}: wanted {:?}, found {found:?}",
-                row.id, row.name, row.wants
-            ));
+            wrong.push(format!("{} {}: wanted {:?}, found {found:?}", row.id, row.name, row.wants));
             continue;
         }
         match found {
@@ -302,14 +289,7 @@ impl RsaPair {
     ) -> String {
         let input = token.header("alg", alg).signing_input();
         let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0
-            .sign(
-                encoding,
-                &SystemRandom::new(),
-                input.as_bytes(),
-                &mut signature,
-            )
-            .unwrap();
+        self.0.sign(encoding, &SystemRandom::new(), input.as_bytes(), &mut signature).unwrap();
         compact(&input, signature)
     }
 
@@ -401,47 +381,20 @@ pub(crate) async fn every_refusal(
     let elsewhere = format!("https://{NAMED}.example");
     let tokens = [
         (Kind::OpaqueToken, format!("{PRIVATE}-opaque")),
-        (
-            Kind::EncryptedToken,
-            format!("{}.e.e", marked(&issuer).sign()),
-        ),
-        (
-            Kind::MalformedToken,
-            format!("{}.x", marked(&issuer).signing_input()),
-        ),
-        (
-            Kind::UnsupportedHeader,
-            marked(&issuer).header("crit", [NAMED]).sign(),
-        ),
+        (Kind::EncryptedToken, format!("{}.e.e", marked(&issuer).sign())),
+        (Kind::MalformedToken, format!("{}.x", marked(&issuer).signing_input())),
+        (Kind::UnsupportedHeader, marked(&issuer).header("crit", [NAMED]).sign()),
         (Kind::WrongType, marked(&issuer).header("typ", NAMED).sign()),
-        (
-            Kind::AlgorithmNotAllowed,
-            marked(&issuer).header("alg", NAMED).sign(),
-        ),
-        (
-            Kind::UnknownIssuer,
-            marked(&issuer).claim("iss", &elsewhere).sign(),
-        ),
-        (
-            Kind::UnknownKey,
-            marked(&issuer).header("kid", NAMED).sign(),
-        ),
+        (Kind::AlgorithmNotAllowed, marked(&issuer).header("alg", NAMED).sign()),
+        (Kind::UnknownIssuer, marked(&issuer).claim("iss", &elsewhere).sign()),
+        (Kind::UnknownKey, marked(&issuer).header("kid", NAMED).sign()),
         (Kind::AmbiguousKey, marked(&twice).sign()),
         (Kind::KeysUnavailable, marked(&down).sign()),
         (Kind::BadSignature, marked(&issuer).tampered()),
         (Kind::MissingClaim, marked(&issuer).without("jti").sign()),
-        (
-            Kind::MalformedClaim,
-            marked(&issuer).claim("exp", NAMED).sign(),
-        ),
-        (
-            Kind::OtherTokenKind,
-            marked(&issuer).claim("events", json!({NAMED: {}})).sign(),
-        ),
-        (
-            Kind::WrongAudience,
-            marked(&issuer).claim("aud", &elsewhere).sign(),
-        ),
+        (Kind::MalformedClaim, marked(&issuer).claim("exp", NAMED).sign()),
+        (Kind::OtherTokenKind, marked(&issuer).claim("events", json!({NAMED: {}})).sign()),
+        (Kind::WrongAudience, marked(&issuer).claim("aud", &elsewhere).sign()),
         (
             Kind::Expired,
             marked(&issuer)
@@ -449,29 +402,13 @@ pub(crate) async fn every_refusal(
                 .expires_at(now.minus(minutes(5)))
                 .sign(),
         ),
-        (
-            Kind::NotYetValid,
-            marked(&issuer)
-                .claim("nbf", now.plus(minutes(1)).as_secs())
-                .sign(),
-        ),
-        (
-            Kind::IssuedInFuture,
-            marked(&issuer).issued_at(now.plus(minutes(1))).sign(),
-        ),
-        (
-            Kind::LifetimeTooLong,
-            marked(&issuer).expires_at(now.plus(minutes(61))).sign(),
-        ),
-        (
-            Kind::SenderNotProven,
-            marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign(),
-        ),
+        (Kind::NotYetValid, marked(&issuer).claim("nbf", now.plus(minutes(1)).as_secs()).sign()),
+        (Kind::IssuedInFuture, marked(&issuer).issued_at(now.plus(minutes(1))).sign()),
+        (Kind::LifetimeTooLong, marked(&issuer).expires_at(now.plus(minutes(61))).sign()),
+        (Kind::SenderNotProven, marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign()),
         (
             Kind::InsufficientScope,
-            marked(&issuer)
-                .scope(&format!("notes:read {PRIVATE}-scope"))
-                .sign(),
+            marked(&issuer).scope(&format!("notes:read {PRIVATE}-scope")).sign(),
         ),
     ];
     let mut refused: Vec<Refused> = tokens
@@ -501,30 +438,17 @@ pub(crate) async fn every_refusal(
     let with_good = format!("Bearer {good}");
     refused.push(field(Kind::NoCredentials, &[]));
     refused.push(field(Kind::UnsupportedScheme, &[format!("Basic {good}")]));
-    refused.push(field(
-        Kind::SeveralCredentials,
-        &[with_good.clone(), with_good.clone()],
-    ));
-    refused.push(field(
-        Kind::MalformedCredentials,
-        &[format!("{with_good},{NAMED}")],
-    ));
+    refused.push(field(Kind::SeveralCredentials, &[with_good.clone(), with_good.clone()]));
+    refused.push(field(Kind::MalformedCredentials, &[format!("{with_good},{NAMED}")]));
     let long = format!("{with_good}{}", NAMED.repeat(1_500));
     refused.push(field(Kind::TokenTooLong, &[long]));
 
-    let asked = |kind, layer| Refused {
-        kind,
-        layer,
-        request: bearer(&good),
-        token: Some(good.clone()),
-    };
+    let asked =
+        |kind, layer| Refused { kind, layer, request: bearer(&good), token: Some(good.clone()) };
     refused.push(asked(Kind::NotAccepted, api.protect(unknown_subject)));
     refused.push(asked(Kind::CheckUnavailable, api.protect(outage)));
     let mut nested = asked(Kind::Misconfigured, layer.clone());
-    nested
-        .request
-        .extensions_mut()
-        .insert(TestAccess::new().build());
+    nested.request.extensions_mut().insert(TestAccess::new().build());
     refused.push(nested);
 
     for case in &mut refused {
@@ -534,10 +458,8 @@ pub(crate) async fn every_refusal(
         parts.headers.insert("x-forwarded-host", marker);
         case.request = Request::from_parts(parts, body);
     }
-    let missing: Vec<_> = Kind::ALL
-        .iter()
-        .filter(|kind| !refused.iter().any(|case| case.kind == **kind))
-        .collect();
+    let missing: Vec<_> =
+        Kind::ALL.iter().filter(|kind| !refused.iter().any(|case| case.kind == **kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
 }
@@ -569,22 +491,14 @@ pub(crate) fn role(wanted: &'static str) -> impl Check {
 
 /// Every value of these fields, as bytes.
 pub(crate) fn field_bytes(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-        .collect()
+    headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = (0..text.len())
-        .step_by(64)
-        .map(|at| &text[at..text.len().min(at + 64)])
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
+    let lines: Vec<&str> =
+        (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// What somebody might mistake for a secret: a public key in the forms it is published in.
@@ -598,22 +512,11 @@ fn forms(spki: &[u8], more: Vec<(&str, Vec<u8>)>, jwk: &Value) -> Vec<(String, V
         ("PEM with CRLF", pem.replace('\n', "\r\n").into_bytes()),
         ("PEM after white space", format!(" \n\t{pem}").into_bytes()),
         ("PEM after a comment", format!("# key\n{pem}").into_bytes()),
-        (
-            "PEM after a byte order mark",
-            format!("\u{feff}{pem}").into_bytes(),
-        ),
+        ("PEM after a byte order mark", format!("\u{feff}{pem}").into_bytes()),
         ("PEM on one line", pem.replace('\n', "").into_bytes()),
-        (
-            "PEM as another label",
-            pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes(),
-        ),
+        ("PEM as another label", pem.replace("PUBLIC KEY", "CERTIFICATE").into_bytes()),
         ("DER", spki.to_vec()),
-        (
-            "base64 of DER",
-            base64::engine::general_purpose::STANDARD
-                .encode(spki)
-                .into_bytes(),
-        ),
+        ("base64 of DER", base64::engine::general_purpose::STANDARD.encode(spki).into_bytes()),
         ("JWK", jwk.to_string().into_bytes()),
         ("JWK with use", pretty.to_string().into_bytes()),
         ("JWK Set", json!({"keys": [jwk]}).to_string().into_bytes()),
@@ -630,10 +533,7 @@ fn forms(spki: &[u8], more: Vec<(&str, Vec<u8>)>, jwk: &Value) -> Vec<(String, V
             }
         }
     }
-    forms
-        .into_iter()
-        .map(|(name, octets)| (name.to_owned(), octets))
-        .collect()
+    forms.into_iter().map(|(name, octets)| (name.to_owned(), octets)).collect()
 }
 
 pub(crate) fn rsa_public_key_forms(rsa: &RsaPair) -> Vec<(String, Vec<u8>)> {
@@ -668,10 +568,7 @@ pub(crate) fn respelled(part: &str) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     assert_ne!(part.len() % 4, 0, "no unused bits");
     let (rest, last) = part.split_at(part.len() - 1);
-    let place = ALPHABET
-        .iter()
-        .position(|c| *c == last.as_bytes()[0])
-        .unwrap();
+    let place = ALPHABET.iter().position(|c| *c == last.as_bytes()[0]).unwrap();
     format!("{rest}{}", char::from(ALPHABET[place | 1]))
 }
 
@@ -684,8 +581,5 @@ pub(crate) async fn settle() {
 
 /// What anybody can send: a token of the issuer with this `kid`, signed by nobody.
 pub(crate) fn junk(issuer: &TestIssuer, kid: &str) -> String {
-    compact(
-        &issuer.token(RESOURCE).header("kid", kid).signing_input(),
-        [0; 64],
-    )
+    compact(&issuer.token(RESOURCE).header("kid", kid).signing_input(), [0; 64])
 }

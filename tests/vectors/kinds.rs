@@ -68,15 +68,9 @@ const PUBLISHED: &[(&str, RejectionKind, &str)] = &[
 /// its time, as far as it names them.
 #[tokio::test]
 async fn no_published_token_of_another_kind_is_an_access_token() {
-    let known = signatures()
-        .into_iter()
-        .map(|case| (case.id, case.jws, Some(case.jwk)));
-    let unsupported = unsupported()
-        .into_iter()
-        .map(|case| (case.id, case.jws, None));
-    let unverifiable = unverifiable()
-        .into_iter()
-        .map(|case| (case.id, case.token, None));
+    let known = signatures().into_iter().map(|case| (case.id, case.jws, Some(case.jwk)));
+    let unsupported = unsupported().into_iter().map(|case| (case.id, case.jws, None));
+    let unverifiable = unverifiable().into_iter().map(|case| (case.id, case.token, None));
     let mut asked = 0;
     for (id, token, jwk) in known.chain(unsupported).chain(unverifiable) {
         let rows = PUBLISHED.iter().filter(|(row, ..)| *row == id);
@@ -329,13 +323,7 @@ async fn a_type_is_at_jwt_or_nothing() {
     let issuer = TestIssuer::with_algorithm(ISSUER, &clock, Algorithm::EdDsa);
     let server = server(RESOURCE, issuer.fixed_keys(), &clock);
     let typed = |typ: Value| issuer.token(RESOURCE).header("typ", typ).sign();
-    for typ in [
-        "at+jwt",
-        "at+JWT",
-        "AT+JWT",
-        "application/at+jwt",
-        "Application/AT+jwt",
-    ] {
+    for typ in ["at+jwt", "at+JWT", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
         assert!(ask(&server, &typed(json!(typ))).await.is_ok(), "{typ}");
     }
     for typ in [
@@ -360,10 +348,6 @@ async fn a_type_is_at_jwt_or_nothing() {
         json!(["at+jwt"]),
         json!({ "typ": "at+jwt" }),
     ] {
-        assert_eq!(
-            refused(&server, &typed(typ.clone())).await,
-            WrongType,
-            "{typ}"
-        );
+        assert_eq!(refused(&server, &typed(typ.clone())).await, WrongType, "{typ}");
     }
 }

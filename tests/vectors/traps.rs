@@ -93,11 +93,7 @@ async fn a_trap_is_refused_for_its_own_reason() {
     let key = key.expect("a key");
     let clock = clock_at(TRAP_TIME);
     let set = json!({ "keys": [traps.jwk] }).to_string();
-    let server = server(
-        &traps.resource,
-        Issuer::fixed_keys(&traps.issuer, set),
-        &clock,
-    );
+    let server = server(&traps.resource, Issuer::fixed_keys(&traps.issuer, set), &clock);
 
     for trap in &traps.cases {
         let wanted = match (trap.is_to_be_accepted(), exception(&trap.name)) {
@@ -179,9 +175,7 @@ fn refusal(name: &str) -> RejectionKind {
 }
 
 fn row(rows: &[(&str, RejectionKind, &str)], name: &str) -> Option<RejectionKind> {
-    rows.iter()
-        .find(|(row, ..)| *row == name)
-        .map(|(_, kind, _)| *kind)
+    rows.iter().find(|(row, ..)| *row == name).map(|(_, kind, _)| *kind)
 }
 
 /// RFC 8725 §2.1 (AT-03, JWS-23, JWS-24): no spelling of `none`, and no bytes of a public key as a

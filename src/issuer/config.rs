@@ -1,0 +1,196 @@
+use std::fmt;
+
+use super::{KeyRefresh, discovery_urls};
+use crate::error::ConfigFault;
+use crate::jose::{Algorithm, JwkSet};
+use crate::name::{IssuerId, LoopbackHttp, https_url};
+
+/// One authorization server whose tokens are accepted, as it is configured.
+///
+/// Nothing is checked here: `build()` of the server reports every fault of every issuer at once.
+#[derive(Clone)]
+#[must_use = "an issuer does nothing until it is given to `ResourceServer::builder(...).issuer`"]
+pub struct Issuer {
+    id: String,
+    source: KeySource,
+    algorithms: Vec<Algorithm>,
+    refresh: KeyRefresh,
+    loopback_http: LoopbackHttp,
+}
+
+#[derive(Clone)]
+enum KeySource {
+    Fixed(Vec<u8>),
+    Jwks(String),
+    Discovery,
+}
+
+impl Issuer {
+    /// An issuer whose metadata (RFC 8414, or OpenID Connect Discovery) says where its keys are.
+    ///
+    /// `id` is the issuer identifier, exactly as tokens carry it in `iss`.
+    pub fn discover(id: impl Into<String>) -> Self {
+        Self::with_source(id, KeySource::Discovery)
+    }
+
+    /// An issuer whose JWK Set is at this URL.
+    pub fn jwks(id: impl Into<String>, jwks_uri: impl Into<String>) -> Self {
+        Self::with_source(id, KeySource::Jwks(jwks_uri.into()))
+    }
+
+    /// An issuer whose JWK Set is known: its text, as the issuer would publish it. Nothing is
+    /// fetched, and keys change only with the configuration.
+    pub fn fixed_keys(id: impl Into<String>, jwk_set: impl Into<Vec<u8>>) -> Self {
+        Self::with_source(id, KeySource::Fixed(jwk_set.into()))
+    }
+
+    fn with_source(id: impl Into<String>, source: KeySource) -> Self {
+        Self {
+            id: id.into(),
+            source,
+            algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS.to_vec(),
+            refresh: KeyRefresh::new(),
+            loopback_http: LoopbackHttp::Refused,
+        }
+    }
+
+    /// The algorithms that this issuer's access tokens may be signed with, preferred ones first.
+    ///
+    /// A key without `alg` is used with the first that fits it, so `[Ps256, Rs256]` makes an RSA
+    /// key without `alg` a PS256 key. The default is [`Algorithm::ACCESS_TOKEN_DEFAULTS`].
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// How long fetched keys are fresh, and how long they are kept through an outage.
+    pub fn key_refresh(mut self, refresh: KeyRefresh) -> Self {
+        self.refresh = refresh;
+        self
+    }
+
+    /// Settings that weaken what protects the keys.
+    pub fn dangerous(self) -> Dangerous {
+        Dangerous(self)
+    }
+
+    /// The issuer identifier, as it was given.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The checked form, or every fault of this issuer.
+    pub(crate) fn check(&self, faults: &mut Vec<ConfigFault>) -> Option<Checked> {
+        let before = faults.len();
+        let id = match self.loopback_http {
+            LoopbackHttp::Allowed => IssuerId::parse_with_loopback(&self.id),
+            LoopbackHttp::Refused => IssuerId::parse(&self.id),
+        };
+        let id = id.map_err(|fault| faults.push(fault.into())).ok();
+        if self.algorithms.is_empty() {
+            faults.push(ConfigFault::NoAlgorithm(self.id.clone()));
+        }
+        if let Some(what) = self.refresh.fault() {
+            faults.push(ConfigFault::KeyLifetime { issuer: self.id.clone(), what });
+        }
+        let source = self.check_source(faults);
+        match (id, source) {
+            (Some(id), Some(source)) if faults.len() == before => Some(Checked {
+                id,
+                source,
+                algorithms: self.algorithms.clone().into(),
+                refresh: self.refresh,
+                loopback_http: self.loopback_http,
+            }),
+            _ => None,
+        }
+    }
+
+    fn check_source(&self, faults: &mut Vec<ConfigFault>) -> Option<CheckedSource> {
+        match &self.source {
+            KeySource::Discovery => {
+                Some(CheckedSource::Discovery { urls: discovery_urls(&self.id) })
+            }
+            KeySource::Jwks(url) => match https_url("JWKS URL", url, self.loopback_http) {
+                Ok(_) => Some(CheckedSource::Jwks { url: url.clone() }),
+                Err(fault) => {
+                    faults.push(fault.into());
+                    None
+                }
+            },
+            KeySource::Fixed(document) => match JwkSet::parse(document, &self.algorithms) {
+                Err(fault) => {
+                    let fault = fault.to_string();
+                    faults.push(ConfigFault::FixedKeys { issuer: self.id.clone(), fault });
+                    None
+                }
+                // With no algorithm allowed every key is unusable; that is reported as itself.
+                Ok(keys) if keys.keys().len() == 0 && !self.algorithms.is_empty() => {
+                    let faults_of_keys: Vec<String> =
+                        keys.unusable().iter().map(ToString::to_string).collect();
+                    faults.push(ConfigFault::NoUsableKey {
+                        issuer: self.id.clone(),
+                        faults: match faults_of_keys.as_slice() {
+                            [] => "the set is empty".to_owned(),
+                            some => some.join("; "),
+                        },
+                    });
+                    None
+                }
+                Ok(keys) => Some(CheckedSource::Fixed(keys)),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("id", &self.id)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`Issuer`] that weaken what protects its keys.
+#[must_use = "take the issuer back with one of the methods"]
+pub struct Dangerous(Issuer);
+
+impl Dangerous {
+    /// Lets this issuer, its metadata and its keys be at `http` URLs of a loopback host, for
+    /// tests and local development. Whoever else can listen on the machine's ports can then
+    /// choose the keys. Any other host is still refused.
+    pub fn insecure_loopback_http(mut self) -> Issuer {
+        self.0.loopback_http = LoopbackHttp::Allowed;
+        self.0
+    }
+}
+
+impl fmt::Debug for Dangerous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dangerous").field(&self.0).finish()
+    }
+}
+
+/// An issuer without faults.
+pub(crate) struct Checked {
+    pub(crate) id: IssuerId,
+    pub(super) source: CheckedSource,
+    pub(super) algorithms: Box<[Algorithm]>,
+    pub(super) refresh: KeyRefresh,
+    pub(super) loopback_http: LoopbackHttp,
+}
+
+impl Checked {
+    /// Whether its keys have to be fetched.
+    pub(crate) fn needs_transport(&self) -> bool {
+        !matches!(self.source, CheckedSource::Fixed(_))
+    }
+}
+
+pub(super) enum CheckedSource {
+    Fixed(JwkSet),
+    Jwks { url: String },
+    Discovery { urls: Vec<String> },
+}
