@@ -49,6 +49,7 @@
 //! test kit. A feature adds names; none changes what existing code does.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
 #[cfg(feature = "axum")]

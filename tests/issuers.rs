@@ -642,3 +642,178 @@ async fn a_dropped_request_leaves_the_fetch_to_the_others() {
     assert!(world.accepts_new_token().await);
     assert_eq!(world.issuer.fetches(), 1);
 }
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+/// The state of a suspended machine, and of a warm-up on a runtime that is gone: keys are old, and
+/// nobody has tried to renew them.
+#[test]
+fn old_keys_are_used_only_if_an_outage_was_seen() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
+    runtime().block_on(api.warm_up()).unwrap();
+    issuer.rotate();
+    issuer.withdraw("k1");
+    clock.advance(Duration::from_hours(23));
+    let stolen = issuer.token(RESOURCE).header("kid", "k1").sign();
+    let refused = runtime().block_on(api.verify(&request(&stolen))).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::UnknownKey, "withdrawn while nobody looked");
+
+    // The twin: the issuer cannot be reached, and the keys are kept for that.
+    let known = issuer.token(RESOURCE).sign();
+    runtime().block_on(api.verify(&request(&known))).unwrap();
+    issuer.fail(Failure::Connection);
+    clock.advance(Duration::from_hours(23));
+    let late = issuer.token(RESOURCE).sign();
+    assert!(runtime().block_on(api.verify(&request(&late))).is_ok());
+    assert_eq!(api.health().remove(0).state, KeyState::Stale);
+}
+
+#[test]
+fn a_runtime_that_is_gone_blocks_nothing() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
+    let gone = runtime();
+    let handle = gone.handle().clone();
+    drop(gone);
+    {
+        let _entered = handle.enter();
+        let parts = request(&issuer.token(RESOURCE).sign());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut verify = Box::pin(api.verify(&parts));
+        let _ = verify.as_mut().poll(&mut context);
+    }
+    assert_eq!(api.health().remove(0).failed_fetches, 1, "the dropped fetch is booked");
+    clock.advance(Duration::from_secs(1));
+    let parts = request(&issuer.token(RESOURCE).sign());
+    assert!(runtime().block_on(api.verify(&parts)).is_ok());
+}
+
+#[test]
+fn a_fetch_on_a_runtime_that_stands_still_is_given_up() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
+    issuer.hold();
+    let idle = runtime();
+    idle.block_on(async {
+        let (api, parts) = (api.clone(), request(&issuer.token(RESOURCE).sign()));
+        tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+        settle().await;
+    });
+    // Nobody drives `idle` from here on, and its fetch never ends.
+    issuer.release();
+    let accepts = || runtime().block_on(api.verify(&request(&issuer.token(RESOURCE).sign())));
+    clock.advance(Duration::from_secs(26));
+    assert!(accepts().is_ok());
+    drop(idle);
+    assert!(accepts().is_ok(), "its late end changes nothing");
+    assert_eq!(api.health().remove(0).failed_fetches, 0);
+}
+
+/// A log subscriber that looks at the server's health while the server logs.
+#[tokio::test]
+async fn a_log_line_is_never_written_under_a_lock() {
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+    struct Watch(std::sync::Arc<std::sync::Mutex<Vec<usize>>>, ResourceServer);
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Watch {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(self.1.health().len());
+        }
+    }
+    let world = World::new();
+    world.issuer.fail(Failure::Connection);
+    let seen = std::sync::Arc::default();
+    let watch = Watch(std::sync::Arc::clone(&seen), world.api.clone());
+    let subscriber = tracing_subscriber::registry().with(watch);
+    let _guard = tracing::subscriber::set_default(subscriber);
+    assert!(!world.accepts_new_token().await);
+    world.settle().await;
+    assert!(seen.lock().unwrap().len() >= 2, "a failed fetch and a refusal were logged");
+}
+
+#[tokio::test]
+async fn metadata_that_stopped_working_is_rested_and_reported() {
+    let world = World::warm().await;
+    world.issuer.metadata(json!({ "issuer": "https://evil.example", "jwks_uri": "https://x" }));
+    for _ in 0..8 {
+        world.clock.advance(Duration::from_mins(10));
+        world.settle().await;
+    }
+    let error = world.health().last_error.unwrap();
+    assert!(error.starts_with("metadata kept: "), "{error}");
+    assert!(world.accepts_new_token().await, "the known jwks_uri still works");
+
+    let before = world.network.fetches();
+    for step in 0..600_u32 {
+        world.refusal_of(&with_kid(&world.issuer, &format!("junk-{step}"))).await;
+        world.clock.advance(Duration::from_millis(100));
+    }
+    let fetches = world.network.fetches() - before;
+    assert!(fetches <= 15 + 2, "{fetches} fetches in a minute of junk");
+
+    // Not for ever: a host that lapsed must not choose the keys for years.
+    for _ in 0..24 * 6 {
+        world.clock.advance(Duration::from_mins(10));
+        world.settle().await;
+    }
+    assert_eq!(world.health().state, KeyState::Stale);
+    world.clock.advance(Duration::from_hours(24));
+    world.settle().await;
+    let refusal = world.refusal_of(&world.issuer.token(RESOURCE).sign()).await;
+    assert_eq!(refusal, Some(RejectionKind::KeysUnavailable));
+}
+
+#[test]
+fn a_warm_up_outside_a_runtime_is_an_error() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let warm_up = |issuer: Issuer| {
+        let api = server(&clock, TestNetwork::default(), [issuer]);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut warm_up = Box::pin(async move { api.warm_up().await });
+        match warm_up.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(result) => result.map_err(|error| error.to_string()),
+            std::task::Poll::Pending => panic!("nothing to wait for"),
+        }
+    };
+    assert_eq!(warm_up(issuer.fixed_keys()), Ok(()), "nothing has to be fetched");
+    let error = warm_up(issuer.discover()).unwrap_err();
+    assert!(error.contains("no tokio runtime"), "{error}");
+}
+
+/// One line for a set with unusable keys, and none for the fetches that find it unchanged.
+#[tokio::test]
+async fn unusable_keys_are_logged_when_they_change() {
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+    struct Count(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Count {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            if *event.metadata().level() == tracing::Level::WARN {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+    let lines = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let subscriber = tracing_subscriber::registry().with(Count(std::sync::Arc::clone(&lines)));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new();
+    for _ in 0..100 {
+        world.issuer.publish(json!({ "kty": "AKP" }));
+    }
+    world.api.warm_up().await.unwrap();
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_mins(10));
+        world.settle().await;
+    }
+    assert!(world.issuer.fetches() >= 5);
+    assert_eq!(lines.load(std::sync::atomic::Ordering::Relaxed), 1);
+    world.issuer.publish(json!({ "kty": "other" }));
+    world.clock.advance(Duration::from_mins(10));
+    world.settle().await;
+    assert_eq!(lines.load(std::sync::atomic::Ordering::Relaxed), 2);
+}

@@ -536,3 +536,64 @@ fn everything_a_user_holds_can_cross_threads() {
     check(&require(allow_all()).layer(Inner::default()));
     check(&world.api.metadata_service());
 }
+
+/// A preflight passes undecided: that does not make a handler's token optional.
+#[tokio::test]
+async fn a_preflight_is_not_an_optional_token() {
+    let world = World::warm().await;
+    let policy = || Policy::new(scope("admin")).preflight(Preflight::Pass);
+    let app = Router::new()
+        .route("/any", axum::routing::any(async |_: Option<Access>| "reached"))
+        .layer(world.api.protect(policy()));
+    let request = || {
+        Request::options("/any")
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "DELETE")
+            .header("x-http-method-override", "DELETE")
+            .body(Body::from("a body"))
+            .unwrap()
+    };
+    let response = app.oneshot(request()).await.unwrap();
+    assert_challenge!(response, 401, "Bearer", scope = "admin", !error);
+    let guard = world.api.guard(policy()).unwrap();
+    let kind = guard.verify_optional(&request()).await.unwrap_err().kind();
+    assert_eq!(kind, RejectionKind::NoCredentials);
+}
+
+/// Tokens that make the server wait for keys must not take the inner service's places.
+#[tokio::test]
+async fn a_waiting_token_holds_no_place_in_the_inner_service() {
+    let world = World::warm().await;
+    world.issuer.hold();
+    let limited = tower::limit::ConcurrencyLimitLayer::new(1).layer(Inner::default());
+    let service = world.api.layer().layer(limited);
+    let junk = world.issuer.token(RESOURCE).header("kid", "junk").sign();
+    let waiting: Vec<_> =
+        (0..4).map(|_| tokio::spawn(service.clone().oneshot(request(&junk)))).collect();
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    let good = service.clone().oneshot(world.request(""));
+    let response = tokio::time::timeout(Duration::from_secs(20), good).await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    world.issuer.release();
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+}
+
+/// What the policy above says holds for refusals below it.
+#[tokio::test]
+async fn refusals_below_a_protect_are_exposed_as_its_own() {
+    let world = World::warm().await;
+    let exposed = Policy::new(scope("a")).expose_challenge();
+    let service =
+        world.api.protect(exposed.clone()).layer(require(scope("b")).layer(Inner::default()));
+    let response = service.oneshot(world.request("a")).await.unwrap();
+    assert!(response.headers().contains_key("access-control-expose-headers"));
+    let guard = world.api.guard(exposed).unwrap();
+    let rejection = guard.verify(&anonymous()).await.unwrap_err();
+    let response = rejection.to_response::<()>();
+    assert!(response.headers().contains_key("access-control-expose-headers"));
+}
