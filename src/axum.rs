@@ -49,7 +49,7 @@ impl<S: Sync> FromRequestParts<S> for Access {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        find(parts)?.map_err(|tokenless| tokenless.refuse(WANTED))
+        find(parts)?.map_err(|tokenless| refuse(&tokenless))
     }
 }
 
@@ -61,7 +61,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Access {
             Ok(access) => Ok(Some(access)),
             Err(tokenless) if tokenless.why == TokenlessReason::Optional => Ok(None),
             // Nobody said that it may do without: it only was let through.
-            Err(tokenless) => Err(tokenless.refuse(WANTED)),
+            Err(tokenless) => Err(refuse(&tokenless)),
         }
     }
 }
@@ -83,7 +83,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
     }
 }
 
-const WANTED: &str = "no Authorization field, and the handler wants a token";
+fn refuse(tokenless: &Tokenless) -> Rejection {
+    Rejection::new(tokenless.refusal(), Arc::clone(&tokenless.context))
+}
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
 fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {

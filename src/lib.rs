@@ -32,13 +32,31 @@
 //! # }
 //! ```
 //!
+//! # The decision
+//!
+//! In this order, cheap before costly, state changed last. The first failure ends it, and its
+//! [`Step`] stands on the [`Rejection`].
+//!
+//! 1. Exactly one `Authorization` field, a known scheme, within the bounds: [`credentials`].
+//! 2. The token's shape and header: compact JWS, `alg`, `typ`, nothing that is not understood:
+//!    [`jose`].
+//! 3. The key, by issuer AND `kid`: [`issuer`].
+//! 4. The signature.
+//! 5. The claims that RFC 9068 §2.2 requires are there and of the right type.
+//! 6. Audience, `exp`, `nbf`, `iat`, [`TokenClass`].
+//! 7. The sender: every token with a `cnf` is refused, since no proof is verified yet; the rest is
+//!    for [`Binding`] to say.
+//! 8. Revocation: no source of it exists yet, and a `status` claim is not looked at.
+//! 9. The policy's checks, in the order given: [`check`].
+//! 10. Replay memory and single use: neither exists yet.
+//!
 //! # Where to look
 //!
 //! - [`ResourceServer`]: configuration, layers, health, metadata. [`Guard`]: decisions without
 //!   tower.
 //! - [`check`]: what a route asks of a token, and how to write your own.
 //! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage.
-//! - [`verify`]: the ten steps of a decision. [`challenge`]: what the client is told.
+//! - [`challenge`]: what the client is told of a [`Rejection`].
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
 //! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
 //!   `axum`): extractors.

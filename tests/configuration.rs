@@ -74,8 +74,9 @@ fn every_fault_is_reported_at_once() {
 #[test]
 fn each_fault_stands_alone() {
     type Change = fn(ServerBuilder) -> ServerBuilder;
+    type Expected = fn(&ConfigFault) -> bool;
     let year = Duration::from_hours(24 * 366);
-    let cases: [(&str, Change, fn(&ConfigFault) -> bool); 8] = [
+    let cases: [(&str, Change, Expected); 8] = [
         (
             "leeway",
             |b| b.leeway(Duration::from_secs(301)),

@@ -12,7 +12,7 @@
 //!    the rest of its set works.
 //!
 //! What it does not do: it decides nothing. A verified signature says who wrote the bytes; whether
-//! the token may be used here and now is decided by [`crate::verify`].
+//! the token may be used here and now is decided by a [`crate::Guard`].
 //!
 //! ```
 //! use portcullis::jose::{Algorithm, Compact, JwkSet};

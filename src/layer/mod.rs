@@ -71,12 +71,13 @@ pub(crate) enum TokenlessReason {
 }
 
 impl Tokenless {
-    /// The refusal of what is below and wants a token.
-    pub(crate) fn refuse(&self, wanted: &'static str) -> Rejection {
-        Rejection::new(
-            Refusal::new(RejectionKind::NoCredentials, wanted),
-            Arc::clone(&self.context),
-        )
+    /// Why what is below and wants a token refuses this request.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let detail = match self.why {
+            TokenlessReason::Optional => "no Authorization field, and the route wants a token",
+            TokenlessReason::Preflight => "a CORS preflight, and the route wants a token",
+        };
+        Refusal::new(RejectionKind::NoCredentials, detail)
     }
 }
 

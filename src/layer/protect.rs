@@ -23,7 +23,7 @@ impl ResourceServer {
     }
 
     /// A policy as a layer, for a route or a router: the whole decision, with that policy's
-    /// checks. `policy` is a [`Policy`] or any [`crate::Check`].
+    /// checks. `policy` is a [`Policy`] or any [`crate::check::Check`].
     ///
     /// A faulty policy (one that names a scope which is none) refuses every request with 500 and
     /// logs the fault once, here. [`ResourceServer::guard`] returns it as an error instead.

@@ -51,10 +51,7 @@ impl<C: Check> Wanted<C> {
                 }
             }
             None => match head.extensions.get::<Tokenless>() {
-                Some(Tokenless { context, .. }) => {
-                    let detail = "no Authorization field, and the route wants a token";
-                    (Refusal::new(RejectionKind::NoCredentials, detail), context)
-                }
+                Some(tokenless) => (tokenless.refusal(), &tokenless.context),
                 None => {
                     static LOGGED: AtomicBool = AtomicBool::new(false);
                     return Err(misplaced(&LOGGED, "a Require without a Protect above it"));
