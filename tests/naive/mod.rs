@@ -16,7 +16,16 @@
 //! 7. a `cnf` claim, whatever it holds, is refused (JWS-53, decision 12)
 //! 9. scopes (AUTH-14, SCOPE-01)
 //!
+//! One key it judges earlier than the crate: an RSA key with an even modulus is unusable here, and
+//! verifies nothing there. An Ed25519 key that is no point is usable here, and verifies nothing. It
+//! has no notion of a faulty configuration: a text that is no JWK Set, a set without any usable key
+//! and a second issuer of one name are refused by the crate when a server is built.
+//!
 //! It knows nothing of sender proofs, introspection, revocation, replay or the relaxed claim profile.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "slices are matched or cut where their length is known"
+)]
 
 use rsa::sha2::{Digest, Sha256, Sha384, Sha512};
 use rsa::signature::Verifier;
@@ -25,35 +34,35 @@ use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
 
 /// Everything a decision depends on besides the request.
 #[derive(Debug, Clone)]
-pub struct World {
+pub(crate) struct World {
     /// The audience that a token must name.
-    pub resource: String,
+    pub(crate) resource: String,
     /// The issuers that are believed.
-    pub issuers: Vec<NaiveIssuer>,
+    pub(crate) issuers: Vec<NaiveIssuer>,
     /// Leeway for `exp`, `nbf` and `iat`, in seconds.
-    pub leeway_secs: u64,
+    pub(crate) leeway_secs: u64,
     /// The largest `exp - iat`, in seconds.
-    pub max_lifetime_secs: u64,
+    pub(crate) max_lifetime_secs: u64,
     /// The scopes that the route needs, all of them.
-    pub needed_scopes: Vec<String>,
+    pub(crate) needed_scopes: Vec<String>,
     /// Nanoseconds since the Unix epoch.
-    pub now_nanos: u128,
+    pub(crate) now_nanos: u128,
 }
 
 /// One believed issuer.
 #[derive(Debug, Clone)]
-pub struct NaiveIssuer {
+pub(crate) struct NaiveIssuer {
     /// The issuer identifier, compared exactly.
-    pub id: String,
+    pub(crate) id: String,
     /// The algorithm allow-list, in order.
-    pub algorithms: Vec<String>,
+    pub(crate) algorithms: Vec<String>,
     /// The JWKS as JSON text.
-    pub jwks: String,
+    pub(crate) jwks: String,
 }
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The token gives access.
     Pass {
         /// The `iss` claim.
@@ -84,7 +93,7 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const MAX_NUMERIC_DATE: u128 = 253_402_300_799;
 
 /// Decides a request from the values of its `Authorization` field lines.
-pub fn decide(world: &World, authorization: &[Vec<u8>]) -> Verdict {
+pub(crate) fn decide(world: &World, authorization: &[Vec<u8>]) -> Verdict {
     match steps(world, authorization) {
         Ok((iss, sub)) => Verdict::Pass { iss, sub },
         Err((status, error)) => Verdict::Refuse { status, error },
@@ -97,11 +106,7 @@ fn steps(world: &World, authorization: &[Vec<u8>]) -> Result<(String, String), R
     // 2 to 7: every fault is the same refusal
     let claims = verified_claims(world, &token).ok_or(INVALID_TOKEN)?;
     // 9
-    if !world
-        .needed_scopes
-        .iter()
-        .all(|needed| claims.scopes.contains(needed))
-    {
+    if !world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed)) {
         return Err(INSUFFICIENT_SCOPE);
     }
     Ok((claims.iss, claims.sub))
@@ -116,10 +121,7 @@ fn bearer_token(lines: &[Vec<u8>]) -> Result<String, Refusal> {
         _ => return Err(INVALID_REQUEST),
     };
     // the scheme is what stands before the first space, and must be an RFC 9110 token
-    let end = line
-        .iter()
-        .position(|byte| *byte == b' ')
-        .unwrap_or(line.len());
+    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (scheme, rest) = line.split_at(end);
     if scheme.is_empty() || !scheme.iter().all(|byte| is_tchar(*byte)) {
         return Err(INVALID_REQUEST);
@@ -142,10 +144,7 @@ fn is_tchar(byte: u8) -> bool {
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    !body.is_empty()
-        && body
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c))
+    !body.is_empty() && body.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c))
 }
 
 // ---- steps 2 to 7: the token
@@ -261,9 +260,7 @@ fn numeric_date(value: &Json) -> Option<u128> {
         return Some(0);
     }
     let exponent_is_negative = exponent.starts_with('-');
-    let exponent = exponent
-        .trim_start_matches(['+', '-'])
-        .trim_start_matches('0');
+    let exponent = exponent.trim_start_matches(['+', '-']).trim_start_matches('0');
     // a token has fewer than 10^5 digits, so an exponent of 7 digits or more decides alone
     let exponent: usize = match exponent.len() {
         0 => 0,
@@ -310,10 +307,7 @@ fn usable_keys(jwks: &str) -> Option<Vec<Key>> {
     };
     // a duplicate inside a key makes that key unusable, one beside the keys the whole set
     require(!has_duplicate_names(&set))?;
-    require(
-        set.iter()
-            .all(|(name, value)| name == "keys" || !has_duplicates(value)),
-    )?;
+    require(set.iter().all(|(name, value)| name == "keys" || !has_duplicates(value)))?;
     let Json::Array(keys) = member(&set, "keys")? else {
         return None;
     };
@@ -358,11 +352,7 @@ fn usable_key(jwk: &Json) -> Option<Key> {
     };
     let alg = text(members, "alg");
     require(alg.as_ref().is_none_or(|alg| public.fits(alg)))?;
-    Some(Key {
-        kid: text(members, "kid"),
-        alg,
-        public,
-    })
+    Some(Key { kid: text(members, "kid"), alg, public })
 }
 
 fn rsa_key(members: &Members) -> Option<RsaPublicKey> {
@@ -480,10 +470,7 @@ enum Json {
 }
 
 fn member<'a>(members: &'a Members, name: &str) -> Option<&'a Json> {
-    members
-        .iter()
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value)
+    members.iter().find(|(found, _)| found == name).map(|(_, value)| value)
 }
 
 fn text(members: &Members, name: &str) -> Option<String> {

@@ -1,0 +1,63 @@
+//! The bodies of the fuzz targets, without a fuzzer: each takes octets and panics if the crate
+//! panics or says something that an independent reading of the same octets does not.
+//!
+//! `fuzz_targets/` runs them under libFuzzer, `tests/fuzz_replay.rs` over every file of `corpus/`.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a library for fuzzers and a module of a test: both fail by panicking"
+)]
+
+#[path = "targets/challenge.rs"]
+mod challenge;
+#[path = "targets/decision.rs"]
+mod decision;
+#[path = "targets/json.rs"]
+mod json;
+#[path = "targets/keys.rs"]
+mod keys;
+#[path = "targets/metadata.rs"]
+mod metadata;
+#[path = "../tests/naive/mod.rs"]
+mod naive;
+#[path = "targets/name.rs"]
+mod name;
+#[path = "targets/time.rs"]
+mod time;
+#[path = "targets/token.rs"]
+mod token;
+#[path = "targets/tree.rs"]
+mod tree;
+
+pub use challenge::challenge;
+pub use decision::{decision, signed_decision};
+pub use json::{claims, header, json};
+pub use keys::{jwk, jwks};
+pub use metadata::metadata;
+pub use name::{names, resource};
+pub use time::numeric_date;
+pub use token::{compact, credentials};
+
+/// The body of a target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const ALL: &[(&str, Target)] = &[
+    ("challenge", challenge),
+    ("claims", claims),
+    ("compact", compact),
+    ("credentials", credentials),
+    ("decision", decision),
+    ("header", header),
+    ("json", json),
+    ("jwk", jwk),
+    ("jwks", jwks),
+    ("metadata", metadata),
+    ("names", names),
+    ("numeric_date", numeric_date),
+    ("resource", resource),
+    ("signed_decision", signed_decision),
+];

@@ -1,0 +1,166 @@
+//! Servers to be asked: issuers, their keys and lists, the resource, the time.
+
+use portcullis::jose::Algorithm;
+
+use super::dice::Dice;
+use super::keys::{self, KIDS, Pool};
+use super::members::{Members, quoted, quoted_oddly};
+use crate::naive::{NaiveIssuer, World};
+
+/// A world and who can sign in it.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) signers: Vec<Signer>,
+}
+
+/// A published key.
+pub(crate) struct Signer {
+    /// Its place in the world.
+    pub(crate) issuer: usize,
+    /// Its place in the pool.
+    pub(crate) key: usize,
+    pub(crate) kid: Option<String>,
+    /// Whether the key was published without a blemish, and its algorithm is on the list.
+    pub(crate) healthy: bool,
+}
+
+const ISSUERS: [&str; 7] = [
+    "https://as.example",
+    "https://as.example",
+    "https://as.example/",
+    "https://AS.example",
+    "https://as.example:443",
+    "https://other.example/tenant",
+    "https://as.example.evil.example",
+];
+const RESOURCES: [&str; 3] =
+    ["https://rs.example", "https://rs.example/", "https://rs.example/api?v=1"];
+const SCOPES: [&[&str]; 7] =
+    [&[], &[], &["a"], &["notes:read"], &["a", "b"], &["a", "a"], &["!#[]~"]];
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
+const END_OF_TIME: u128 = 253_402_300_799;
+
+impl Scene {
+    pub(crate) fn new(pool: &Pool, dice: &mut Dice) -> Self {
+        let mut scene = Self {
+            world: World {
+                resource: dice.pick(&RESOURCES).to_owned(),
+                issuers: Vec::new(),
+                leeway_secs: dice.pick(&[0, 1, 10, 60, 300]),
+                max_lifetime_secs: dice.pick(&[1, 60, 300, 900, 900, 86_400, 31_622_400]),
+                needed_scopes: dice.pick(&SCOPES).iter().map(ToString::to_string).collect(),
+                now_nanos: now(dice),
+            },
+            signers: Vec::new(),
+        };
+        for _ in 0..dice.pick(&[1, 1, 2, 2, 3]) {
+            let id = dice.pick(&ISSUERS);
+            if scene.world.issuers.iter().all(|issuer| issuer.id != id) {
+                scene.add_issuer(id, pool, dice);
+            }
+        }
+        scene
+    }
+
+    fn add_issuer(&mut self, id: &str, pool: &Pool, dice: &mut Dice) {
+        let issuer = self.world.issuers.len();
+        let first = pool.choose(dice);
+        let algorithms = allow_list(pool.algorithm(first), dice);
+        let mut published = Vec::new();
+        // The first key is usable: a server is not built with an issuer that has none.
+        for place in 0..dice.pick(&[1, 1, 2, 2, 3, 4, 6]) {
+            // A twin has the name of the first key, which can be told from it only if one of both is
+            // unusable.
+            let twin = place > 0 && dice.percent(30);
+            let key = if place == 0 || twin { first } else { pool.choose(dice) };
+            let algorithm = pool.algorithm(key);
+            let kid = match self.signers.iter().find(|signer| signer.issuer == issuer) {
+                Some(first) if twin => first.kid.clone(),
+                _ => dice.percent(85).then(|| dice.pick(&KIDS).to_owned()),
+            };
+            let first_that_fits =
+                algorithms.iter().find(|allowed| allowed.key_shape() == algorithm.key_shape());
+            let needs_alg = first_that_fits.is_none_or(|first| !first.same_operation(algorithm));
+            let must_have = place == 0 || twin || dice.percent(80);
+            let has_alg = dice.percent(50) || (needs_alg && must_have);
+            let mut jwk = pool.material(key);
+            if let Some(kid) = &kid {
+                jwk.set("kid", quoted(kid));
+            }
+            if has_alg {
+                let name = match algorithm {
+                    Algorithm::EdDsa => dice.pick(&["EdDSA", "Ed25519"]),
+                    other => other.as_str(),
+                };
+                jwk.set("alg", quoted(name));
+            }
+            keys::embellish(&mut jwk, dice);
+            let blemished = twin || (place > 0 && dice.percent(30));
+            if blemished {
+                keys::blemish(&mut jwk, dice);
+            }
+            let listed = algorithms.iter().any(|listed| listed.same_operation(algorithm));
+            published.push(match dice.percent(10) {
+                true => jwk.to_spaced_json(dice),
+                false => jwk.to_json(),
+            });
+            self.signers.push(Signer { issuer, key, kid, healthy: listed && !blemished });
+        }
+        if dice.percent(10) {
+            let other =
+                dice.pick(&["null", "5", "\"x\"", "[]", "{}", "true", "[{\"kty\":\"EC\"}]"]);
+            published.push(other.to_owned());
+        }
+        if dice.percent(30) {
+            dice.shuffle(&mut published);
+        }
+        let mut set = Members::new();
+        if dice.percent(10) {
+            set.set("x", "{\"keys\":[]}");
+        }
+        let name = if dice.percent(5) { quoted_oddly("keys", dice) } else { quoted("keys") };
+        set.repeat(name, format!("[{}]", published.join(",")));
+        if dice.percent(10) {
+            set.set("next", "null");
+        }
+        self.world.issuers.push(NaiveIssuer {
+            id: id.to_owned(),
+            algorithms: algorithms.iter().map(|algorithm| algorithm.as_str().to_owned()).collect(),
+            jwks: if dice.percent(10) { set.to_spaced_json(dice) } else { set.to_json() },
+        });
+    }
+}
+
+/// A list on which this algorithm, or its other name, stands.
+fn allow_list(wanted: Algorithm, dice: &mut Dice) -> Vec<Algorithm> {
+    let mut list = match dice.below(8) {
+        0..=2 => Algorithm::ACCESS_TOKEN_DEFAULTS.to_vec(),
+        3 => Algorithm::ALL.to_vec(),
+        4 | 5 => {
+            let mut list = Algorithm::ALL.to_vec();
+            dice.shuffle(&mut list);
+            list.truncate(1 + dice.below(list.len()));
+            list
+        }
+        6 => vec![Algorithm::Ps256, Algorithm::Rs256, Algorithm::Es256],
+        _ => Vec::new(),
+    };
+    if !list.iter().any(|listed| listed.same_operation(wanted)) {
+        let name = match wanted {
+            Algorithm::EdDsa if dice.percent(50) => Algorithm::Ed25519,
+            other => other,
+        };
+        list.insert(dice.below(list.len() + 1), name);
+    }
+    list
+}
+
+fn now(dice: &mut Dice) -> u128 {
+    let nanos = dice.pick(&[0, 0, 1, 500_000_000, 999_999_999]);
+    let seconds = match dice.below(20) {
+        0 => u128::from(dice.pick(&[0_u32, 1, 59, 1_000])),
+        1 => END_OF_TIME - u128::from(dice.pick(&[1_u32, 2, 60, 1_000])),
+        _ => 1_800_000_000,
+    };
+    seconds * NANOS_PER_SECOND + nanos
+}
