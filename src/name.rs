@@ -301,8 +301,12 @@ pub(crate) fn https_url(
     if host.is_empty() {
         return Err(wrong("has no host"));
     }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    if authority.contains('@') {
         return Err(wrong("has user information before the host; remove it"));
+    }
+    if authority.len() > host.len() && uri.port_u16().is_none() {
+        return Err(wrong("has a port that is not between 0 and 65535"));
     }
     Ok(uri)
 }
@@ -329,6 +333,12 @@ mod tests {
             "file:///etc/passwd",
             "data:text/plain,x",
             "https://as.example/a b",
+            "https://as.example/a\"b",
+            "https://as.example/a\\b",
+            "https://as.example/\u{e9}",
+            "https://as.example/\u{202e}",
+            "https://as.example:",
+            "https://as.example:99999/",
             "",
         ] {
             assert!(IssuerId::parse(text).is_err(), "{text}");

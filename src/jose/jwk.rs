@@ -233,6 +233,10 @@ impl<'a> Material<'a> {
                 if !RSA_BITS.contains(&bits) {
                     return Err(KeyFault::RsaBits(bits));
                 }
+                // Two primes above 2 make an odd number.
+                if n.last().is_none_or(|last| last & 1 == 0) {
+                    return Err(KeyFault::Invalid);
+                }
                 let exponent = e.iter().try_fold(0_u64, |value, octet| {
                     (value < 1 << 33).then(|| (value << 8) | u64::from(*octet))
                 });

@@ -252,7 +252,8 @@ fn blemish_material(jwk: &mut Members, dice: &mut Dice) {
     }
     let spelled = match dice.below(9) {
         0 => format!("{text}="),
-        1 => format!("{text}A"),
+        // an octet more, which is odd: an even modulus is no RSA modulus
+        1 => format!("{text}E"),
         2 => {
             let mut text = text;
             let last = text.pop().unwrap();
@@ -279,7 +280,7 @@ fn blemish_material(jwk: &mut Members, dice: &mut Dice) {
         7 => String::new(),
         _ if is_okp => format!(" {text}"),
         _ => {
-            // never the last bit: an even modulus is no RSA modulus
+            // never the last bit, for the same reason
             let at = dice.below(octets.len());
             octets[at] ^= 2 << dice.below(7);
             base64url::encode(octets)
