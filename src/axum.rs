@@ -3,7 +3,7 @@
 //! 1. [`Access`]: the accepted token. Without a `Protect` above the handler it answers 500.
 //! 2. `Option<Access>`: `None` where the policy is [`crate::Policy::optional`] and no token came.
 //!    Without a `Protect` above it answers 500 too: a forgotten layer is not an anonymous caller.
-//! 3. [`Claims`]: the token's claims as a type of yours.
+//! 3. [`Claims`]: the token's claims as a type of yours. `Option<Claims<T>>` likewise.
 //!
 //! ```
 //! use portcullis::Access;
@@ -71,16 +71,27 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let access = <Access as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        access.claims().map(Self).map_err(|error| {
-            // The error's text can hold a claim's value: its place is enough.
-            let detail = format!(
-                "the claims do not have the shape that the handler wants, at column {}",
-                error.column()
-            );
-            let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
-            Rejection::new(refusal, Arc::clone(access.context()))
-        })
+        claims(&access)
     }
+}
+
+impl<S: Sync, T: DeserializeOwned> OptionalFromRequestParts<S> for Claims<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Rejection> {
+        let access = <Access as OptionalFromRequestParts<S>>::from_request_parts(parts, state);
+        access.await?.map(|access| claims(&access)).transpose()
+    }
+}
+
+/// The claims as a type; the log names the type, and the place, and no value.
+fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> {
+    access.claims().map(Claims).map_err(|error| {
+        let (wanted, column) = (std::any::type_name::<T>(), error.column());
+        let detail = format!("the claims are not a `{wanted}`, at column {column}");
+        let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
+        Rejection::new(refusal, Arc::clone(access.context()))
+    })
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {

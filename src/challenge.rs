@@ -186,7 +186,13 @@ fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
         param("error", code);
         param("error_description", description);
     }
-    let wants_scope = error.is_none_or(|(code, _)| code != INVALID_REQUEST);
+    // A check that refused for another reason than scope must not send the client for scopes that
+    // it has.
+    let wants_scope = match error {
+        None => true,
+        Some((INSUFFICIENT_SCOPE, _)) => !rejection.denied_scopes().is_empty(),
+        Some((code, _)) => code != INVALID_REQUEST,
+    };
     let scope = if wants_scope { all_scopes(rejection) } else { String::new() };
     if !scope.is_empty() {
         param("scope", &scope);

@@ -175,6 +175,19 @@ pub struct RequestHead<'a> {
     pub extensions: &'a Extensions,
 }
 
+impl<'a> RequestHead<'a> {
+    /// The head made of its parts.
+    #[must_use]
+    pub const fn new(
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+        extensions: &'a Extensions,
+    ) -> Self {
+        Self { method, uri, headers, extensions }
+    }
+}
+
 impl<'a> From<&'a Parts> for RequestHead<'a> {
     fn from(parts: &'a Parts) -> Self {
         Self {

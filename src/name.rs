@@ -296,6 +296,18 @@ pub(crate) fn https_url(
         Some("http") if loopback == LoopbackHttp::Allowed => {
             return Err(wrong("is http to a host that is not loopback; use https"));
         }
+        Some("http") if is_loopback(host) && what == "issuer" => {
+            return Err(wrong(
+                "is not an https URL; for local development there is \
+                 `.dangerous().insecure_loopback_http()`",
+            ));
+        }
+        Some("http") if what == "resource" => {
+            return Err(wrong(
+                "is not an https URL; it is a name that tokens carry in `aud`, and need not be \
+                 where the service listens",
+            ));
+        }
         _ => return Err(wrong("is not an https URL")),
     }
     if host.is_empty() {

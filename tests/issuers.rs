@@ -715,6 +715,8 @@ fn a_fetch_on_a_runtime_that_stands_still_is_given_up() {
     assert_eq!(api.health().remove(0).failed_fetches, 0);
 }
 
+static LOGS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A log subscriber that looks at the server's health while the server logs.
 #[tokio::test]
 async fn a_log_line_is_never_written_under_a_lock() {
@@ -730,7 +732,12 @@ async fn a_log_line_is_never_written_under_a_lock() {
     let seen = std::sync::Arc::default();
     let watch = Watch(std::sync::Arc::clone(&seen), world.api.clone());
     let subscriber = tracing_subscriber::registry().with(watch);
+    // What `tracing` thinks of each call site is shared by all threads: one log at a time.
+    // With one dispatcher alone, a call site is judged by the thread that meets it first.
+    let _alone = LOGS.lock().await;
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
     assert!(!world.accepts_new_token().await);
     world.settle().await;
     assert!(seen.lock().unwrap().len() >= 2, "a failed fetch and a refusal were logged");
@@ -800,7 +807,12 @@ async fn unusable_keys_are_logged_when_they_change() {
     }
     let lines = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
     let subscriber = tracing_subscriber::registry().with(Count(std::sync::Arc::clone(&lines)));
+    // What `tracing` thinks of each call site is shared by all threads: one log at a time.
+    // With one dispatcher alone, a call site is judged by the thread that meets it first.
+    let _alone = LOGS.lock().await;
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
     let world = World::new();
     for _ in 0..100 {
         world.issuer.publish(json!({ "kty": "AKP" }));

@@ -597,3 +597,32 @@ async fn refusals_below_a_protect_are_exposed_as_its_own() {
     let response = rejection.to_response::<()>();
     assert!(response.headers().contains_key("access-control-expose-headers"));
 }
+
+/// A decision can cross threads, whatever the body of the request is.
+#[test]
+fn a_decision_can_cross_threads() {
+    fn check<T: Send>(_: &T) {}
+    let world = World::new();
+    let request = anonymous();
+    let guard = world.api.guard(allow_all()).unwrap();
+    check(&guard.verify(&request));
+    check(&guard.verify_optional(&request));
+    check(&world.api.verify(&request));
+    check(&world.api.warm_up());
+}
+
+/// What a check cannot look up, a handler can; its refusal is answered as a check's.
+#[tokio::test]
+async fn a_handler_refuses_as_a_check_would() {
+    let world = World::warm().await;
+    let handler = async |access: Access| -> Result<&'static str, Rejection> {
+        Err(access.refuse(Denial::forbidden("somebody else's note")))
+    };
+    let app = Router::new()
+        .route("/notes", get(handler))
+        .layer(world.api.protect(Policy::new(scope("a")).expose_challenge()));
+    let response = app.oneshot(world.request("a")).await.unwrap();
+    // The token has every scope that is asked for: naming one would send the client in a circle.
+    assert_challenge!(response, 403, "Bearer", error = "insufficient_scope", !scope);
+    assert!(response.headers().contains_key("access-control-expose-headers"));
+}

@@ -59,6 +59,13 @@ use crate::name::Scope;
 ///
 /// A false yes lets a request through that the policy forbids; a false no locks out a client that
 /// is entitled. Where the answer cannot be known, say [`Unavailable`], never yes.
+///
+/// A closure needs its argument's type: `|request: &CheckContext<'_>| ...`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a check",
+    note = "use `scope(\"...\")`, or a `fn(&CheckContext<'_>) -> Result<(), CheckError>` that is not \
+            async; a closure needs its argument's type"
+)]
 pub trait Check: Send + Sync {
     /// Decides.
     ///

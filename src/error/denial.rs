@@ -35,7 +35,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// The token does not grant enough: 403 `insufficient_scope`.
+    /// The token does not grant enough: 403 `insufficient_scope` (RFC 6750 has no other code for
+    /// it), without a `scope`, since no scope would help.
     ///
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]

@@ -94,8 +94,9 @@ pub enum ConfigFault {
     Transport(String),
 }
 
-/// Every fault of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Every fault of a configuration. Its `Debug` is its `Display`: that is what `main` and `unwrap`
+/// print.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     faults: Vec<ConfigFault>,
 }
@@ -130,6 +131,12 @@ impl fmt::Display for BuildError {
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

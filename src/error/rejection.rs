@@ -221,6 +221,7 @@ impl Rejection {
     pub(crate) fn new(refusal: Refusal, context: Arc<PolicyContext>) -> Self {
         let rejection = Self { inner: Arc::new(Inner { refusal, context }) };
         tracing::debug!(
+            target: "portcullis::refused",
             kind = rejection.kind().as_str(),
             step = rejection.step().map(Step::number),
             source = rejection.source(),

@@ -83,7 +83,7 @@ impl Drop for Registry {
 
 /// The issuers whose keys could not be loaded by a warm-up, each with the reason. The others are
 /// warm, and these are tried again in the background.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WarmUpError {
     failures: Vec<(IssuerId, Arc<KeyFetchError>)>,
 }
@@ -102,6 +102,12 @@ impl fmt::Display for WarmUpError {
             write!(f, "\n  {issuer}: {error}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for WarmUpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

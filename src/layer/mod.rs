@@ -10,8 +10,9 @@
 //! 4. A refusal never reaches the inner service. Its body is empty unless
 //!    [`ProtectLayer::refusal_body`] says otherwise; its challenge cannot be changed.
 //!
-//! In axum, `.layer` covers the routes that were added before it, and a later `.layer` on one
-//! `MethodRouter` wraps earlier methods too: give methods of different scopes a `.route` each.
+//! In axum, `.layer` covers the routes and methods that were added before it and no others: give
+//! methods of different scopes a `.route` each. Two layers on one route go into one `.layer` as a
+//! tuple, the outer one first: `.layer((api.protect(scope("a")), require(scope("b"))))`.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -48,8 +49,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 
+use crate::access::Access;
 use crate::context::PolicyContext;
-use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::error::{CheckError, Refusal, Rejection, RejectionKind};
+use crate::verify::refused_by_check;
 
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
 pub use require::{Require, RequireFuture, RequireLayer, require};
@@ -78,6 +81,29 @@ impl Tokenless {
             TokenlessReason::Preflight => "a CORS preflight, and the route wants a token",
         };
         Refusal::new(RejectionKind::NoCredentials, detail)
+    }
+}
+
+impl Access {
+    /// The refusal of a handler that has to look further than a check can, for example at who owns
+    /// what in a database: the answer that a check's would have been.
+    ///
+    /// ```
+    /// use portcullis::check::Denial;
+    /// use portcullis::{Access, Rejection};
+    ///
+    /// async fn read(access: Access) -> Result<String, Rejection> {
+    ///     let owner = "alice"; // from a database
+    ///     if access.subject() != owner {
+    ///         return Err(access.refuse(Denial::forbidden("somebody else's note")));
+    ///     }
+    ///     Ok("the note".to_owned())
+    /// }
+    /// # let _ = read;
+    /// ```
+    #[must_use]
+    pub fn refuse(&self, why: impl Into<CheckError>) -> Rejection {
+        Rejection::new(refused_by_check(why.into()), Arc::clone(self.context()))
     }
 }
 

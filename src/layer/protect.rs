@@ -25,6 +25,10 @@ impl ResourceServer {
     /// A policy as a layer, for a route or a router: the whole decision, with that policy's
     /// checks. `policy` is a [`Policy`] or any [`crate::check::Check`].
     ///
+    /// In axum a layer covers the methods and routes that were added before it: a `.post(...)` after
+    /// `.layer(...)` is open. Give each method a `.route` of its own, and let handlers take
+    /// [`Access`]: a forgotten layer is then 500.
+    ///
     /// A faulty policy (one that names a scope which is none) refuses every request with 500 and
     /// logs the fault once, here. [`ResourceServer::guard`] returns it as an error instead.
     pub fn protect(&self, policy: impl Into<Policy>) -> ProtectLayer {
@@ -92,7 +96,7 @@ where
         let extensions = request.extensions();
         if extensions.get::<Access>().is_some() || extensions.get::<Tokenless>().is_some() {
             static LOGGED: AtomicBool = AtomicBool::new(false);
-            let detail = "a Protect inside another: give each route one `protect`";
+            let detail = "a `protect` inside another: give each route one; `layer::require` tightens it further";
             return self.refused(misplaced(&LOGGED, detail));
         }
         match self.guard.decide(RequestHead::from(&request), Attempt::First) {

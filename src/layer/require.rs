@@ -18,6 +18,16 @@ use crate::verify::refused_by_check;
 
 /// A further check below a `Protect`: it can only tighten.
 ///
+/// ```
+/// use axum::{Router, routing::get};
+/// use portcullis::check::scope;
+/// use portcullis::layer::require;
+/// # fn app(api: &portcullis::ResourceServer) -> Router {
+/// // The outer layer first.
+/// Router::new().route("/", get(async || "hello").layer((api.protect(scope("a")), require(scope("b")))))
+/// # }
+/// ```
+///
 /// Without a `Protect` above, every request gets 500, and the log says why. A request that passed
 /// a `Protect` without a token is refused with 401. A refusal names the scopes of the policy above
 /// as well. The metadata document does not list the scopes of a `require`: it belongs to no server.
@@ -54,7 +64,10 @@ impl<C: Check> Wanted<C> {
                 Some(tokenless) => (tokenless.refusal(), &tokenless.context),
                 None => {
                     static LOGGED: AtomicBool = AtomicBool::new(false);
-                    return Err(misplaced(&LOGGED, "a Require without a Protect above it"));
+                    return Err(misplaced(
+                        &LOGGED,
+                        "a `require` without a `protect` outside it; in axum the layer added last is the outer one",
+                    ));
                 }
             },
         };

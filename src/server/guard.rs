@@ -16,6 +16,33 @@ use crate::verify::Stop;
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
 /// without tower.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
+/// # use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass, check::scope};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let clock = ManualClock::new();
+/// # let issuer = TestIssuer::new("https://as.example", &clock);
+/// # let api = ResourceServer::builder("https://rs.example").issuer(issuer.discover())
+/// #     .binding(Binding::WhereBound).class(TokenClass::default_at_most(Duration::from_hours(1)))
+/// #     .transport(TestNetwork::of(&[&issuer])).clock(clock).build()?;
+/// let guard = api.guard(scope("notes:read"))?;
+///
+/// let token = issuer.token("https://rs.example").scope("notes:read").sign();
+/// let request = http::Request::get("/notes")
+///     .header("authorization", format!("Bearer {token}"))
+///     .body("any body")?;
+/// assert_eq!(guard.verify(&request).await?.subject(), "alice");
+///
+/// let refused = guard.verify(&http::Request::new(())).await.unwrap_err();
+/// assert_eq!(refused.kind(), RejectionKind::NoCredentials);
+/// let response = refused.to_response::<String>();
+/// assert_eq!(response.status(), 401);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Guard {
     inner: Arc<Inner>,
@@ -86,14 +113,13 @@ impl Guard {
     ///
     /// # Errors
     /// The [`Rejection`]; without credentials too, even if the policy says they are optional.
-    pub async fn verify<'a>(
+    pub fn verify<'a>(
         &self,
         request: impl Into<RequestHead<'a>>,
-    ) -> Result<Access, Rejection> {
-        match self.verify_optional(request).await? {
-            Some(access) => Ok(access),
-            None => Err(self.without_credentials()),
-        }
+    ) -> impl Future<Output = Result<Access, Rejection>> + Send {
+        // The future holds the head, never a body, which may not be shared between threads.
+        let decision = self.verify_optional(request);
+        async move { decision.await?.ok_or_else(|| self.without_credentials()) }
     }
 
     /// Decides a request as the layer does: `None` if it has no credentials and the policy says
@@ -102,11 +128,15 @@ impl Guard {
     ///
     /// # Errors
     /// The [`Rejection`].
-    pub async fn verify_optional<'a>(
+    pub fn verify_optional<'a>(
         &self,
         request: impl Into<RequestHead<'a>>,
-    ) -> Result<Option<Access>, Rejection> {
+    ) -> impl Future<Output = Result<Option<Access>, Rejection>> + Send {
         let head = request.into();
+        self.decide_and_wait(head)
+    }
+
+    async fn decide_and_wait(&self, head: RequestHead<'_>) -> Result<Option<Access>, Rejection> {
         let mut attempt = Attempt::First;
         loop {
             match self.decide(head, attempt) {

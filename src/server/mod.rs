@@ -72,11 +72,11 @@ impl ResourceServer {
     ///
     /// # Errors
     /// The [`Rejection`], if the token may not be used.
-    pub async fn verify<'a>(
+    pub fn verify<'a>(
         &self,
         request: impl Into<RequestHead<'a>>,
-    ) -> Result<Access, Rejection> {
-        self.own.verify(request).await
+    ) -> impl Future<Output = Result<Access, Rejection>> + Send {
+        self.own.verify(request)
     }
 
     /// Loads every issuer's keys now, so that the first request does not pay for it.
