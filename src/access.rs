@@ -32,6 +32,7 @@ pub struct Access {
 pub(crate) struct Facts {
     pub(crate) issuer: Arc<IssuerId>,
     pub(crate) subject: Subject,
+    pub(crate) subject_kind: SubjectKind,
     pub(crate) client_id: Option<ClientId>,
     pub(crate) jwt_id: Option<JwtId>,
     pub(crate) audiences: Vec<Audience>,
@@ -39,6 +40,9 @@ pub(crate) struct Facts {
     pub(crate) issued_at: Option<Timestamp>,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires_at: Timestamp,
+    pub(crate) auth_time: Option<Timestamp>,
+    pub(crate) acr: Option<Box<str>>,
+    pub(crate) actor: Option<Actor>,
     pub(crate) confirmation: Confirmation,
     /// The claims as a JSON object, for types of the user.
     pub(crate) claims: Box<[u8]>,
@@ -53,17 +57,63 @@ pub(crate) enum Confirmation {
     Unenforceable,
 }
 
-/// Whom a token speaks for, as far as RFC 9068 lets one tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whom a token speaks for, as far as its issuer lets one tell.
+///
+/// RFC 9068 has no claim for it. Where the issuer's profile has a rule
+/// ([`crate::issuer::TokenProfile::subject_kind`]), that rule says; else `sub` and `client_id` are
+/// compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SubjectKind {
-    /// `sub` equals `client_id`: the client acts for itself (RFC 9068 §2.2, RFC 9700 §4.15).
+    /// The client acts for itself: `sub` equals `client_id` (RFC 9068 §2.2, RFC 9700 §4.15).
     Client,
-    /// `sub` is another than `client_id`: the client acts for a resource owner. Whether that is a
-    /// person is the issuer's to say.
-    ResourceOwner,
+    /// The client acts for a resource owner: `sub` is another than `client_id`. Whether that owner
+    /// is a person is the issuer's to say.
+    Person,
+    /// A machine with an identity of its own, such as a Kubernetes service account.
+    Workload,
     /// The token names no client.
     Unknown,
+}
+
+impl SubjectKind {
+    /// A short name in snake case, as configuration files have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Person => "person",
+            Self::Workload => "workload",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who uses a token on behalf of its subject (RFC 8693 §4.1): the current actor. Actors before it
+/// are nobody here; [`Access::claims`] shows them, for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    issuer: Box<str>,
+    subject: Subject,
+}
+
+impl Actor {
+    pub(crate) fn new(issuer: &str, subject: Subject) -> Self {
+        Self { issuer: issuer.into(), subject }
+    }
+
+    /// The actor's issuer: `act.iss`, or the token's where that says nothing. It is a name in a
+    /// token, which need not be an issuer of this server.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The actor: `act.sub`, unique only together with its issuer.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
 }
 
 impl Access {
@@ -93,14 +143,10 @@ impl Access {
         (self.issuer(), self.subject())
     }
 
-    /// Whether the client acts for itself or for somebody.
+    /// Whether a client, a person or a workload is the subject.
     #[must_use]
     pub fn subject_kind(&self) -> SubjectKind {
-        match &self.facts.client_id {
-            Some(client) if client.as_str() == self.facts.subject.as_str() => SubjectKind::Client,
-            Some(_) => SubjectKind::ResourceOwner,
-            None => SubjectKind::Unknown,
-        }
+        self.facts.subject_kind
     }
 
     /// The client that the token was issued to. An RFC 9068 token always names it.
@@ -131,7 +177,7 @@ impl Access {
     /// compared whole and case-sensitively (RFC 6749 §3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|held| held == scope || self.context.implies.implies(held, scope))
+        self.scopes().any(|held| held == scope || self.context.server.implies.implies(held, scope))
     }
 
     /// When the token was issued (`iat`). An RFC 9068 token always says so.
@@ -144,6 +190,25 @@ impl Access {
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.facts.expires_at
+    }
+
+    /// When the subject authenticated (`auth_time`, RFC 9068 §2.2.1). It does not move when a
+    /// token is refreshed, and it is no evidence that somebody is present now.
+    #[must_use]
+    pub fn auth_time(&self) -> Option<Timestamp> {
+        self.facts.auth_time
+    }
+
+    /// The authentication context class that the subject's authentication satisfied (`acr`).
+    #[must_use]
+    pub fn acr(&self) -> Option<&str> {
+        self.facts.acr.as_deref()
+    }
+
+    /// Who uses the token on behalf of its subject, if somebody else does (`act`, RFC 8693 §4.1).
+    #[must_use]
+    pub fn actor(&self) -> Option<&Actor> {
+        self.facts.actor.as_ref()
     }
 
     /// The token's claims as a type of yours.
@@ -175,6 +240,14 @@ impl Access {
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {
         &self.context
     }
+
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    pub(crate) fn raw_claims(&self) -> &[u8] {
+        &self.facts.claims
+    }
 }
 
 impl fmt::Debug for Access {
@@ -182,6 +255,7 @@ impl fmt::Debug for Access {
         f.debug_struct("Access")
             .field("issuer", self.issuer())
             .field("subject", self.subject())
+            .field("subject_kind", &self.subject_kind())
             .field("client_id", &self.client_id())
             .field("scope", &self.facts.scope)
             .field("expires_at", &self.facts.expires_at)

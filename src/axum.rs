@@ -32,7 +32,8 @@ use serde::de::DeserializeOwned;
 
 use crate::access::Access;
 use crate::error::{Refusal, Rejection, RejectionKind};
-use crate::layer::{Tokenless, TokenlessReason, misplaced};
+use crate::layer::{Tokenless, TokenlessReason, misplaced, report};
+use crate::observe::Place;
 
 /// The claims of the accepted token as a type of yours. A token whose claims do not have that
 /// shape is refused: 401 `invalid_token`.
@@ -90,12 +91,12 @@ fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> 
         let (wanted, column) = (std::any::type_name::<T>(), error.column());
         let detail = format!("the claims are not a `{wanted}`, at column {column}");
         let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
-        Rejection::new(refusal, Arc::clone(access.context()))
+        report(refusal, Arc::clone(access.context()), Some(access), Place::Handler)
     })
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    Rejection::new(tokenless.refusal(), Arc::clone(&tokenless.context))
+    report(tokenless.refusal(), Arc::clone(&tokenless.context), None, Place::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.

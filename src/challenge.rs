@@ -45,17 +45,22 @@
 //!
 //! RFC 6750 §3, RFC 9110 §11.6.1 and §15.5.2, RFC 9728 §5.1.
 
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::context::{ChallengeParams, ChallengeVisibility};
 use crate::credentials::Scheme;
-use crate::error::{ConfigFault, Rejection, RejectionKind};
+use crate::error::{ConfigFault, Faults, Rejection, RejectionKind};
+use crate::name::is_scope_token;
 
 /// Error codes of RFC 6750 §3.1.
 const INVALID_REQUEST: &str = "invalid_request";
 const INVALID_TOKEN: &str = "invalid_token";
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
+/// Of RFC 9470 §3.
+const INSUFFICIENT_USER_AUTHENTICATION: &str = "insufficient_user_authentication";
 
 /// auth-params that are written here and cannot be set by hand.
 const RESERVED: [&str; 10] = [
@@ -127,18 +132,74 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::LifetimeTooLong => {
             invalid_token("the access token lives longer than is accepted")
         }
+        RejectionKind::TooOld => invalid_token("the access token was issued too long ago"),
+        RejectionKind::NotBound => invalid_token("the access token has to be bound to its sender"),
         RejectionKind::SenderNotProven => {
             invalid_token("the access token is bound to a sender that was not proven")
         }
+        RejectionKind::InsufficientAuthentication => Reply::Error(
+            StatusCode::UNAUTHORIZED,
+            INSUFFICIENT_USER_AUTHENTICATION,
+            "another or a more recent authentication of the user is required",
+        ),
         RejectionKind::NotAccepted => invalid_token("the access token is not accepted"),
         RejectionKind::InsufficientScope => Reply::Error(
             StatusCode::FORBIDDEN,
             INSUFFICIENT_SCOPE,
             "the access token does not grant enough for this request",
         ),
-        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => Reply::Later,
+        RejectionKind::KeysUnavailable
+        | RejectionKind::IssuerUnavailable
+        | RejectionKind::CheckUnavailable => Reply::Later,
         RejectionKind::Misconfigured => Reply::Broken,
     }
+}
+
+/// What gRPC calls it (grpc/grpc, `doc/statuscodes.md`).
+fn grpc_status(status: StatusCode) -> &'static str {
+    const PERMISSION_DENIED: &str = "7";
+    const INTERNAL: &str = "13";
+    const UNAVAILABLE: &str = "14";
+    const UNAUTHENTICATED: &str = "16";
+    match status {
+        StatusCode::FORBIDDEN => PERMISSION_DENIED,
+        StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
+        StatusCode::INTERNAL_SERVER_ERROR => INTERNAL,
+        // A request without usable credentials, whatever is wrong with them.
+        _ => UNAUTHENTICATED,
+    }
+}
+
+/// The fixed text of a reply.
+fn text_of(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Bare => "an access token is required",
+        Reply::Error(_, _, text) => text,
+        Reply::Later => "the access token cannot be decided now",
+        Reply::Broken => "the server is configured wrongly",
+    }
+}
+
+/// A response that is all headers (gRPC over HTTP/2, "Trailers-Only"): status and metadata.
+fn respond_grpc<B: Default>(rejection: &Rejection) -> Response<B> {
+    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+    const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+    /// gRFC A6: when the client may try again, in milliseconds.
+    const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+    let mut response = respond::<B>(rejection);
+    let status = std::mem::replace(response.status_mut(), StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_status(status)));
+    // The texts have no character that would have to be percent-encoded.
+    let text = text_of(&reply(rejection.kind()));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(text));
+    if let Some(time) = rejection.retry_after() {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        headers.insert(PUSHBACK, HeaderValue::from(millis));
+    }
+    response
 }
 
 fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
@@ -172,7 +233,7 @@ fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
 }
 
 fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
-    let params = &rejection.context().params;
+    let params = &rejection.context().server.params;
     let mut text = String::with_capacity(256);
     text.push_str(Scheme::Bearer.as_str());
     text.push(' ');
@@ -185,6 +246,17 @@ fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
     if let Some((code, description)) = error {
         param("error", code);
         param("error_description", description);
+    }
+    if let Some(step_up) = rejection.step_up() {
+        // A value that no challenge can carry would break it, or smuggle something into it.
+        let values: Vec<_> =
+            step_up.acr_value_list().filter(|value| is_scope_token(value.as_bytes())).collect();
+        if !values.is_empty() {
+            param("acr_values", &values.join(" "));
+        }
+        if let Some(age) = step_up.max_age_limit() {
+            param("max_age", &age.as_secs().to_string());
+        }
     }
     // A check that refused for another reason than scope must not send the client for scopes that
     // it has.
@@ -227,6 +299,15 @@ impl Rejection {
         respond(self)
     }
 
+    /// The answer for a gRPC client: HTTP 200 without a body, with `grpc-status` UNAUTHENTICATED
+    /// (16), PERMISSION_DENIED (7), UNAVAILABLE (14) or INTERNAL (13), and a fixed `grpc-message`.
+    /// `www-authenticate`, `retry-after` and `grpc-retry-pushback-ms` stand beside them, which
+    /// clients read as metadata.
+    #[must_use]
+    pub fn to_grpc_response<B: Default>(&self) -> Response<B> {
+        respond_grpc(self)
+    }
+
     /// The status of [`Rejection::to_response`].
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -249,7 +330,7 @@ pub(crate) struct ParamsBuilder {
 }
 
 impl ParamsBuilder {
-    pub(crate) fn build(&self, faults: &mut Vec<ConfigFault>) -> ChallengeParams {
+    pub(crate) fn build(&self, faults: &mut Faults) -> ChallengeParams {
         let mut fault = |name: &str, wanted| {
             faults.push(ConfigFault::ChallengeParam { name: name.to_owned(), wanted });
         };

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::name::Scope;
+use crate::error::StepUp;
+use crate::name::{Audience, Scope};
+use crate::observe::Observers;
 
 /// What every challenge of one server has in common. Data only: [`crate::challenge`] makes it from
 /// the configuration and is the one place that reads it.
@@ -15,24 +17,42 @@ pub(crate) struct ChallengeParams {
     pub(crate) with_error: String,
 }
 
+/// What all policies of one server have in common.
+#[derive(Debug, Default)]
+pub(crate) struct ServerContext {
+    pub(crate) params: ChallengeParams,
+    pub(crate) implies: Implies,
+    /// The names by which tokens and details call this resource.
+    pub(crate) audiences: Vec<Audience>,
+    pub(crate) observers: Observers,
+}
+
 /// The server and the policies that a request has met so far. It goes with the request, so that a
 /// layer or an extractor below refuses as the layer above would.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PolicyContext {
-    pub(crate) params: Arc<ChallengeParams>,
-    pub(crate) implies: Implies,
+    pub(crate) server: Arc<ServerContext>,
+    /// The policy's name.
+    pub(crate) route: Arc<str>,
     /// The scopes that the policies want, once each.
     pub(crate) scopes: Vec<Scope>,
+    /// How the policies want the user to have authenticated.
+    pub(crate) step_ups: Vec<StepUp>,
     pub(crate) visibility: ChallengeVisibility,
 }
 
 impl PolicyContext {
     /// The context of a further policy below this one.
-    pub(crate) fn with_scopes(&self, more: &[Scope]) -> Self {
+    pub(crate) fn with_needs(&self, scopes: &[Scope], step_ups: &[StepUp]) -> Self {
         let mut context = self.clone();
-        for scope in more {
+        for scope in scopes {
             if !context.scopes.contains(scope) {
                 context.scopes.push(scope.clone());
+            }
+        }
+        for step_up in step_ups {
+            if !context.step_ups.contains(step_up) {
+                context.step_ups.push(step_up.clone());
             }
         }
         context

@@ -86,6 +86,8 @@ pub mod issuer;
 pub mod jose;
 pub mod layer;
 pub mod name;
+pub mod observe;
+pub mod secret;
 mod sender;
 mod server;
 #[cfg(feature = "testing")]
@@ -94,14 +96,14 @@ pub mod time;
 pub mod transport;
 mod verify;
 
-pub use access::{Access, SubjectKind};
+pub use access::{Access, Actor, SubjectKind};
 pub use error::{BuildError, ConfigFault, Outcome, Rejection, RejectionKind, Step};
 pub use issuer::config::Issuer;
-pub use sender::Binding;
+pub use sender::{Binding, PeerAddr};
 pub use server::{
     Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
 };
-pub use verify::{OtherAudiences, TokenClass};
+pub use verify::{Exception, OtherAudiences, TokenClass};
 
 /// The code of the README compiles and runs.
 #[cfg(doctest)]

@@ -73,6 +73,21 @@ impl Timestamp {
         self.0
     }
 
+    /// 24:00 UTC of a day written `YYYY-MM-DD`; `None` if there is no such day.
+    pub(crate) fn end_of_day(day: &str) -> Option<Self> {
+        let is_day = day.len() == 10
+            && day.bytes().enumerate().all(|(at, byte)| match at {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            });
+        if !is_day {
+            return None;
+        }
+        let midnight = humantime::parse_rfc3339(&format!("{day}T00:00:00Z")).ok()?;
+        let since_epoch = midnight.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(Self::from_duration(since_epoch).plus(Duration::from_hours(24)))
+    }
+
     /// This much later, at most the end of the year 9999.
     #[must_use]
     pub const fn plus(self, time: Duration) -> Self {
@@ -108,6 +123,11 @@ impl fmt::Display for Timestamp {
             }
         }
     }
+}
+
+/// A duration as configuration files have it: `15m`, `1h 30m`.
+pub(crate) fn shown_duration(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
 }
 
 /// Both times of a [`Clock`], read together. A decision reads its clock once.

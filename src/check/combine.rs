@@ -53,17 +53,8 @@ impl<A: Check, B: Check> Check for Or<A, B> {
         }
     }
 
-    /// A client is told the left side: with it, the request passes. The right side is an
-    /// alternative, and the faults of both count.
     fn needs(&self, needs: &mut Needs) {
-        self.left.needs(needs);
-        let right = Needs::of(&self.right);
-        for scope in right.scopes().iter().chain(right.alternatives()) {
-            needs.alternative(scope.as_str());
-        }
-        for fault in right.faults() {
-            needs.fault(fault.clone());
-        }
+        needs.either(Needs::of(&self.left), Needs::of(&self.right));
     }
 }
 

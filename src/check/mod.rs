@@ -43,17 +43,22 @@
 
 mod combine;
 mod context;
+mod later;
+mod needs;
 mod scope;
+mod step_up;
 
 use std::sync::Arc;
 
 pub use combine::{And, Or};
 pub use context::CheckContext;
+pub use later::{AsyncCheck, CheckRequest, Checking};
+pub use needs::Needs;
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
+pub(crate) use step_up::unmet;
+pub use step_up::{RequireStepUp, acr, authenticated_within, step_up};
 
-use crate::error::ConfigFault;
-pub use crate::error::{CheckError, Denial, DenialKind, Unavailable};
-use crate::name::Scope;
+pub use crate::error::{CheckError, Denial, DenialKind, StepUp, Unavailable};
 
 /// A condition on an accepted token and the request it came with.
 ///
@@ -74,10 +79,11 @@ pub trait Check: Send + Sync {
     /// known now.
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError>;
 
-    /// Adds what this check wants of a client, for challenges and metadata. A check that wants no
-    /// scope has nothing to add.
+    /// Adds what this check wants of a client, for challenges, for metadata, and for the effective
+    /// policy. Unless a check says otherwise it wants nothing that a client could be told, and
+    /// stands in the effective policy by the name of its type.
     fn needs(&self, needs: &mut Needs) {
-        let _ = needs;
+        needs.rule("custom", std::any::type_name::<Self>());
     }
 
     /// Both, this one first.
@@ -113,65 +119,5 @@ impl<C: Check + ?Sized> Check for Arc<C> {
 
     fn needs(&self, needs: &mut Needs) {
         (**self).needs(needs);
-    }
-}
-
-/// What a policy wants of a client, gathered from its checks.
-#[derive(Clone, Debug, Default)]
-pub struct Needs {
-    scopes: Vec<Scope>,
-    alternatives: Vec<Scope>,
-    faults: Vec<ConfigFault>,
-}
-
-impl Needs {
-    /// The client needs this scope: challenges ask for it. A text that is no scope token is a
-    /// fault of the policy.
-    pub fn scope(&mut self, scope: &str) {
-        match Scope::parse(scope) {
-            Ok(scope) => add(&mut self.scopes, scope),
-            Err(fault) => self.faults.push(fault.into()),
-        }
-    }
-
-    /// The client may bring this scope in place of what it needs: metadata lists it, challenges
-    /// do not ask for it.
-    pub fn alternative(&mut self, scope: &str) {
-        match Scope::parse(scope) {
-            Ok(scope) => add(&mut self.alternatives, scope),
-            Err(fault) => self.faults.push(fault.into()),
-        }
-    }
-
-    /// What the client needs, in the order in which it was added.
-    #[must_use]
-    pub fn scopes(&self) -> &[Scope] {
-        &self.scopes
-    }
-
-    /// What it may bring instead, in the order in which it was added.
-    #[must_use]
-    pub fn alternatives(&self) -> &[Scope] {
-        &self.alternatives
-    }
-
-    pub(crate) fn fault(&mut self, fault: ConfigFault) {
-        self.faults.push(fault);
-    }
-
-    pub(crate) fn faults(&self) -> &[ConfigFault] {
-        &self.faults
-    }
-
-    pub(crate) fn of(check: &(impl Check + ?Sized)) -> Self {
-        let mut needs = Self::default();
-        check.needs(&mut needs);
-        needs
-    }
-}
-
-fn add(scopes: &mut Vec<Scope>, scope: Scope) {
-    if !scopes.contains(&scope) {
-        scopes.push(scope);
     }
 }

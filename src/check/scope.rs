@@ -86,6 +86,11 @@ impl Check for RequireScope {
                 self.told().iter().for_each(|scope| needs.scope(scope.as_str()));
                 let others = scopes.iter().skip(self.told().len());
                 others.for_each(|scope| needs.alternative(scope.as_str()));
+                let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+                match self.quantity {
+                    Quantity::All => needs.rule("all_scopes", names),
+                    Quantity::Any => needs.rule("any_scope", names),
+                }
             }
             Err(fault) => needs.fault(fault.clone().into()),
         }
@@ -99,5 +104,9 @@ pub struct AllowAll(());
 impl Check for AllowAll {
     fn check(&self, _: &CheckContext<'_>) -> Result<(), CheckError> {
         Ok(())
+    }
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.rule("allow_all", true);
     }
 }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::name::{NameError, Scope};
+use crate::name::{NameError, Scope, is_scope_token};
 
 /// What a check answers when the answer is not "yes".
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,6 +24,73 @@ pub enum DenialKind {
     /// 401 `invalid_token` (RFC 6750 §3.1): the token is no good here after all, for example
     /// because its subject is unknown (RFC 8725 §3.8).
     InvalidToken,
+    /// 401 `insufficient_user_authentication` (RFC 9470 §3): the user has to authenticate again,
+    /// or more strongly.
+    InsufficientAuthentication,
+}
+
+/// How a user has to have authenticated (RFC 9470 §3): the `acr_values` and `max_age` of a
+/// challenge.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::check::StepUp;
+///
+/// let strong = StepUp::new().acr_values(["phrh", "phr"]).max_age(Duration::from_mins(5));
+/// assert_eq!(strong.max_age_limit(), Some(Duration::from_mins(5)));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use = "it does nothing until it is part of a denial or a check"]
+pub struct StepUp {
+    acr_values: Vec<Box<str>>,
+    max_age: Option<Duration>,
+}
+
+impl StepUp {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One of these authentication context classes, preferred ones first. Each is one word of
+    /// printable ASCII without quote and backslash; others are a fault of the policy.
+    pub fn acr_values<A: Into<String>>(mut self, values: impl IntoIterator<Item = A>) -> Self {
+        self.acr_values = values.into_iter().map(|value| value.into().into()).collect();
+        self
+    }
+
+    /// Authenticated no longer ago than this, in whole seconds.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The authentication context classes, preferred ones first.
+    pub fn acr_value_list(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.acr_values.iter().map(AsRef::as_ref)
+    }
+
+    /// How long ago the user may have authenticated.
+    #[must_use]
+    pub fn max_age_limit(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    pub(crate) fn faults(&self) -> Vec<NameError> {
+        let mut faults = Vec::new();
+        if self.acr_values.is_empty() && self.max_age.is_none() {
+            faults.push(NameError::new("step-up", "", "names neither an `acr` nor a maximum age"));
+        }
+        for value in self.acr_values.iter().filter(|value| !is_scope_token(value.as_bytes())) {
+            let wanted = "is not one word of printable ASCII without \" and \\ (RFC 9470 §3)";
+            faults.push(NameError::new("acr value", value, wanted));
+        }
+        if let Some(age) = self.max_age.filter(|age| age.subsec_nanos() != 0) {
+            let found = format!("{age:?}");
+            faults.push(NameError::new("max_age", &found, "is not in whole seconds (RFC 9470 §3)"));
+        }
+        faults
+    }
 }
 
 /// "No", from a check.
@@ -31,6 +98,7 @@ pub enum DenialKind {
 pub struct Denial {
     kind: DenialKind,
     scopes: Vec<Scope>,
+    step_up: Option<StepUp>,
     reason: Cow<'static, str>,
 }
 
@@ -41,7 +109,11 @@ impl Denial {
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]
     pub fn forbidden(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: DenialKind::InsufficientScope, scopes: Vec::new(), reason: reason.into() }
+        Self::of(DenialKind::InsufficientScope, reason)
+    }
+
+    fn of(kind: DenialKind, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, scopes: Vec::new(), step_up: None, reason: reason.into() }
     }
 
     /// The token lacks these scopes: 403 `insufficient_scope`, with all of them in one challenge.
@@ -57,7 +129,7 @@ impl Denial {
 
     pub(crate) fn lacking(scopes: Vec<Scope>) -> Self {
         let reason = Cow::Borrowed("the token's scope does not cover the request");
-        Self { kind: DenialKind::InsufficientScope, scopes, reason }
+        Self { scopes, ..Self::of(DenialKind::InsufficientScope, reason) }
     }
 
     /// The token is not acceptable after all: 401 `invalid_token`.
@@ -65,7 +137,23 @@ impl Denial {
     /// `reason` is for operators only. It never reaches the client.
     #[must_use]
     pub fn invalid_token(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: DenialKind::InvalidToken, scopes: Vec::new(), reason: reason.into() }
+        Self::of(DenialKind::InvalidToken, reason)
+    }
+
+    /// The user has to authenticate as this says: 401 `insufficient_user_authentication` with
+    /// `acr_values` and `max_age` (RFC 9470 §3). Values that no challenge can carry are left out.
+    ///
+    /// `reason` is for operators only. It never reaches the client.
+    #[must_use]
+    pub fn step_up(step_up: StepUp, reason: impl Into<Cow<'static, str>>) -> Self {
+        let of = Self::of(DenialKind::InsufficientAuthentication, reason);
+        Self { step_up: Some(step_up), ..of }
+    }
+
+    /// How the user has to authenticate, if that was what lacked.
+    #[must_use]
+    pub fn wanted_step_up(&self) -> Option<&StepUp> {
+        self.step_up.as_ref()
     }
 
     /// The answer this stands for.

@@ -83,6 +83,48 @@ pub enum ConfigFault {
         /// What would be legal.
         wanted: &'static str,
     },
+    /// A token profile takes what must not be taken, or contradicts itself.
+    #[error("issuer `{issuer}`: {what}")]
+    Profile {
+        /// The issuer.
+        issuer: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A token class says nothing, or something impossible.
+    #[error("token class `{class}`: {what}")]
+    TokenClass {
+        /// The class.
+        class: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An exception from the binding policy is not written down as it has to be.
+    #[error("exception for {clients}: {what}")]
+    Exception {
+        /// Its clients.
+        clients: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A policy by this name is used and was not defined.
+    #[error("no policy is named `{0}`: define it with `.named_policy(...)`, or in the file")]
+    UnknownPolicy(String),
+    /// Two policies have one name.
+    #[error("policy `{0}` is defined twice: keep one")]
+    DuplicatePolicy(String),
+    /// A policy asks for something impossible.
+    #[error("policy: {0}")]
+    Policy(String),
+    /// The FAPI 2.0 security profile is not met.
+    #[error("FAPI 2.0: {0}")]
+    Fapi2(String),
+    /// A value of a configuration file is not what it has to be.
+    #[error("{0}")]
+    File(String),
+    /// A secret that the configuration refers to cannot be read. Its value is never part of this.
+    #[error("{0}")]
+    Secret(String),
     /// The crate was built without its HTTP client and no transport was given.
     #[error(
         "no transport to fetch keys with: give one with `.transport(...)`, or enable the feature \
@@ -94,39 +136,108 @@ pub enum ConfigFault {
     Transport(String),
 }
 
-/// Every fault of a configuration. Its `Debug` is its `Display`: that is what `main` and `unwrap`
-/// print.
+/// Every fault of a configuration, each with its place. Its `Debug` is its `Display`: that is what
+/// `main` and `unwrap` print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
+    paths: Vec<String>,
     faults: Vec<ConfigFault>,
 }
 
 impl BuildError {
-    /// `Ok(value)` if there are no faults.
-    pub(crate) fn unless_none<T>(faults: Vec<ConfigFault>, value: T) -> Result<T, Self> {
-        if faults.is_empty() { Ok(value) } else { Err(Self { faults }) }
-    }
-
-    /// At least one fault.
-    pub(crate) fn of(faults: Vec<ConfigFault>) -> Self {
-        Self { faults }
-    }
-
     /// The faults, in the order of the configuration.
     #[must_use]
     pub fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }
+
+    /// The faults, each with its place in the configuration: `issuers[0].algorithms`. The names
+    /// are those of a configuration file; the place is empty where a fault has none.
+    pub fn places(&self) -> impl ExactSizeIterator<Item = (&str, &ConfigFault)> {
+        self.paths.iter().map(String::as_str).zip(&self.faults)
+    }
+}
+
+/// Faults as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    place: String,
+    paths: Vec<String>,
+    faults: Vec<ConfigFault>,
+}
+
+impl Faults {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault at the current place.
+    pub(crate) fn push(&mut self, fault: impl Into<ConfigFault>) {
+        self.paths.push(self.place.clone());
+        self.faults.push(fault.into());
+    }
+
+    /// Adds a fault at a member of the current place.
+    pub(crate) fn push_at(&mut self, member: &str, fault: impl Into<ConfigFault>) {
+        self.at(member, |faults| faults.push(fault));
+    }
+
+    /// Looks for faults in a member of the current place.
+    pub(crate) fn at<T>(&mut self, member: &str, look: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.place.len();
+        if length > 0 && !member.starts_with('[') {
+            self.place.push('.');
+        }
+        self.place.push_str(member);
+        let seen = look(self);
+        self.place.truncate(length);
+        seen
+    }
+
+    /// Looks for faults in an element of a list of the current place.
+    pub(crate) fn at_element<T>(
+        &mut self,
+        list: &str,
+        index: usize,
+        look: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.at(&format!("{list}[{index}]"), look)
+    }
+
+    pub(crate) fn extend(&mut self, faults: impl IntoIterator<Item = ConfigFault>) {
+        faults.into_iter().for_each(|fault| self.push(fault));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// `Ok(value)` if there are no faults.
+    pub(crate) fn unless_none<T>(self, value: T) -> Result<T, BuildError> {
+        if self.faults.is_empty() { Ok(value) } else { Err(self.into_error()) }
+    }
+
+    /// For where there is at least one.
+    pub(crate) fn into_error(self) -> BuildError {
+        BuildError { paths: self.paths, faults: self.faults }
+    }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.faults.as_slice() {
-            [fault] => write!(f, "one fault in the configuration: {fault}"),
+        let line = |f: &mut fmt::Formatter<'_>, (place, fault): (&str, &ConfigFault)| {
+            if place.is_empty() { write!(f, "{fault}") } else { write!(f, "{place}: {fault}") }
+        };
+        match self.faults.len() {
+            1 => {
+                f.write_str("one fault in the configuration: ")?;
+                self.places().try_for_each(|place| line(f, place))
+            }
             faults => {
-                write!(f, "{} faults in the configuration", faults.len())?;
-                for (number, fault) in (1_usize..).zip(faults) {
-                    write!(f, "\n  {number}. {fault}")?;
+                write!(f, "{faults} faults in the configuration")?;
+                for (number, place) in (1_usize..).zip(self.places()) {
+                    write!(f, "\n  {number}. ")?;
+                    line(f, place)?;
                 }
                 Ok(())
             }

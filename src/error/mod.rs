@@ -12,7 +12,8 @@ mod denial;
 mod fault;
 mod rejection;
 
-pub use denial::{CheckError, Denial, DenialKind, Unavailable};
+pub use denial::{CheckError, Denial, DenialKind, StepUp, Unavailable};
+pub(crate) use fault::Faults;
 pub use fault::{BuildError, ConfigFault};
 pub(crate) use rejection::Refusal;
 pub use rejection::{Outcome, Rejection, RejectionKind, Step};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::StepUp;
 use crate::context::PolicyContext;
 use crate::name::Scope;
 
@@ -134,6 +135,8 @@ rejection_kinds! {
     WrongType = "wrong_type", Some(Step::Token), Refused;
     /// `alg` is unknown, `none`, or not on the issuer's list.
     AlgorithmNotAllowed = "algorithm_not_allowed", Some(Step::Token), Refused;
+    /// Whether the issuer is trusted could not be known now.
+    IssuerUnavailable = "issuer_unavailable", Some(Step::Key), Unavailable;
     /// `iss` is absent, malformed, or not one of the issuers.
     UnknownIssuer = "unknown_issuer", Some(Step::Key), Refused;
     /// The issuer has no key for this `kid` and `alg`.
@@ -148,7 +151,8 @@ rejection_kinds! {
     MissingClaim = "missing_claim", Some(Step::Claims), Refused;
     /// A claim has the wrong JSON type or an impossible value.
     MalformedClaim = "malformed_claim", Some(Step::Claims), Refused;
-    /// A claim says that this is another kind of token.
+    /// A claim says that this is another kind of token, or one that the issuer's profile does not
+    /// take.
     OtherTokenKind = "other_token_kind", Some(Step::Claims), Refused;
     /// `aud` does not name this resource.
     WrongAudience = "wrong_audience", Some(Step::Validity), Refused;
@@ -160,10 +164,16 @@ rejection_kinds! {
     IssuedInFuture = "issued_in_future", Some(Step::Validity), Refused;
     /// `exp - iat` is more than the token class allows, or not positive.
     LifetimeTooLong = "lifetime_too_long", Some(Step::Validity), Refused;
+    /// The token was issued longer ago than its class allows.
+    TooOld = "too_old", Some(Step::Validity), Refused;
+    /// The token is bound to no sender, where the server, its class or the route wants it bound.
+    NotBound = "not_bound", Some(Step::Sender), Refused;
     /// `cnf` binds the token to a sender that was not proven.
     SenderNotProven = "sender_not_proven", Some(Step::Sender), Refused;
     /// A check refused: the token does not grant enough.
     InsufficientScope = "insufficient_scope", Some(Step::Checks), Refused;
+    /// A check refused: the user has to authenticate again, or more strongly (RFC 9470).
+    InsufficientAuthentication = "insufficient_user_authentication", Some(Step::Checks), Refused;
     /// A check refused: the token is not acceptable.
     NotAccepted = "not_accepted", Some(Step::Checks), Refused;
     /// A check could not tell.
@@ -187,6 +197,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Duration,
     /// What a denied check named beyond the policy.
     pub(crate) scopes: Vec<Scope>,
+    /// How the user has to authenticate.
+    pub(crate) step_up: Option<StepUp>,
 }
 
 impl Refusal {
@@ -197,6 +209,7 @@ impl Refusal {
             source: None,
             retry_after: super::Unavailable::RETRY_AFTER,
             scopes: Vec::new(),
+            step_up: None,
         }
     }
 }
@@ -217,17 +230,9 @@ struct Inner {
 }
 
 impl Rejection {
-    /// The one way in which a rejection comes to be: it is logged here, once.
+    /// It says nothing to anybody: whoever makes one reports it to the observers of its context.
     pub(crate) fn new(refusal: Refusal, context: Arc<PolicyContext>) -> Self {
-        let rejection = Self { inner: Arc::new(Inner { refusal, context }) };
-        tracing::debug!(
-            target: "portcullis::refused",
-            kind = rejection.kind().as_str(),
-            step = rejection.step().map(Step::number),
-            source = rejection.source(),
-            "refused: {rejection}"
-        );
-        rejection
+        Self { inner: Arc::new(Inner { refusal, context }) }
     }
 
     /// Why, without detail.
@@ -258,8 +263,21 @@ impl Rejection {
         &self.inner.context
     }
 
+    /// The whole story, for a log: what went wrong, and what caused it.
+    pub(crate) fn told(&self) -> Cow<'_, str> {
+        let detail = Cow::Borrowed(&*self.inner.refusal.detail);
+        match &self.inner.refusal.source {
+            Some(source) => Cow::Owned(format!("{detail}: {source}")),
+            None => detail,
+        }
+    }
+
     pub(crate) fn denied_scopes(&self) -> &[Scope] {
         &self.inner.refusal.scopes
+    }
+
+    pub(crate) fn step_up(&self) -> Option<&StepUp> {
+        self.inner.refusal.step_up.as_ref()
     }
 }
 

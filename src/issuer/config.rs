@@ -1,9 +1,13 @@
 use std::fmt;
 
-use super::{KeyRefresh, discovery_urls};
-use crate::error::ConfigFault;
+use std::sync::Arc;
+
+use super::{KeyRefresh, TokenProfile, discovery_urls};
+use crate::error::{ConfigFault, Faults};
 use crate::jose::{Algorithm, JwkSet};
 use crate::name::{IssuerId, LoopbackHttp, https_url};
+use crate::secret::SecretSource;
+use crate::transport::Transport;
 
 /// One authorization server whose tokens are accepted, as it is configured.
 ///
@@ -13,8 +17,12 @@ use crate::name::{IssuerId, LoopbackHttp, https_url};
 pub struct Issuer {
     id: String,
     source: KeySource,
-    algorithms: Vec<Algorithm>,
+    /// `None`: the default.
+    algorithms: Option<Vec<Algorithm>>,
+    profile: TokenProfile,
     refresh: KeyRefresh,
+    transport: Option<Arc<dyn Transport>>,
+    fetch_token: Option<SecretSource>,
     loopback_http: LoopbackHttp,
 }
 
@@ -23,6 +31,13 @@ enum KeySource {
     Fixed(Vec<u8>),
     Jwks(String),
     Discovery,
+}
+
+/// What a server wants of all its issuers.
+#[derive(Clone, Copy)]
+pub(crate) struct IssuerRules {
+    /// What an issuer may use that names no algorithms of its own.
+    pub(crate) default_algorithms: &'static [Algorithm],
 }
 
 impl Issuer {
@@ -48,8 +63,11 @@ impl Issuer {
         Self {
             id: id.into(),
             source,
-            algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS.to_vec(),
+            algorithms: None,
+            profile: TokenProfile::rfc9068(),
             refresh: KeyRefresh::new(),
+            transport: None,
+            fetch_token: None,
             loopback_http: LoopbackHttp::Refused,
         }
     }
@@ -59,7 +77,28 @@ impl Issuer {
     /// A key without `alg` is used with the first that fits it, so `[Ps256, Rs256]` makes an RSA
     /// key without `alg` a PS256 key. The default is [`Algorithm::ACCESS_TOKEN_DEFAULTS`].
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// How this issuer's access tokens are written; as RFC 9068 has them unless said otherwise.
+    pub fn profile(mut self, profile: TokenProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// How this issuer's documents are fetched, in place of the server's transport: for example
+    /// with a private CA, [`crate::transport::ReqwestTransport::with_root_certificates`].
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sends this as a bearer token with each fetch of the issuer's documents, as a Kubernetes API
+    /// server wants it. It is read anew for each fetch, and goes to the host of the configured JWKS
+    /// URL, or with discovery to the issuer's own host, and to no other.
+    pub fn fetch_token(mut self, source: SecretSource) -> Self {
+        self.fetch_token = Some(source);
         self
     }
 
@@ -81,33 +120,44 @@ impl Issuer {
     }
 
     /// The checked form, or every fault of this issuer.
-    pub(crate) fn check(&self, faults: &mut Vec<ConfigFault>) -> Option<Checked> {
+    pub(crate) fn check(&self, rules: IssuerRules, faults: &mut Faults) -> Option<Checked> {
         let before = faults.len();
         let id = match self.loopback_http {
             LoopbackHttp::Allowed => IssuerId::parse_with_loopback(&self.id),
             LoopbackHttp::Refused => IssuerId::parse(&self.id),
         };
-        let id = id.map_err(|fault| faults.push(fault.into())).ok();
-        if self.algorithms.is_empty() {
-            faults.push(ConfigFault::NoAlgorithm(self.id.clone()));
+        let id = id.map_err(|fault| faults.push_at("id", fault)).ok();
+        let algorithms = self.algorithms.as_deref().unwrap_or(rules.default_algorithms);
+        if algorithms.is_empty() {
+            faults.push_at("algorithms", ConfigFault::NoAlgorithm(self.id.clone()));
         }
+        faults.at("profile", |faults| self.profile.check(&self.id, faults));
         if let Some(what) = self.refresh.fault() {
-            faults.push(ConfigFault::KeyLifetime { issuer: self.id.clone(), what });
+            faults
+                .push_at("key_refresh", ConfigFault::KeyLifetime { issuer: self.id.clone(), what });
         }
-        let source = self.check_source(faults);
+        let source = self.check_source(algorithms, faults);
         match (id, source) {
             (Some(id), Some(source)) if faults.len() == before => Some(Checked {
                 id,
                 source,
-                algorithms: self.algorithms.clone().into(),
+                algorithms: algorithms.into(),
+                profile: self.profile.clone(),
                 refresh: self.refresh,
+                transport: self.transport.clone(),
+                fetch_token: self.fetch_token.clone(),
                 loopback_http: self.loopback_http,
             }),
             _ => None,
         }
     }
 
-    fn check_source(&self, faults: &mut Vec<ConfigFault>) -> Option<CheckedSource> {
+    /// The algorithms that were named for this issuer.
+    pub(crate) fn named_algorithms(&self) -> Option<&[Algorithm]> {
+        self.algorithms.as_deref()
+    }
+
+    fn check_source(&self, algorithms: &[Algorithm], faults: &mut Faults) -> Option<CheckedSource> {
         match &self.source {
             KeySource::Discovery => {
                 Some(CheckedSource::Discovery { urls: discovery_urls(&self.id) })
@@ -115,27 +165,29 @@ impl Issuer {
             KeySource::Jwks(url) => match https_url("JWKS URL", url, self.loopback_http) {
                 Ok(_) => Some(CheckedSource::Jwks { url: url.clone() }),
                 Err(fault) => {
-                    faults.push(fault.into());
+                    faults.push_at("jwks_uri", fault);
                     None
                 }
             },
-            KeySource::Fixed(document) => match JwkSet::parse(document, &self.algorithms) {
+            KeySource::Fixed(document) => match JwkSet::parse(document, algorithms) {
                 Err(fault) => {
                     let fault = fault.to_string();
-                    faults.push(ConfigFault::FixedKeys { issuer: self.id.clone(), fault });
+                    faults
+                        .push_at("keys", ConfigFault::FixedKeys { issuer: self.id.clone(), fault });
                     None
                 }
                 // With no algorithm allowed every key is unusable; that is reported as itself.
-                Ok(keys) if keys.keys().len() == 0 && !self.algorithms.is_empty() => {
+                Ok(keys) if keys.keys().len() == 0 && !algorithms.is_empty() => {
                     let faults_of_keys: Vec<String> =
                         keys.unusable().iter().map(ToString::to_string).collect();
-                    faults.push(ConfigFault::NoUsableKey {
+                    let fault = ConfigFault::NoUsableKey {
                         issuer: self.id.clone(),
                         faults: match faults_of_keys.as_slice() {
                             [] => "the set is empty".to_owned(),
                             some => some.join("; "),
                         },
-                    });
+                    };
+                    faults.push_at("keys", fault);
                     None
                 }
                 Ok(keys) => Some(CheckedSource::Fixed(keys)),
@@ -149,6 +201,7 @@ impl fmt::Debug for Issuer {
         f.debug_struct("Issuer")
             .field("id", &self.id)
             .field("algorithms", &self.algorithms)
+            .field("profile", &self.profile.name())
             .finish_non_exhaustive()
     }
 }
@@ -178,14 +231,17 @@ pub(crate) struct Checked {
     pub(crate) id: IssuerId,
     pub(super) source: CheckedSource,
     pub(super) algorithms: Box<[Algorithm]>,
+    pub(super) profile: TokenProfile,
     pub(super) refresh: KeyRefresh,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) fetch_token: Option<SecretSource>,
     pub(super) loopback_http: LoopbackHttp,
 }
 
 impl Checked {
-    /// Whether its keys have to be fetched.
+    /// Whether its keys have to be fetched by the server's transport.
     pub(crate) fn needs_transport(&self) -> bool {
-        !matches!(self.source, CheckedSource::Fixed(_))
+        self.transport.is_none() && !matches!(self.source, CheckedSource::Fixed(_))
     }
 }
 

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 
 use super::discovery::{MetadataError, jwks_uri, max_age};
 use crate::jose::{Algorithm, JwkSet, JwkSetError};
 use crate::name::{IssuerId, LoopbackHttp};
+use crate::secret::{SecretError, SecretSource};
 use crate::time::Clock;
 use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
 
@@ -58,6 +59,14 @@ pub enum KeyFetchError {
     /// No metadata document was found; one error for each place where it may be.
     #[error("no metadata: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Discovery(Vec<KeyFetchError>),
+    /// Our own token for the fetch cannot be read.
+    #[error("{url}: {error}")]
+    Token {
+        /// What was to be fetched.
+        url: String,
+        /// What went wrong. It names the place of the secret, never the secret.
+        error: SecretError,
+    },
     /// There is no tokio runtime to fetch in.
     #[error("no tokio runtime to fetch keys in: call from within one")]
     NoRuntime,
@@ -85,6 +94,38 @@ pub(super) struct Fetcher<'a> {
     pub(super) loopback_http: LoopbackHttp,
     pub(super) transport: &'a dyn Transport,
     pub(super) clock: &'a dyn Clock,
+    pub(super) token: Option<FetchToken<'a>>,
+}
+
+/// A bearer token of ours for the issuer's documents.
+pub(super) struct FetchToken<'a> {
+    pub(super) source: &'a SecretSource,
+    /// It goes to the host of this URL, by https, and nowhere else.
+    pub(super) url: &'a str,
+}
+
+impl FetchToken<'_> {
+    fn goes_to(&self, url: &str) -> bool {
+        let (Ok(own), Ok(other)) = (self.url.parse::<Uri>(), url.parse::<Uri>()) else {
+            return false;
+        };
+        // The port too: another service may listen on another one.
+        own.scheme() == other.scheme() && own.authority() == other.authority()
+    }
+
+    async fn read(&self) -> Result<HeaderValue, SecretError> {
+        let source = self.source.clone();
+        // A file can be on a file system that hangs.
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let secret = match read {
+            Ok(secret) => secret?,
+            Err(_) => self.source.read()?,
+        };
+        let value = [b"Bearer ", secret.expose()].concat();
+        let mut value = HeaderValue::from_bytes(&value).map_err(|_| self.source.unusable())?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
 }
 
 impl Fetcher<'_> {
@@ -145,6 +186,12 @@ impl Fetcher<'_> {
             .map_err(|error| failed(FetchError::new(FetchErrorKind::Forbidden).caused_by(error)))?;
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
+        }
+        if let Some(token) = self.token.as_ref().filter(|token| token.goes_to(url)) {
+            let token = token.read().await;
+            let token =
+                token.map_err(|error| KeyFetchError::Token { url: url.to_owned(), error })?;
+            request.headers_mut().insert(AUTHORIZATION, token);
         }
         let limits = FetchLimits { max_body, timeout: TIMEOUT, loopback_http: self.loopback_http };
         let answer = tokio::select! {

@@ -5,11 +5,12 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::runtime::Handle;
 
-use super::fetch::{Fetched, FetchedKeys, Fetcher, KeyFetchError};
+use super::fetch::{FetchToken, Fetched, FetchedKeys, Fetcher, KeyFetchError};
 use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason};
-use super::{Checked, CheckedSource, IssuerHealth, KeyRefresh, KeyState};
+use super::{Checked, CheckedSource, IssuerHealth, KeyRefresh, KeyState, TokenProfile};
 use crate::jose::{Algorithm, JwkSet, KeyChoiceError, PublicKey};
 use crate::name::{IssuerId, LoopbackHttp};
+use crate::secret::SecretSource;
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
 
@@ -26,6 +27,7 @@ const METADATA_REST: Duration = Duration::from_mins(10);
 pub(crate) struct IssuerKeys {
     id: Arc<IssuerId>,
     algorithms: Box<[Algorithm]>,
+    profile: TokenProfile,
     refresh: KeyRefresh,
     /// `None`: the keys are fixed.
     remote: Option<Remote>,
@@ -37,6 +39,7 @@ struct Remote {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     loopback_http: LoopbackHttp,
+    fetch_token: Option<SecretSource>,
     place: KeyPlace,
     known: Mutex<Known>,
 }
@@ -103,9 +106,10 @@ impl IssuerKeys {
     ) -> Option<Self> {
         let remote = |place| {
             Some(Remote {
-                transport: Arc::clone(transport?),
+                transport: Arc::clone(issuer.transport.as_ref().or(transport)?),
                 clock: Arc::clone(clock),
                 loopback_http: issuer.loopback_http,
+                fetch_token: issuer.fetch_token.clone(),
                 place,
                 known: Mutex::default(),
             })
@@ -121,6 +125,7 @@ impl IssuerKeys {
         Some(Self {
             id: Arc::new(issuer.id),
             algorithms: issuer.algorithms,
+            profile: issuer.profile,
             refresh: issuer.refresh,
             remote,
             snapshot: ArcSwapOption::new(snapshot),
@@ -130,6 +135,29 @@ impl IssuerKeys {
 
     pub(crate) fn id(&self) -> &Arc<IssuerId> {
         &self.id
+    }
+
+    /// How the issuer's tokens are written.
+    pub(crate) fn profile(&self) -> &TokenProfile {
+        &self.profile
+    }
+
+    /// The algorithms that the issuer may sign access tokens with.
+    pub(crate) fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    pub(crate) fn key_refresh(&self) -> KeyRefresh {
+        self.refresh
+    }
+
+    /// How its keys are found, and the URL if that is configured.
+    pub(crate) fn key_source(&self) -> (&'static str, Option<&str>) {
+        match self.remote.as_ref().map(|remote| &remote.place) {
+            None => ("fixed", None),
+            Some(KeyPlace::Url(url)) => ("jwks", Some(url)),
+            Some(KeyPlace::Metadata(_)) => ("discovery", None),
+        }
     }
 
     /// Whether the issuer may sign access tokens with this algorithm.
@@ -304,6 +332,13 @@ impl IssuerKeys {
             loopback_http: remote.loopback_http,
             transport: &*remote.transport,
             clock: &*remote.clock,
+            token: remote.fetch_token.as_ref().map(|source| FetchToken {
+                source,
+                url: match &remote.place {
+                    KeyPlace::Url(url) => url,
+                    KeyPlace::Metadata(_) => self.id.as_str(),
+                },
+            }),
         };
         let url = match &remote.place {
             KeyPlace::Url(url) => url.clone(),

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::time::shown_duration;
+
 /// How long fetched keys are fresh, how long they outlive an outage, and how long a request waits
 /// for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,16 @@ impl KeyRefresh {
         /// Where the issuer says nothing.
         const UNSAID: Duration = Duration::from_mins(10);
         max_age.unwrap_or(UNSAID).clamp(self.at_least, self.at_most)
+    }
+
+    /// What it says, for a report.
+    pub(crate) fn report(self) -> serde_json::Value {
+        serde_json::json!({
+            "fresh_at_least": shown_duration(self.at_least),
+            "fresh_at_most": shown_duration(self.at_most),
+            "keep_through_outage": shown_duration(self.outage),
+            "wait_at_most": shown_duration(self.wait),
+        })
     }
 
     pub(super) fn fault(self) -> Option<&'static str> {

@@ -3,19 +3,31 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::{Checked, IssuerHealth, IssuerKeys, KeyFetchError};
+use super::config::IssuerRules;
+use super::tenants::{Resolved, Tenants};
+use super::{Checked, IssuerHealth, IssuerKeys, IssuerResolver, KeyFetchError};
 use crate::name::IssuerId;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 use crate::transport::Transport;
 
 /// Every issuer of a server, by its exact identifier. Its drop ends their tasks.
 pub(crate) struct Registry {
     issuers: HashMap<Box<str>, Arc<IssuerKeys>>,
+    /// Those that are decided on at run time.
+    tenants: Option<Tenants>,
+}
+
+/// A resolver, and how many issuers of it are kept.
+pub(crate) struct TenantRules {
+    pub(crate) resolver: Arc<dyn IssuerResolver>,
+    pub(crate) at_most: usize,
+    pub(crate) rules: IssuerRules,
 }
 
 impl Registry {
     pub(crate) fn new(
         issuers: Vec<Checked>,
+        tenants: Option<TenantRules>,
         transport: Option<&Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
@@ -24,14 +36,28 @@ impl Registry {
             .filter_map(|issuer| IssuerKeys::new(issuer, transport, clock))
             .map(|keys| (keys.id().as_str().into(), Arc::new(keys)))
             .collect();
-        Self { issuers }
+        let tenants = tenants.map(|rules| Tenants::new(rules, transport.cloned(), clock));
+        Self { issuers, tenants }
     }
 
-    pub(crate) fn get(&self, issuer: &str) -> Option<&Arc<IssuerKeys>> {
-        self.issuers.get(issuer)
+    /// The issuer of this identifier, if it is one of the configured ones or a trusted tenant.
+    pub(crate) fn get(&self, issuer: &str, at: Moment) -> Resolved {
+        match (self.issuers.get(issuer), &self.tenants) {
+            (Some(keys), _) => Resolved::Known(Arc::clone(keys)),
+            (None, Some(tenants)) => tenants.get(issuer, at),
+            (None, None) => Resolved::Unknown,
+        }
     }
 
-    /// Loads every issuer's keys: every fetch is started before the first is waited for.
+    /// A token of this issuer had a good signature: its place is worth keeping.
+    pub(crate) fn proved(&self, issuer: &IssuerKeys, at: Moment) {
+        if let Some(tenants) = &self.tenants {
+            tenants.proved(issuer, at);
+        }
+    }
+
+    /// Loads the keys of every configured issuer: every fetch is started before the first is
+    /// waited for.
     pub(crate) async fn warm_up(&self) -> Result<(), WarmUpError> {
         let mut loads = Vec::new();
         for keys in self.issuers.values() {
@@ -60,16 +86,29 @@ impl Registry {
         if failures.is_empty() { Ok(()) } else { Err(WarmUpError { failures }) }
     }
 
+    /// The configured issuers, and the tenants that have been seen.
     pub(crate) fn health(&self) -> Vec<IssuerHealth> {
-        let mut health: Vec<_> = self.issuers.values().map(|keys| keys.health()).collect();
+        let tenants = self.tenants.as_ref().map(Tenants::all).unwrap_or_default();
+        let mut health: Vec<_> =
+            self.issuers.values().chain(&tenants).map(|keys| keys.health()).collect();
         health.sort_by(|left, right| left.issuer.cmp(&right.issuer));
         health
     }
 
+    /// The configured issuers, in order.
+    pub(crate) fn configured(&self) -> Vec<&Arc<IssuerKeys>> {
+        let mut issuers: Vec<_> = self.issuers.values().collect();
+        issuers.sort_by(|left, right| left.id().cmp(right.id()));
+        issuers
+    }
+
+    /// How many issuers are kept that are decided on at run time; `None` if none is.
+    pub(crate) fn tenants_at_most(&self) -> Option<usize> {
+        self.tenants.as_ref().map(Tenants::at_most)
+    }
+
     pub(crate) fn ids(&self) -> Vec<IssuerId> {
-        let mut ids: Vec<_> = self.issuers.values().map(|keys| (**keys.id()).clone()).collect();
-        ids.sort();
-        ids
+        self.configured().into_iter().map(|keys| (**keys.id()).clone()).collect()
     }
 }
 

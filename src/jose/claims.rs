@@ -8,25 +8,41 @@ use crate::name::is_scope_token;
 use crate::time::Timestamp;
 
 /// Why a claim cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
     /// A required claim is absent.
     #[error("claim `{0}` is absent")]
-    Missing(&'static str),
+    Missing(String),
     /// A claim has the wrong type or an impossible value.
     #[error("claim `{name}` is not {wanted}")]
     Malformed {
         /// The claim.
-        name: &'static str,
+        name: String,
         /// What it has to be.
         wanted: &'static str,
     },
 }
 
+impl ClaimError {
+    pub(crate) fn malformed(name: &str, wanted: &'static str) -> Self {
+        Self::Malformed { name: name.to_owned(), wanted }
+    }
+}
+
 /// A JWT Claims Set (RFC 7519 §4): a checked JSON object.
 #[derive(Clone, Debug)]
 pub struct ClaimsSet<'a>(Object<'a>);
+
+/// How a scope claim is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScopeForm {
+    /// One string of scope tokens separated by spaces (RFC 8693 §4.2).
+    Text,
+    /// That, or an array with one scope token in each element, as some issuers write it.
+    TextOrArray,
+}
 
 impl<'a> ClaimsSet<'a> {
     /// Reads a payload.
@@ -35,6 +51,11 @@ impl<'a> ClaimsSet<'a> {
     /// If it is not a JSON object as [`super::json`] wants it.
     pub fn parse(payload: &'a [u8]) -> Result<Self, JsonError> {
         Object::parse(payload).map(Self)
+    }
+
+    /// Reads a payload that was read before.
+    pub(crate) fn checked(payload: &'a [u8]) -> Result<Self, JsonError> {
+        Object::parse_checked(payload).map(Self)
     }
 
     /// Whether the claim is there, whatever its value.
@@ -53,14 +74,13 @@ impl<'a> ClaimsSet<'a> {
     ///
     /// # Errors
     /// If it is there and is empty or not a string.
-    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, ClaimError> {
-        const WANTED: &str = "a string that is not empty";
+    pub fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, ClaimError> {
         let Some(value) = self.0.member(name) else {
             return Ok(None);
         };
         match value.as_str() {
             Some(text) if !text.is_empty() => Ok(Some(text)),
-            _ => Err(ClaimError::Malformed { name, wanted: WANTED }),
+            _ => Err(ClaimError::malformed(name, "a string that is not empty")),
         }
     }
 
@@ -68,7 +88,7 @@ impl<'a> ClaimsSet<'a> {
     ///
     /// # Errors
     /// If it is there and is not a number between 0 and [`Timestamp::MAX_SECONDS`].
-    pub fn time(&self, name: &'static str) -> Result<Option<Timestamp>, ClaimError> {
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, ClaimError> {
         const WANTED: &str = "a NumericDate between the years 1970 and 9999";
         let Some(value) = self.0.member(name) else {
             return Ok(None);
@@ -77,7 +97,7 @@ impl<'a> ClaimsSet<'a> {
             .as_number()
             .and_then(Timestamp::from_json_number)
             .map(Some)
-            .ok_or(ClaimError::Malformed { name, wanted: WANTED })
+            .ok_or_else(|| ClaimError::malformed(name, WANTED))
     }
 
     /// The audiences (RFC 7519 §4.1.3): a string, or an array of strings.
@@ -85,20 +105,25 @@ impl<'a> ClaimsSet<'a> {
     /// # Errors
     /// If the claim is there and is anything else, or an empty array.
     pub fn audiences(&self) -> Result<Option<Vec<Cow<'a, str>>>, ClaimError> {
-        const ERROR: ClaimError = ClaimError::Malformed {
-            name: "aud",
-            wanted: "a string or an array of strings that is not empty",
-        };
-        let Some(value) = self.0.member("aud") else {
+        self.texts("aud")
+    }
+
+    /// A claim that is a string or an array of strings.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<Cow<'a, str>>>, ClaimError> {
+        let error =
+            || ClaimError::malformed(name, "a string or an array of strings that is not empty");
+        let Some(value) = self.0.member(name) else {
             return Ok(None);
         };
         let texts = match value.as_array() {
-            Some(elements) => {
-                elements.into_iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or(ERROR)?
-            }
-            None => vec![value.as_str().ok_or(ERROR)?],
+            Some(elements) => elements
+                .into_iter()
+                .map(Value::as_str)
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(error)?,
+            None => vec![value.as_str().ok_or_else(error)?],
         };
-        if texts.is_empty() { Err(ERROR) } else { Ok(Some(texts)) }
+        if texts.is_empty() { Err(error()) } else { Ok(Some(texts)) }
     }
 
     /// The scope (RFC 8693 §4.2): scope tokens separated by spaces. An absent claim is an empty
@@ -108,23 +133,47 @@ impl<'a> ClaimsSet<'a> {
     /// If the claim is there and is not a string, or has a character that RFC 6749 §3.3 does not
     /// allow.
     pub fn scope(&self) -> Result<Cow<'a, str>, ClaimError> {
-        const ERROR: ClaimError = ClaimError::Malformed {
-            name: "scope",
-            wanted: "a string of scope tokens separated by spaces",
+        self.scope_in("scope", ScopeForm::Text).map(Option::unwrap_or_default)
+    }
+
+    /// The scope as another claim has it, or another form; `None` if the claim is absent. An array
+    /// comes out as one string.
+    ///
+    /// # Errors
+    /// If the claim is there and is not of this form, or has a character that RFC 6749 §3.3 does
+    /// not allow.
+    pub fn scope_in(
+        &self,
+        name: &str,
+        form: ScopeForm,
+    ) -> Result<Option<Cow<'a, str>>, ClaimError> {
+        let error = || ClaimError::malformed(name, "a string of scope tokens separated by spaces");
+        let Some(value) = self.0.member(name) else {
+            return Ok(None);
         };
-        let Some(value) = self.0.member("scope") else {
-            return Ok(Cow::Borrowed(""));
-        };
-        let scope = value.as_str().ok_or(ERROR)?;
+        if let (ScopeForm::TextOrArray, Some(elements)) = (form, value.as_array()) {
+            let mut scope = String::new();
+            for element in elements {
+                // A space inside an element would make two scopes of one.
+                let token = element.as_str().filter(|token| is_scope_token(token.as_bytes()));
+                let token = token.ok_or_else(error)?;
+                if !scope.is_empty() {
+                    scope.push(' ');
+                }
+                scope.push_str(&token);
+            }
+            return Ok(Some(Cow::Owned(scope)));
+        }
+        let scope = value.as_str().ok_or_else(error)?;
         let legal = |token: &str| token.is_empty() || is_scope_token(token.as_bytes());
-        if scope.split(' ').all(legal) { Ok(scope) } else { Err(ERROR) }
+        if scope.split(' ').all(legal) { Ok(Some(scope)) } else { Err(error()) }
     }
 }
 
 /// The claim, or [`ClaimError::Missing`].
 pub(crate) fn required<T>(
-    name: &'static str,
+    name: &str,
     claim: Result<Option<T>, ClaimError>,
 ) -> Result<T, ClaimError> {
-    claim?.ok_or(ClaimError::Missing(name))
+    claim?.ok_or_else(|| ClaimError::Missing(name.to_owned()))
 }

@@ -74,6 +74,11 @@ impl<'a> Object<'a> {
         Self::read(bytes, Strictness::Outermost)
     }
 
+    /// Reads a document that was read before: duplicates are not looked for again.
+    pub(crate) fn parse_checked(bytes: &'a [u8]) -> Result<Self, JsonError> {
+        Self::read(bytes, Strictness::Checked)
+    }
+
     fn read(bytes: &'a [u8], strictness: Strictness) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
         let mut scanner = Scanner { text, at: 0, strictness };

@@ -48,7 +48,7 @@ mod jwks;
 mod thumbprint;
 
 pub use algorithm::{Algorithm, KeyShape};
-pub use claims::{ClaimError, ClaimsSet};
+pub use claims::{ClaimError, ClaimsSet, ScopeForm};
 pub use compact::{Compact, CompactError, MAX_HEADER};
 pub use header::{Header, HeaderError};
 pub use jwk::{BadSignature, KeyFault, PublicKey};

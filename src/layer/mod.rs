@@ -47,12 +47,14 @@ mod require;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
 
 use crate::access::Access;
 use crate::context::PolicyContext;
 use crate::error::{CheckError, Refusal, Rejection, RejectionKind};
-use crate::verify::refused_by_check;
+use crate::observe::{Decision, Place};
+use crate::verify::{Trace, refusal_of};
 
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
 pub use require::{Require, RequireFuture, RequireLayer, require};
@@ -103,8 +105,35 @@ impl Access {
     /// ```
     #[must_use]
     pub fn refuse(&self, why: impl Into<CheckError>) -> Rejection {
-        Rejection::new(refused_by_check(why.into()), Arc::clone(self.context()))
+        let refusal = refusal_of(why.into());
+        report(refusal, Arc::clone(self.context()), Some(self), Place::Handler)
     }
+}
+
+/// A refusal below the decision itself; the observers of its server are told.
+pub(crate) fn report(
+    refusal: Refusal,
+    context: Arc<PolicyContext>,
+    access: Option<&Access>,
+    place: Place,
+) -> Rejection {
+    let rejection = Rejection::new(refusal, Arc::clone(&context));
+    let reason = rejection.told();
+    let mut trace = Trace::default();
+    let mut decision = Decision::new(rejection.outcome().into(), place, &context.route);
+    if let Some(access) = access {
+        trace.issuer = Some(Arc::clone(&access.facts().issuer));
+        trace.facts = Some(Arc::clone(access.facts()));
+        decision.at = access.decided_at();
+    }
+    let decision = Decision {
+        kind: Some(rejection.kind()),
+        step: rejection.step(),
+        reason: Some(&reason),
+        ..trace.told(decision)
+    };
+    context.server.observers.tell(decision);
+    rejection
 }
 
 /// A layer or an extractor that is mounted where it cannot work: 500, and an error in the log, once
@@ -114,20 +143,19 @@ pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str) -> Rejection 
         tracing::error!("{detail}");
     }
     let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
-    Rejection::new(refusal, Arc::default())
+    report(refusal, Arc::default(), None, Place::Handler)
 }
 
-/// Makes the body of a refusal: see [`ProtectLayer::refusal_body`].
-pub trait RefusalBody<B>: Clone + sealed::Sealed {
-    /// The body, and its content type if it is not empty.
-    ///
-    /// [`Rejection`]'s text is for operators: tell clients its kind at most.
-    fn body(&self, rejection: &Rejection) -> (Option<HeaderValue>, B);
+/// How a refusal is answered: see [`ProtectLayer::refusal_body`] and [`ProtectLayer::grpc`].
+pub trait RefusalStyle<B>: Clone + sealed::Sealed {
+    /// The answer.
+    fn response(&self, rejection: &Rejection) -> Response<B>;
 }
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::EmptyBody {}
+    impl Sealed for super::Grpc {}
     impl<F> Sealed for super::BodyFn<F> {}
 }
 
@@ -136,9 +164,20 @@ mod sealed {
 #[non_exhaustive]
 pub struct EmptyBody;
 
-impl<B: Default> RefusalBody<B> for EmptyBody {
-    fn body(&self, _: &Rejection) -> (Option<HeaderValue>, B) {
-        (None, B::default())
+impl<B: Default> RefusalStyle<B> for EmptyBody {
+    fn response(&self, rejection: &Rejection) -> Response<B> {
+        rejection.to_response()
+    }
+}
+
+/// As gRPC wants it: see [`ProtectLayer::grpc`].
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Grpc;
+
+impl<B: Default> RefusalStyle<B> for Grpc {
+    fn response(&self, rejection: &Rejection) -> Response<B> {
+        rejection.to_grpc_response()
     }
 }
 
@@ -146,12 +185,14 @@ impl<B: Default> RefusalBody<B> for EmptyBody {
 #[derive(Clone, Copy, Debug)]
 pub struct BodyFn<F>(F);
 
-impl<B, F> RefusalBody<B> for BodyFn<F>
+impl<B, F> RefusalStyle<B> for BodyFn<F>
 where
     F: Fn(&Rejection) -> (HeaderValue, B) + Clone,
 {
-    fn body(&self, rejection: &Rejection) -> (Option<HeaderValue>, B) {
+    fn response(&self, rejection: &Rejection) -> Response<B> {
         let (content_type, body) = (self.0)(rejection);
-        (Some(content_type), body)
+        let mut response = rejection.to_response::<()>().map(|()| body);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
     }
 }

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{BodyFn, EmptyBody, RefusalBody, Tokenless, TokenlessReason, misplaced};
+use super::{BodyFn, EmptyBody, Grpc, RefusalStyle, Tokenless, TokenlessReason, misplaced};
 use crate::access::Access;
 use crate::credentials::RequestHead;
 use crate::error::Rejection;
-use crate::issuer::{Attempt, KeyWait};
-use crate::server::{Authorization, Guard, Passed, Policy, ResourceServer, Verdict};
+use crate::issuer::KeyWait;
+use crate::server::{
+    Asking, Authorization, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
+};
 
 impl ResourceServer {
     /// The server's own policy as a layer: see [`crate::ServerBuilder::policy`].
@@ -39,7 +41,7 @@ impl ResourceServer {
 impl Guard {
     /// This guard as a layer.
     pub fn layer(&self) -> ProtectLayer {
-        ProtectLayer { guard: self.clone(), body: EmptyBody }
+        ProtectLayer { guard: self.clone(), style: EmptyBody }
     }
 }
 
@@ -48,7 +50,7 @@ impl Guard {
 #[must_use = "a layer protects nothing until it is mounted"]
 pub struct ProtectLayer<F = EmptyBody> {
     guard: Guard,
-    body: F,
+    style: F,
 }
 
 impl ProtectLayer {
@@ -58,7 +60,13 @@ impl ProtectLayer {
     where
         F: Fn(&Rejection) -> (HeaderValue, B) + Clone,
     {
-        ProtectLayer { guard: self.guard, body: BodyFn(body) }
+        ProtectLayer { guard: self.guard, style: BodyFn(body) }
+    }
+
+    /// Answers as gRPC wants it: HTTP 200 with `grpc-status` and `grpc-message`, the challenge and
+    /// `grpc-retry-pushback-ms` beside them as metadata. See [`Rejection::to_grpc_response`].
+    pub fn grpc(self) -> ProtectLayer<Grpc> {
+        ProtectLayer { guard: self.guard, style: Grpc }
     }
 }
 
@@ -66,7 +74,7 @@ impl<S, F: Clone> Layer<S> for ProtectLayer<F> {
     type Service = Protect<S, F>;
 
     fn layer(&self, inner: S) -> Protect<S, F> {
-        Protect { inner, guard: self.guard.clone(), body: self.body.clone() }
+        Protect { inner, guard: self.guard.clone(), style: self.style.clone() }
     }
 }
 
@@ -75,14 +83,13 @@ impl<S, F: Clone> Layer<S> for ProtectLayer<F> {
 pub struct Protect<S, F = EmptyBody> {
     inner: S,
     guard: Guard,
-    body: F,
+    style: F,
 }
 
 impl<S, F, ReqBody, ResBody> Service<Request<ReqBody>> for Protect<S, F>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    F: RefusalBody<ResBody>,
-    ResBody: Default,
+    F: RefusalStyle<ResBody>,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
@@ -99,23 +106,20 @@ where
             let detail = "a `protect` inside another: give each route one; `layer::require` tightens it further";
             return self.refused(misplaced(&LOGGED, detail));
         }
-        match self.guard.decide(RequestHead::from(&request), Attempt::First) {
+        match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),
             Verdict::Pass(passed) => {
                 admit(&self.guard, &mut request, passed);
                 let future = self.inner.call(request);
                 ProtectFuture { state: State::Inner { future } }
             }
-            Verdict::Wait(wait) => {
-                // The one that was polled ready stays for the next request: a token that makes
-                // this server wait must not hold a place in the inner service.
-                let pending = Pending {
-                    request,
-                    service: self.inner.clone(),
-                    guard: self.guard.clone(),
-                    body: self.body.clone(),
-                };
-                ProtectFuture { state: State::Waiting { wait, pending: Some(pending) } }
+            Verdict::Wait(wait, turn) => {
+                let pending = Some(self.pending(request));
+                ProtectFuture { state: State::Waiting { wait, turn, pending } }
+            }
+            Verdict::Ask(asking) => {
+                let pending = Some(self.pending(request));
+                ProtectFuture { state: State::Asking { asking, pending } }
             }
         }
     }
@@ -127,8 +131,19 @@ impl<S, F> Protect<S, F> {
         S: Service<Request<ReqBody>>,
         F: Clone,
     {
-        let refusal = Some((rejection, self.body.clone()));
+        let refusal = Some((rejection, self.style.clone()));
         ProtectFuture { state: State::Refused { refusal } }
+    }
+
+    /// The service that was polled ready stays for the next request: a token that makes this
+    /// server wait must not hold a place in the inner service.
+    fn pending<ReqBody>(&self, request: Request<ReqBody>) -> Pending<S, F, ReqBody>
+    where
+        S: Clone,
+        F: Clone,
+    {
+        let service = self.inner.clone();
+        Pending { request, service, guard: self.guard.clone(), style: self.style.clone() }
     }
 }
 
@@ -151,25 +166,11 @@ fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
     }
 }
 
-fn response<F, B>(rejection: &Rejection, body: &F) -> Response<B>
-where
-    F: RefusalBody<B>,
-    B: Default,
-{
-    let mut response = rejection.to_response::<B>();
-    let (content_type, body) = body.body(rejection);
-    if let Some(content_type) = content_type {
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-    }
-    *response.body_mut() = body;
-    response
-}
-
 struct Pending<S, F, ReqBody> {
     request: Request<ReqBody>,
     service: S,
     guard: Guard,
-    body: F,
+    style: F,
 }
 
 pin_project! {
@@ -199,6 +200,11 @@ pin_project! {
         Waiting {
             #[pin]
             wait: KeyWait,
+            turn: Turn,
+            pending: Option<Pending<S, F, ReqBody>>,
+        },
+        Asking {
+            asking: Asking,
             pending: Option<Pending<S, F, ReqBody>>,
         },
         Readying {
@@ -210,11 +216,24 @@ pin_project! {
     }
 }
 
+impl<S, F, ReqBody> Pending<S, F, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn admitted(mut self, passed: Passed) -> State<S, F, ReqBody> {
+        admit(&self.guard, &mut self.request, passed);
+        State::Readying { service: self.service, request: Some(self.request) }
+    }
+
+    fn refused(self, rejection: Rejection) -> State<S, F, ReqBody> {
+        State::Refused { refusal: Some((rejection, self.style)) }
+    }
+}
+
 impl<S, F, ReqBody, ResBody> Future for ProtectFuture<S, F, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    F: RefusalBody<ResBody>,
-    ResBody: Default,
+    F: RefusalStyle<ResBody>,
 {
     type Output = Result<Response<ResBody>, S::Error>;
 
@@ -224,24 +243,30 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Inner { future } => return future.poll(context),
                 StateProjection::Refused { refusal } => {
-                    let Some((rejection, body)) = refusal.take() else { return Poll::Pending };
+                    let Some((rejection, style)) = refusal.take() else { return Poll::Pending };
                     this.state.set(State::Done);
-                    return Poll::Ready(Ok(response(&rejection, &body)));
+                    return Poll::Ready(Ok(style.response(&rejection)));
                 }
-                StateProjection::Waiting { wait, pending } => {
+                StateProjection::Waiting { wait, turn, pending } => {
                     ready!(wait.poll(context));
-                    let Some(mut pending) = pending.take() else { return Poll::Pending };
+                    let turn = *turn;
+                    let Some(pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
-                    match pending.guard.decide(head, Attempt::AfterWait) {
-                        Verdict::Pass(passed) => {
-                            admit(&pending.guard, &mut pending.request, passed);
-                            let Pending { request, service, .. } = pending;
-                            State::Readying { service, request: Some(request) }
+                    match pending.guard.decide(head, Mode::Layer, turn) {
+                        Verdict::Pass(passed) => pending.admitted(passed),
+                        Verdict::Refuse(rejection) => pending.refused(rejection),
+                        Verdict::Wait(wait, turn) => {
+                            State::Waiting { wait, turn, pending: Some(pending) }
                         }
-                        Verdict::Refuse(rejection) => {
-                            State::Refused { refusal: Some((rejection, pending.body)) }
-                        }
-                        Verdict::Wait(wait) => State::Waiting { wait, pending: Some(pending) },
+                        Verdict::Ask(asking) => State::Asking { asking, pending: Some(pending) },
+                    }
+                }
+                StateProjection::Asking { asking, pending } => {
+                    let answer = ready!(Pin::new(asking).poll(context));
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    match answer {
+                        Ok(passed) => pending.admitted(passed),
+                        Err(rejection) => pending.refused(rejection),
                     }
                 }
                 StateProjection::Readying { service, request } => {

@@ -8,12 +8,13 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{Tokenless, misplaced};
+use super::{EmptyBody, Grpc, RefusalStyle, Tokenless, misplaced, report};
 use crate::access::Access;
 use crate::check::{Check, CheckContext, Needs};
+use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
 use crate::error::{Refusal, Rejection, RejectionKind};
-use crate::name::Scope;
+use crate::observe::Place;
 use crate::verify::refused_by_check;
 
 /// A further check below a `Protect`: it can only tighten.
@@ -37,12 +38,12 @@ pub fn require<C: Check>(check: C) -> RequireLayer<C> {
         tracing::error!("a faulty check refuses every request with 500: {fault}");
         fault.to_string()
     });
-    RequireLayer { wanted: Arc::new(Wanted { check, scopes: needs.scopes().to_vec(), fault }) }
+    RequireLayer { wanted: Arc::new(Wanted { check, needs, fault }), style: EmptyBody }
 }
 
 struct Wanted<C> {
     check: C,
-    scopes: Vec<Scope>,
+    needs: Needs,
     fault: Option<String>,
 }
 
@@ -50,18 +51,25 @@ impl<C: Check> Wanted<C> {
     fn decide(&self, head: RequestHead<'_>) -> Result<(), Rejection> {
         if let Some(fault) = &self.fault {
             let refusal = Refusal::new(RejectionKind::Misconfigured, fault.clone());
-            return Err(Rejection::new(refusal, Arc::default()));
+            return Err(report(refusal, Arc::default(), None, Place::Require));
         }
-        let (refusal, context) = match head.extensions.get::<Access>() {
+        let below = |context: &PolicyContext| {
+            Arc::new(context.with_needs(self.needs.scopes(), self.needs.step_ups()))
+        };
+        let access = head.extensions.get::<Access>();
+        let (refusal, context) = match access {
             Some(access) => {
-                let context = CheckContext::new(access, head, access.decided_at());
-                match self.check.check(&context) {
+                let request = CheckContext::new(access, head, access.decided_at());
+                match self.check.check(&request) {
                     Ok(()) => return Ok(()),
-                    Err(error) => (refused_by_check(error), access.context()),
+                    Err(error) => {
+                        let context = below(access.context());
+                        (refused_by_check(error, &request, &context), context)
+                    }
                 }
             }
             None => match head.extensions.get::<Tokenless>() {
-                Some(tokenless) => (tokenless.refusal(), &tokenless.context),
+                Some(tokenless) => (tokenless.refusal(), below(&tokenless.context)),
                 None => {
                     static LOGGED: AtomicBool = AtomicBool::new(false);
                     return Err(misplaced(
@@ -71,63 +79,75 @@ impl<C: Check> Wanted<C> {
                 }
             },
         };
-        Err(Rejection::new(refusal, Arc::new(context.with_scopes(&self.scopes))))
+        Err(report(refusal, context, access, Place::Require))
     }
 }
 
 /// The layer of [`require`].
 #[must_use = "a layer requires nothing until it is mounted"]
-pub struct RequireLayer<C> {
+pub struct RequireLayer<C, F = EmptyBody> {
     wanted: Arc<Wanted<C>>,
+    style: F,
 }
 
-impl<C> Clone for RequireLayer<C> {
+impl<C> RequireLayer<C> {
+    /// Answers as gRPC wants it: see [`super::ProtectLayer::grpc`].
+    pub fn grpc(self) -> RequireLayer<C, Grpc> {
+        RequireLayer { wanted: self.wanted, style: Grpc }
+    }
+}
+
+impl<C, F: Clone> Clone for RequireLayer<C, F> {
     fn clone(&self) -> Self {
-        Self { wanted: Arc::clone(&self.wanted) }
+        Self { wanted: Arc::clone(&self.wanted), style: self.style.clone() }
     }
 }
 
-impl<C> fmt::Debug for RequireLayer<C> {
+impl<C, F> fmt::Debug for RequireLayer<C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLayer").field("scopes", &self.wanted.scopes).finish_non_exhaustive()
+        let scopes = self.wanted.needs.scopes();
+        f.debug_struct("RequireLayer").field("scopes", &scopes).finish_non_exhaustive()
     }
 }
 
-impl<S, C> Layer<S> for RequireLayer<C> {
-    type Service = Require<S, C>;
+impl<S, C, F: Clone> Layer<S> for RequireLayer<C, F> {
+    type Service = Require<S, C, F>;
 
-    fn layer(&self, inner: S) -> Require<S, C> {
-        Require { inner, wanted: Arc::clone(&self.wanted) }
+    fn layer(&self, inner: S) -> Require<S, C, F> {
+        Require { inner, wanted: Arc::clone(&self.wanted), style: self.style.clone() }
     }
 }
 
 /// The service of [`RequireLayer`].
-pub struct Require<S, C> {
+pub struct Require<S, C, F = EmptyBody> {
     inner: S,
     wanted: Arc<Wanted<C>>,
+    style: F,
 }
 
-impl<S: Clone, C> Clone for Require<S, C> {
+impl<S: Clone, C, F: Clone> Clone for Require<S, C, F> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), wanted: Arc::clone(&self.wanted) }
+        let (wanted, style) = (Arc::clone(&self.wanted), self.style.clone());
+        Self { inner: self.inner.clone(), wanted, style }
     }
 }
 
-impl<S, C> fmt::Debug for Require<S, C> {
+impl<S, C, F> fmt::Debug for Require<S, C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Require").field("scopes", &self.wanted.scopes).finish_non_exhaustive()
+        let scopes = self.wanted.needs.scopes();
+        f.debug_struct("Require").field("scopes", &scopes).finish_non_exhaustive()
     }
 }
 
-impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for Require<S, C>
+impl<S, C, F, ReqBody, ResBody> Service<Request<ReqBody>> for Require<S, C, F>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     C: Check,
-    ResBody: Default,
+    F: RefusalStyle<ResBody>,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = RequireFuture<S::Future>;
+    type Future = RequireFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -136,7 +156,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let state = match self.wanted.decide(RequestHead::from(&request)) {
             Ok(()) => State::Inner { future: self.inner.call(request) },
-            Err(rejection) => State::Refused { rejection },
+            Err(rejection) => State::Refused { response: Some(self.style.response(&rejection)) },
         };
         RequireFuture { state }
     }
@@ -145,35 +165,37 @@ where
 pin_project! {
     /// The future of [`Require`].
     #[derive(Debug)]
-    pub struct RequireFuture<F> {
+    pub struct RequireFuture<F, B> {
         #[pin]
-        state: State<F>,
+        state: State<F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
     #[derive(Debug)]
-    enum State<F> {
+    enum State<F, B> {
         Inner {
             #[pin]
             future: F,
         },
-        Refused { rejection: Rejection },
+        Refused { response: Option<Response<B>> },
     }
 }
 
-impl<F, B, E> Future for RequireFuture<F>
+impl<F, B, E> Future for RequireFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
 {
     type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Inner { future } => future.poll(context),
-            StateProjection::Refused { rejection } => Poll::Ready(Ok(rejection.to_response())),
+            StateProjection::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
         }
     }
 }

@@ -1,21 +1,28 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fapi::{self, SecurityProfile};
 use super::metadata::Document;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
 use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
-use crate::context::Implies;
+use crate::context::{Implies, ServerContext};
 use crate::credentials::MAX_TOKEN;
-use crate::error::{BuildError, ConfigFault};
+use crate::error::{BuildError, ConfigFault, Faults};
 use crate::issuer::config::Issuer;
-use crate::issuer::{Checked, Registry};
+use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules};
+use crate::jose::Algorithm;
 use crate::name::{Audience, Resource};
+use crate::observe::{HashKey, Observer, Observers};
+use crate::secret::Secret;
 use crate::sender::Binding;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::transport::Transport;
-use crate::verify::{OtherAudiences, Rules, TokenClass};
+use crate::verify::{
+    CheckedException, Classes, Exception, IssuerNames, OtherAudiences, Rules, TokenClass,
+};
 
 /// A configuration that is being written: see [`ResourceServer::builder`].
 ///
@@ -27,8 +34,14 @@ pub struct ServerBuilder {
     audiences: Vec<String>,
     other_audiences: OtherAudiences,
     issuers: Vec<Issuer>,
+    tenants: Option<(Arc<dyn IssuerResolver>, usize)>,
     classes: Vec<TokenClass>,
     binding: Option<Binding>,
+    exceptions: Vec<Exception>,
+    security_profile: Option<SecurityProfile>,
+    policies: Vec<(String, Policy)>,
+    observers: Vec<Arc<dyn Observer>>,
+    token_hash_key: Option<Secret>,
     leeway: Duration,
     max_token: usize,
     policy: Policy,
@@ -48,8 +61,14 @@ impl ServerBuilder {
             audiences: Vec::new(),
             other_audiences: OtherAudiences::Accept,
             issuers: Vec::new(),
+            tenants: None,
             classes: Vec::new(),
             binding: None,
+            exceptions: Vec::new(),
+            security_profile: None,
+            policies: Vec::new(),
+            observers: Vec::new(),
+            token_hash_key: None,
             // Clocks in a fleet agree to a second or two; RFC 9068 §4 allows a few minutes.
             leeway: Duration::from_secs(10),
             max_token: MAX_TOKEN,
@@ -70,15 +89,69 @@ impl ServerBuilder {
         self
     }
 
-    /// Bounds how long a token may live.
+    /// Accepts tokens of issuers that are decided on at run time, beside the configured ones: for a
+    /// service with many tenants. See [`IssuerResolver`], and [`crate::issuer::TenantList`] for one
+    /// that is ready to use.
+    ///
+    /// At most `at_most` of them are kept, with their keys, 1 to 100 000. With fewer places than
+    /// tenants, one that proved nothing for a minute makes room, and where none did a new one gets
+    /// 503. Nothing is fetched for an issuer before it is known to be trusted.
+    pub fn tenants(mut self, resolver: impl IssuerResolver, at_most: usize) -> Self {
+        self.tenants = Some((Arc::new(resolver), at_most));
+        self
+    }
+
+    /// Bounds how long a token may live, and how it has to be bound. One default class is
+    /// mandatory; of all classes that describe a token the strictest values apply.
     pub fn class(mut self, class: TokenClass) -> Self {
         self.classes.push(class);
         self
     }
 
-    /// Says what an unbound token may do.
+    /// Says how tokens have to be bound to their sender, and what an unbound one may do. A token
+    /// class or a policy can only tighten it; an [`Exception`] lowers it for named clients.
     pub fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
+        self
+    }
+
+    /// Lets clients use plain bearer tokens where [`Self::binding`] wants bound ones, for a while.
+    pub fn exception(mut self, exception: Exception) -> Self {
+        self.exceptions.push(exception);
+        self
+    }
+
+    /// Holds the whole configuration to the FAPI 2.0 Security Profile (final, February 2025): PS256,
+    /// ES256 and EdDSA only, sender-constrained tokens only, no exception, tokens of at most an
+    /// hour, a leeway between 10 and 60 seconds. An issuer without a list of algorithms of its own
+    /// gets the profile's.
+    ///
+    /// It does not build without a way to prove senders and a way to see revocation (§5.3.4); this
+    /// version has neither, so that today it says what is missing and never builds.
+    pub fn fapi2(mut self) -> Self {
+        self.security_profile = Some(SecurityProfile::Fapi2);
+        self
+    }
+
+    /// Tells this observer of every decision. Call it once for each.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// What [`crate::observe::Decision::token_hash`] is keyed with, at least 16 bytes: the same key
+    /// in every replica makes their events comparable. Without it each process has a random one.
+    pub fn token_hash_key(mut self, key: Secret) -> Self {
+        self.token_hash_key = Some(key);
+        self
+    }
+
+    /// A policy to be found by this name: see [`ResourceServer::policy`]. The name is also the
+    /// policy's own.
+    pub fn named_policy(mut self, name: impl Into<String>, policy: impl Into<Policy>) -> Self {
+        let name = name.into();
+        let policy = policy.into().named(name.clone());
+        self.policies.push((name, policy));
         self
     }
 
@@ -177,110 +250,208 @@ impl ServerBuilder {
     /// # Errors
     /// Every fault of the configuration, at once.
     pub fn build(self) -> Result<ResourceServer, BuildError> {
-        let mut faults = Vec::new();
+        let mut faults = Faults::new();
         let resource =
-            Resource::parse(&self.resource).map_err(|fault| faults.push(fault.into())).ok();
+            Resource::parse(&self.resource).map_err(|fault| faults.push_at("resource", fault)).ok();
         let mut audiences = vec![Audience::from_token(&self.resource)];
-        for audience in &self.audiences {
+        for (index, audience) in self.audiences.iter().enumerate() {
             match Audience::parse(audience) {
                 Ok(audience) => audiences.push(audience),
-                Err(fault) => faults.push(fault.into()),
+                Err(fault) => {
+                    faults.at_element("accept_audiences", index, |faults| faults.push(fault));
+                }
             }
         }
+        let now = self.clock.now();
+        let ids: Vec<_> = self.issuers.iter().map(|issuer| issuer.id().to_owned()).collect();
+        let names = IssuerNames { configured: &ids, open: self.tenants.is_some() };
 
-        if self.issuers.is_empty() {
-            faults.push(ConfigFault::NoIssuer);
+        let rules = self.issuer_rules();
+        let issuers = self.check_issuers(rules, &mut faults);
+        let tenants = self.check_tenants(rules, &mut faults);
+        if let Some(SecurityProfile::Fapi2) = self.security_profile {
+            let asked = fapi::Asked {
+                issuers: &self.issuers,
+                classes: &self.classes,
+                exceptions: &self.exceptions,
+                binding: self.binding,
+                leeway: self.leeway,
+                means: fapi::Means::default(),
+            };
+            fapi::check(&asked, &mut faults);
         }
-        let mut issuers = Vec::new();
-        for (index, issuer) in self.issuers.iter().enumerate() {
-            let twice = self.issuers.iter().take(index).any(|other| other.id() == issuer.id());
-            if twice {
-                faults.push(ConfigFault::DuplicateIssuer(issuer.id().to_owned()));
-            } else {
-                issuers.extend(issuer.check(&mut faults));
-            }
-        }
-        match self.classes.as_slice() {
-            [] => faults.push(ConfigFault::NoTokenClass),
-            [class] if class.is_sane() => {}
-            [class] => faults.push(ConfigFault::TokenClassLifetime(class.max_lifetime())),
-            several => faults.push(ConfigFault::SeveralTokenClasses(several.len())),
-        }
+        let classes = Classes::check(self.classes.clone(), &names, &mut faults);
         if self.binding.is_none() {
-            faults.push(ConfigFault::NoBinding);
+            faults.push_at("binding", ConfigFault::NoBinding);
         }
+        let exceptions = self.check_exceptions(&names, now, &mut faults);
         if self.leeway > Duration::from_mins(5) {
-            faults.push(ConfigFault::Leeway(self.leeway));
+            faults.push_at("leeway", ConfigFault::Leeway(self.leeway));
         }
         if !(1..=MAX_TOKEN).contains(&self.max_token) {
-            faults.push(ConfigFault::Bound {
+            let fault = ConfigFault::Bound {
                 what: "longest token, in bytes,",
                 found: self.max_token,
                 maximum: MAX_TOKEN,
-            });
+            };
+            faults.push_at("max_token_bytes", fault);
         }
+        let key = match &self.token_hash_key {
+            Some(key) if key.expose().len() < 16 => {
+                let what = "the key of token hashes is shorter than 16 bytes".to_owned();
+                faults.push_at("token_hash_key", ConfigFault::Secret(what));
+                None
+            }
+            Some(key) => Some(HashKey::of(key.expose())),
+            None => HashKey::random(),
+        };
 
         let params = ParamsBuilder {
-            realm: self.realm.unwrap_or_else(|| self.resource.clone()),
+            realm: self.realm.clone().unwrap_or_else(|| self.resource.clone()),
             metadata_url: match (&self.metadata, &resource) {
                 (Some(_), Some(resource)) => Some(resource.metadata_url()),
                 _ => None,
             },
-            error_uri: self.error_uri,
-            params: self.params,
-        }
-        .build(&mut faults);
-        let metadata = self.metadata.unwrap_or_default();
-        metadata.check(&mut faults);
-        faults.extend(self.policy.faults());
+            error_uri: self.error_uri.clone(),
+            params: self.params.clone(),
+        };
+        let params = faults.at("challenge", |faults| params.build(faults));
+        let metadata = self.metadata.clone().unwrap_or_default();
+        faults.at("metadata", |faults| metadata.check(faults));
+        faults.at("policy", |faults| self.policy.check(faults));
+        let policies = self.check_policies(&mut faults);
 
-        let needs_transport = issuers.iter().any(Checked::needs_transport);
-        let transport = match self.transport {
+        let needs_transport = tenants.is_some() || issuers.iter().any(Checked::needs_transport);
+        let transport = match self.transport.clone() {
             None if needs_transport => default_transport(&mut faults),
             given => given,
         };
-        let (Some(resource), Some(binding), [class]) =
-            (resource, self.binding, self.classes.as_slice())
+        let (Some(resource), Some(binding), Some(classes)) = (resource, self.binding, classes)
         else {
-            return Err(BuildError::of(faults));
+            return Err(faults.into_error());
         };
-        BuildError::unless_none(faults, ())?;
+        faults.unless_none(())?;
 
+        let endings = exceptions.iter().map(CheckedException::ending).collect();
+        let context = Arc::new(ServerContext {
+            params,
+            implies: self.implies,
+            audiences: audiences.clone(),
+            observers: Observers::new(self.observers, key, endings),
+        });
         let shared = Arc::new(Shared {
             rules: Rules {
-                issuers: Registry::new(issuers, transport.as_ref(), &self.clock),
+                issuers: Registry::new(issuers, tenants, transport.as_ref(), &self.clock),
                 audiences,
                 other_audiences: self.other_audiences,
                 leeway: self.leeway,
-                class: class.clone(),
+                classes,
                 binding,
+                exceptions,
                 max_token: self.max_token,
             },
             clock: self.clock,
             resource,
             document: Document::new(metadata),
-            params: Arc::new(params),
-            implies: self.implies,
+            context,
+            policies,
+            security_profile: self.security_profile,
         });
         let own = Guard::new(&shared, self.policy)?;
+        shared.context.observers.report_exceptions(now);
         Ok(ResourceServer { shared, own })
+    }
+
+    fn issuer_rules(&self) -> IssuerRules {
+        IssuerRules {
+            default_algorithms: match self.security_profile {
+                Some(SecurityProfile::Fapi2) => fapi::ALGORITHMS,
+                None => Algorithm::ACCESS_TOKEN_DEFAULTS,
+            },
+        }
+    }
+
+    fn check_issuers(&self, rules: IssuerRules, faults: &mut Faults) -> Vec<Checked> {
+        if self.issuers.is_empty() && self.tenants.is_none() {
+            faults.push_at("issuers", ConfigFault::NoIssuer);
+        }
+        let mut issuers = Vec::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            faults.at_element("issuers", index, |faults| {
+                let twice = self.issuers.iter().take(index).any(|other| other.id() == issuer.id());
+                if twice {
+                    let fault = ConfigFault::DuplicateIssuer(issuer.id().to_owned());
+                    faults.push_at("id", fault);
+                } else {
+                    issuers.extend(issuer.check(rules, faults));
+                }
+            });
+        }
+        issuers
+    }
+
+    fn check_tenants(&self, rules: IssuerRules, faults: &mut Faults) -> Option<TenantRules> {
+        const MOST: usize = 100_000;
+        let (resolver, at_most) = self.tenants.as_ref()?;
+        if !(1..=MOST).contains(at_most) {
+            let what = "number of tenants";
+            let fault = ConfigFault::Bound { what, found: *at_most, maximum: MOST };
+            faults.push_at("tenants", fault);
+        }
+        Some(TenantRules { resolver: Arc::clone(resolver), at_most: *at_most, rules })
+    }
+
+    fn check_exceptions(
+        &self,
+        names: &IssuerNames<'_>,
+        now: Timestamp,
+        faults: &mut Faults,
+    ) -> Vec<CheckedException> {
+        let most = CheckedException::MOST;
+        if self.exceptions.len() > most {
+            let found = self.exceptions.len();
+            let fault = ConfigFault::Bound { what: "number of exceptions", found, maximum: most };
+            faults.push_at("exceptions", fault);
+        }
+        let mut checked = Vec::new();
+        for (index, exception) in self.exceptions.iter().enumerate() {
+            faults.at_element("exceptions", index, |faults| {
+                let others = self.exceptions.get(..index).unwrap_or_default();
+                let exception = CheckedException::check(exception, others, names, now, faults);
+                checked.extend(exception);
+            });
+        }
+        checked
+    }
+
+    fn check_policies(&self, faults: &mut Faults) -> BTreeMap<String, Policy> {
+        let mut policies = BTreeMap::new();
+        for (name, policy) in &self.policies {
+            faults.at(&format!("policies.{name:?}"), |faults| {
+                policy.check(faults);
+                if policies.insert(name.clone(), policy.clone()).is_some() {
+                    faults.push(ConfigFault::DuplicatePolicy(name.clone()));
+                }
+            });
+        }
+        policies
     }
 }
 
 #[cfg(feature = "reqwest")]
-fn default_transport(faults: &mut Vec<ConfigFault>) -> Option<Arc<dyn Transport>> {
+fn default_transport(faults: &mut Faults) -> Option<Arc<dyn Transport>> {
     match crate::transport::ReqwestTransport::new() {
         Ok(transport) => Some(Arc::new(transport)),
         Err(error) => {
-            faults.push(ConfigFault::Transport(error.to_string()));
+            faults.push_at("transport", ConfigFault::Transport(error.to_string()));
             None
         }
     }
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn default_transport(faults: &mut Vec<ConfigFault>) -> Option<Arc<dyn Transport>> {
-    faults.push(ConfigFault::NoTransport);
+fn default_transport(faults: &mut Faults) -> Option<Arc<dyn Transport>> {
+    faults.push_at("transport", ConfigFault::NoTransport);
     None
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Ready, ready};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 use tower::Service;
 
 use super::Shared;
-use crate::error::ConfigFault;
+use crate::check::Needs;
+use crate::error::Faults;
 use crate::name::{NameError, Scope};
 
 /// The human-readable part of the metadata document (RFC 9728 §2). Everything else in it is
@@ -88,13 +89,13 @@ impl Metadata {
         self
     }
 
-    pub(super) fn check(&self, faults: &mut Vec<ConfigFault>) {
+    pub(super) fn check(&self, faults: &mut Faults) {
         const NAMES: [&str; 4] =
             ["resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri"];
         for (index, (name, value)) in self.members.iter().enumerate() {
             let (base, language) = name.split_once('#').unwrap_or((name, "und"));
             let mut fault = |wanted| {
-                faults.push(NameError::new("metadata member", name, wanted).into());
+                faults.push(NameError::new("metadata member", name, wanted));
             };
             if !NAMES.contains(&base) {
                 fault("is not one of resource_name, _documentation, _policy_uri, _tos_uri");
@@ -117,25 +118,54 @@ impl Metadata {
 /// The document of one server: its names, and the scopes its policies enforce.
 pub(super) struct Document {
     metadata: Metadata,
-    scopes: Mutex<BTreeSet<Scope>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the policies made so far enforce.
+#[derive(Default)]
+struct Seen {
+    scopes: BTreeSet<Scope>,
+    detail_types: BTreeSet<String>,
+    /// Each as it stands in the effective policy, once.
+    policies: BTreeSet<String>,
 }
 
 impl Document {
     pub(super) fn new(metadata: Metadata) -> Self {
-        Self { metadata, scopes: Mutex::default() }
+        Self { metadata, seen: Mutex::default() }
     }
 
-    pub(super) fn add_scopes(&self, scopes: &[Scope]) {
-        let mut known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(scopes.iter().cloned());
+    /// A policy was made.
+    pub(super) fn add(&self, needs: &Needs, report: &Value) {
+        /// A server that makes policies without end must not grow without end.
+        const MOST: usize = 100_000;
+        let mut seen = self.seen();
+        if seen.policies.len() < MOST {
+            seen.scopes.extend(needs.scopes().iter().chain(needs.alternatives()).cloned());
+            seen.detail_types.extend(needs.detail_types().iter().cloned());
+            seen.policies.insert(report.to_string());
+        }
+    }
+
+    /// The policies made so far, as they stand in the effective policy.
+    pub(super) fn policies(&self) -> Vec<Value> {
+        let read = |text: &String| serde_json::from_str(text).ok();
+        self.seen().policies.iter().filter_map(read).collect()
     }
 
     fn scopes(&self) -> Vec<String> {
         if self.metadata.scopes == ScopesShown::None {
             return Vec::new();
         }
-        let known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().cloned().map(String::from).collect()
+        self.seen().scopes.iter().cloned().map(String::from).collect()
+    }
+
+    fn detail_types(&self) -> Vec<String> {
+        self.seen().detail_types.iter().cloned().collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,6 +182,10 @@ impl Shared {
             member("scopes_supported", json!(scopes));
         }
         member("bearer_methods_supported", json!(["header"]));
+        let detail_types = self.document.detail_types();
+        if !detail_types.is_empty() {
+            member("authorization_details_types_supported", json!(detail_types));
+        }
         for (name, value) in &self.document.metadata.members {
             member(name, json!(value));
         }

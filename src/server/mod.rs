@@ -6,15 +6,18 @@
 //! the last clone, layer and guard.
 
 mod builder;
+mod effective;
+mod fapi;
 mod guard;
 mod metadata;
 mod policy;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::access::Access;
-use crate::context::{ChallengeParams, Implies};
+use crate::context::ServerContext;
 use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
 use crate::issuer::{IssuerHealth, WarmUpError};
@@ -24,7 +27,7 @@ use crate::verify::Rules;
 
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use guard::{Passed, Verdict};
+pub(crate) use guard::{Asking, Mode, Passed, Turn, Verdict};
 pub use metadata::{Metadata, MetadataService};
 pub(crate) use policy::Authorization;
 pub use policy::{Policy, Preflight};
@@ -47,8 +50,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     resource: Resource,
     document: Document,
-    params: Arc<ChallengeParams>,
-    implies: Implies,
+    context: Arc<ServerContext>,
+    /// By name.
+    policies: BTreeMap<String, Policy>,
+    security_profile: Option<fapi::SecurityProfile>,
 }
 
 impl ResourceServer {
@@ -66,6 +71,24 @@ impl ResourceServer {
     /// If the policy is faulty.
     pub fn guard(&self, policy: impl Into<Policy>) -> Result<Guard, BuildError> {
         Guard::new(&self.shared, policy.into())
+    }
+
+    /// The policy of this name: see [`ServerBuilder::named_policy`].
+    ///
+    /// A name that nobody defined gives a faulty policy: [`ResourceServer::guard`] returns the
+    /// fault, and a layer made of it refuses every request with 500.
+    pub fn policy(&self, name: &str) -> Policy {
+        self.shared.policies.get(name).cloned().unwrap_or_else(|| Policy::unknown(name))
+    }
+
+    /// What is enforced, as JSON: issuers and how their tokens are written, algorithms, audiences,
+    /// times, token classes, bindings, exceptions with their dates, and every policy made so far.
+    ///
+    /// It is for people who review it, and for tests that notice when it changes. It names no
+    /// secret. Durations are written as configuration files have them.
+    #[must_use]
+    pub fn effective_policy(&self) -> serde_json::Value {
+        self.shared.effective_policy()
     }
 
     /// Decides a request by the server's own policy.

@@ -1,9 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::check::{Check, Needs};
+use serde_json::{Value, json};
+
+use crate::check::{AsyncCheck, Check, Needs, allow_all};
 use crate::context::ChallengeVisibility;
-use crate::error::ConfigFault;
+use crate::error::{ConfigFault, Faults};
+use crate::sender::Binding;
+use crate::time::shown_duration;
 
 /// What a route or a router wants of a request: a check, and how the request is treated.
 ///
@@ -21,7 +26,14 @@ use crate::error::ConfigFault;
 #[derive(Clone)]
 #[must_use = "a policy does nothing until it is given to `protect`"]
 pub struct Policy {
+    /// `None`: its scopes name it.
+    pub(super) name: Option<String>,
     pub(super) check: Arc<dyn Check>,
+    pub(super) later: Vec<Arc<dyn AsyncCheck>>,
+    pub(super) timeout: Duration,
+    pub(super) binding: Option<Binding>,
+    /// Found when the policy was looked up by name.
+    pub(super) fault: Option<ConfigFault>,
     pub(super) presence: Presence,
     pub(super) preflight: Preflight,
     pub(super) authorization: Authorization,
@@ -56,15 +68,51 @@ pub(crate) enum Authorization {
 }
 
 impl Policy {
+    /// How long the async checks of a policy have, all together, unless it says otherwise.
+    pub const ASYNC_TIMEOUT: Duration = Duration::from_secs(5);
+
     /// A policy that wants this of an accepted token.
     pub fn new(check: impl Check + 'static) -> Self {
         Self {
+            name: None,
             check: Arc::new(check),
+            later: Vec::new(),
+            timeout: Self::ASYNC_TIMEOUT,
+            binding: None,
+            fault: None,
             presence: Presence::Required,
             preflight: Preflight::Refuse,
             authorization: Authorization::Keep,
             visibility: ChallengeVisibility::SameOrigin,
         }
+    }
+
+    /// The policy's name, which stands in events, metric labels and the effective policy. Unless
+    /// it has one, its scopes stand for it.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Wants the token bound to its sender like this. It can only tighten: the strictest of the
+    /// server, the token's class and the policy applies.
+    pub fn binding(mut self, binding: Binding) -> Self {
+        self.binding = Some(binding);
+        self
+    }
+
+    /// A further check, which has to ask somebody. It runs after every other check said yes; of
+    /// several, one after the other.
+    pub fn and_async(mut self, check: impl AsyncCheck) -> Self {
+        self.later.push(Arc::new(check));
+        self
+    }
+
+    /// How long the async checks have, all together; 5 seconds unless said otherwise. After that
+    /// the answer is 503.
+    pub fn async_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// Lets a request without an `Authorization` field pass, without an [`crate::Access`] and
@@ -94,8 +142,72 @@ impl Policy {
         self
     }
 
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
-        Needs::of(&*self.check).faults().to_vec()
+    /// A policy that refuses everything, for a name that nobody defined.
+    pub(super) fn unknown(name: &str) -> Self {
+        let fault = ConfigFault::UnknownPolicy(name.to_owned());
+        Self { fault: Some(fault), ..Self::new(allow_all()).named(name) }
+    }
+
+    pub(super) fn check(&self, faults: &mut Faults) {
+        faults.extend(self.fault.clone());
+        faults.extend(Needs::of(&*self.check).faults().iter().cloned());
+        if self.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200) {
+            faults.push(ConfigFault::Policy("a name of 1 to 200 bytes is wanted".to_owned()));
+        }
+        let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
+        if !timeouts.contains(&self.timeout) {
+            let found = self.timeout;
+            let what = format!("async checks have {found:?}: not between 1 ms and 1 minute");
+            faults.push(ConfigFault::Policy(what));
+        }
+    }
+
+    /// What stands for it in events: its name, or its scopes.
+    pub(super) fn label(&self, needs: &Needs) -> Arc<str> {
+        match &self.name {
+            Some(name) => name.as_str().into(),
+            None if needs.scopes().is_empty() => "unnamed".into(),
+            None => {
+                let scopes: Vec<_> = needs.scopes().iter().map(AsRef::as_ref).collect();
+                scopes.join(" ").into()
+            }
+        }
+    }
+
+    /// What it says, for a report.
+    pub(super) fn report(&self, needs: &Needs) -> Value {
+        let mut rules = needs.rules().to_vec();
+        rules.extend(self.later.iter().map(|check| json!({ "async": check.name() })));
+        let mut report = json!({
+            "name": &*self.label(needs),
+            "credentials": match self.presence {
+                Presence::Required => "required",
+                Presence::Optional => "optional",
+            },
+            "preflight": match self.preflight {
+                Preflight::Refuse => "refuse",
+                Preflight::Pass => "pass",
+            },
+            "authorization_field": match self.authorization {
+                Authorization::Keep => "keep",
+                Authorization::Strip => "strip",
+            },
+            "challenge": match self.visibility {
+                ChallengeVisibility::SameOrigin => "same_origin",
+                ChallengeVisibility::Exposed => "exposed",
+            },
+            "all_of": rules,
+        });
+        if let Some(report) = report.as_object_mut() {
+            if let Some(binding) = self.binding {
+                report.insert("binding".to_owned(), binding.as_str().into());
+            }
+            if !self.later.is_empty() {
+                let timeout = shown_duration(self.timeout);
+                report.insert("async_timeout".to_owned(), timeout.into());
+            }
+        }
+        report
     }
 }
 
@@ -108,6 +220,7 @@ impl<C: Check + 'static> From<C> for Policy {
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
+            .field("name", &self.name)
             .field("presence", &self.presence)
             .field("preflight", &self.preflight)
             .field("authorization", &self.authorization)

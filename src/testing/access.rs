@@ -5,12 +5,16 @@ use http::Request;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, Confirmation, Facts};
+use crate::access::Access;
 use crate::check::{Check, CheckContext, CheckError};
-use crate::context::{ChallengeParams, PolicyContext};
+use crate::context::{ChallengeParams, PolicyContext, ServerContext};
 use crate::credentials::RequestHead;
-use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
+use crate::issuer::{OptionalClaim, TokenProfile};
+use crate::jose::ClaimsSet;
+use crate::jose::claims::required;
+use crate::name::IssuerId;
 use crate::time::Timestamp;
+use crate::verify::facts_of;
 
 /// An [`Access`] made from nothing, to test handlers and checks.
 ///
@@ -20,6 +24,7 @@ use crate::time::Timestamp;
 #[must_use = "an access is made by `build`"]
 pub struct TestAccess {
     claims: Map<String, Value>,
+    profile: TokenProfile,
     decided_at: Timestamp,
 }
 
@@ -37,7 +42,11 @@ impl Default for TestAccess {
         }) else {
             panic!("an object")
         };
-        Self { claims, decided_at: now }
+        let profile = TokenProfile::relaxed()
+            .may_lack(OptionalClaim::ClientId)
+            .may_lack(OptionalClaim::IssuedAt)
+            .may_lack(OptionalClaim::JwtId);
+        Self { claims, profile, decided_at: now }
     }
 }
 
@@ -69,6 +78,20 @@ impl TestAccess {
         self
     }
 
+    /// Removes a claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// How the issuer writes its tokens: where the client, the scope and the kind of subject are
+    /// found. Unless said otherwise as RFC 9068 has it, with nothing but `sub`, `aud` and `exp`
+    /// wanted.
+    pub fn profile(mut self, profile: TokenProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// When the request was decided.
     pub fn decided_at(mut self, now: Timestamp) -> Self {
         self.decided_at = now;
@@ -76,35 +99,23 @@ impl TestAccess {
     }
 
     /// The access.
+    ///
+    /// # Panics
+    /// If the claims are not those of an access token of the profile.
     #[must_use]
     pub fn build(self) -> Access {
-        let text = |name: &str| self.claims.get(name).and_then(Value::as_str).unwrap_or_default();
-        let time = |name: &str| {
-            let value = self.claims.get(name).map(ToString::to_string).unwrap_or_default();
-            Timestamp::from_json_number(&value).expect("a NumericDate")
+        let payload = Value::Object(self.claims).to_string();
+        let claims = ClaimsSet::parse(payload.as_bytes()).expect("claims");
+        let issuer = required("iss", claims.text("iss")).expect("an issuer");
+        let issuer = Arc::new(IssuerId::parse(&issuer).expect("an issuer"));
+        let facts = facts_of(&self.profile, &claims, &issuer, payload.as_bytes())
+            .unwrap_or_else(|error| panic!("not the claims of an access token: {error}"));
+        let server = ServerContext {
+            params: ChallengeParams { common: "realm=\"test\"".to_owned(), ..Default::default() },
+            audiences: facts.audiences.clone(),
+            ..ServerContext::default()
         };
-        let audiences = match self.claims.get("aud") {
-            Some(Value::Array(several)) => {
-                several.iter().filter_map(Value::as_str).map(Audience::from_token).collect()
-            }
-            _ => vec![Audience::from_token(text("aud"))],
-        };
-        let named = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
-        let facts = Facts {
-            issuer: Arc::new(IssuerId::parse(text("iss")).expect("an issuer")),
-            subject: Subject::from_token(text("sub")),
-            client_id: named("client_id").map(ClientId::from_token),
-            jwt_id: named("jti").map(JwtId::from_token),
-            audiences,
-            scope: text("scope").into(),
-            issued_at: Some(time("iat")),
-            not_before: None,
-            expires_at: time("exp"),
-            confirmation: Confirmation::Absent,
-            claims: Value::Object(self.claims.clone()).to_string().into_bytes().into(),
-        };
-        let params = ChallengeParams { common: "realm=\"test\"".to_owned(), ..Default::default() };
-        let context = PolicyContext { params: Arc::new(params), ..PolicyContext::default() };
+        let context = PolicyContext { server: Arc::new(server), ..PolicyContext::default() };
         Access::new(Arc::new(facts), Arc::new(context), self.decided_at)
     }
 }

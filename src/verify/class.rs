@@ -1,35 +1,369 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long tokens may live: a bound on the harm that a stolen one can do.
+use crate::access::{Facts, SubjectKind};
+use crate::error::{ConfigFault, Faults};
+use crate::name::{Audience, Scope};
+use crate::sender::Binding;
+use crate::time::shown_duration;
+
+/// How long tokens may live, and how they have to be bound: a bound on the harm that a stolen one
+/// can do.
+///
+/// One default class is mandatory. Further classes describe tokens by issuer, client, scope,
+/// subject kind or audience, and want something of them. Of all classes that describe a token the
+/// strictest value of each kind applies; what none of them says, the default class says.
 ///
 /// ```
 /// use std::time::Duration;
-/// use portcullis::TokenClass;
+/// use portcullis::{Binding, ResourceServer, TokenClass};
 ///
-/// let class = TokenClass::default_at_most(Duration::from_mins(15));
-/// assert_eq!(class.max_lifetime(), Duration::from_mins(15));
+/// // People: 15 minutes. Batch jobs: an hour. Agents: 10 minutes, and bound to their key.
+/// let builder = ResourceServer::builder("https://api.example.com")
+///     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+///     .class(TokenClass::named("batch").clients(["nightly"]).at_most(Duration::from_hours(1)))
+///     .class(TokenClass::named("agents").scopes(["agent"]).at_most(Duration::from_mins(10)).bound(Binding::Either));
+/// # let _ = builder;
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Describe tokens by what their bearer cannot choose: a scope that a client may leave out when it
+/// asks for a token leaves out the class as well.
+#[derive(Clone, Debug, PartialEq)]
 #[must_use = "a class does nothing until it is given to `ResourceServer::builder(...).class`"]
 pub struct TokenClass {
-    max_lifetime: Duration,
+    /// `None`: the default class.
+    name: Option<String>,
+    issuers: Vec<String>,
+    clients: Vec<String>,
+    scopes: Vec<String>,
+    subjects: Vec<SubjectKind>,
+    audiences: Vec<String>,
+    max_lifetime: Option<Duration>,
+    max_age: Option<Duration>,
+    binding: Option<Binding>,
 }
 
 impl TokenClass {
-    /// The class of every token that no other class describes: `exp - iat` is at most this long.
+    /// The name of the default class, in events and reports.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The default class: `exp - iat` is at most this long, unless another class that describes
+    /// the token says how long.
     pub const fn default_at_most(max_lifetime: Duration) -> Self {
-        Self { max_lifetime }
+        let mut class = Self::empty(None);
+        class.max_lifetime = Some(max_lifetime);
+        class
     }
 
-    /// The longest `exp - iat` that is accepted. The leeway does not add to it: both values are
-    /// the issuer's.
+    /// A class of this name, which stands in events and metric labels. Say next which tokens it
+    /// describes, and what it wants of them.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::empty(Some(name.into()))
+    }
+
+    const fn empty(name: Option<String>) -> Self {
+        Self {
+            name,
+            issuers: Vec::new(),
+            clients: Vec::new(),
+            scopes: Vec::new(),
+            subjects: Vec::new(),
+            audiences: Vec::new(),
+            max_lifetime: None,
+            max_age: None,
+            binding: None,
+        }
+    }
+
+    /// Tokens of one of these issuers.
+    pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
+        self.issuers.extend(issuers.into_iter().map(Into::into));
+        self
+    }
+
+    /// Tokens of one of these clients. Two issuers can have clients of one name: say which issuer
+    /// is meant, where there are several.
+    pub fn clients<T: Into<String>>(mut self, clients: impl IntoIterator<Item = T>) -> Self {
+        self.clients.extend(clients.into_iter().map(Into::into));
+        self
+    }
+
+    /// Tokens that name at least one of these scopes. An implication between scopes is not applied.
+    pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Tokens that speak for a subject of one of these kinds.
+    pub fn subject_kinds(mut self, kinds: impl IntoIterator<Item = SubjectKind>) -> Self {
+        self.subjects.extend(kinds);
+        self
+    }
+
+    /// Tokens that name at least one of these audiences.
+    pub fn audiences<T: Into<String>>(mut self, audiences: impl IntoIterator<Item = T>) -> Self {
+        self.audiences.extend(audiences.into_iter().map(Into::into));
+        self
+    }
+
+    /// `exp - iat` is at most this long. The leeway does not add to it: both values are the
+    /// issuer's. For a token without `iat`, `exp` is at most this far ahead.
+    pub const fn at_most(mut self, max_lifetime: Duration) -> Self {
+        self.max_lifetime = Some(max_lifetime);
+        self
+    }
+
+    /// The token was issued at most this long ago, however long it lives; the leeway adds to it. A
+    /// token without `iat` is refused.
+    pub const fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// The token has to be bound to its sender like this.
+    pub const fn bound(mut self, binding: Binding) -> Self {
+        self.binding = Some(binding);
+        self
+    }
+
+    /// The class's name.
     #[must_use]
-    pub const fn max_lifetime(&self) -> Duration {
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(Self::DEFAULT)
+    }
+
+    /// The longest `exp - iat` that is accepted, if this class says so.
+    #[must_use]
+    pub const fn max_lifetime(&self) -> Option<Duration> {
         self.max_lifetime
     }
 
-    pub(crate) fn is_sane(&self) -> bool {
-        const LONGEST: Duration = Duration::from_hours(24 * 366);
-        (Duration::from_secs(1)..=LONGEST).contains(&self.max_lifetime)
+    fn is_default(&self) -> bool {
+        self.name.is_none()
+    }
+}
+
+/// The classes of a server, without faults.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    default: CheckedClass,
+    others: Vec<CheckedClass>,
+}
+
+#[derive(Debug)]
+struct CheckedClass {
+    name: Arc<str>,
+    class: TokenClass,
+}
+
+/// What the classes that describe a token want of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The class that bounds the token's life.
+    pub(crate) name: Arc<str>,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) binding: Binding,
+}
+
+impl Classes {
+    /// More classes than that nobody can keep in mind, and each is a metric label.
+    const MOST: usize = 64;
+    const LONGEST: Duration = Duration::from_hours(24 * 366);
+    const SHORTEST: Duration = Duration::from_secs(1);
+
+    /// The checked form; every fault is reported at its place in the list.
+    pub(crate) fn check(
+        classes: Vec<TokenClass>,
+        issuers: &IssuerNames<'_>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let before = faults.len();
+        let defaults = classes.iter().filter(|class| class.is_default()).count();
+        match defaults {
+            0 => faults.push_at("classes", ConfigFault::NoTokenClass),
+            1 => {}
+            several => faults.push_at("classes", ConfigFault::SeveralTokenClasses(several)),
+        }
+        if classes.len() > Self::MOST {
+            let found = classes.len();
+            let fault =
+                ConfigFault::Bound { what: "number of token classes", found, maximum: Self::MOST };
+            faults.push_at("classes", fault);
+        }
+        for (index, class) in classes.iter().enumerate() {
+            faults.at_element("classes", index, |faults| {
+                Self::check_one(class, issuers, faults);
+                let mut others = classes.iter().take(index);
+                if !class.is_default() && others.any(|other| other.name() == class.name()) {
+                    faults.push(fault(class, "another class has this name"));
+                }
+            });
+        }
+        if faults.len() > before {
+            return None;
+        }
+        let checked = |class: TokenClass| CheckedClass { name: class.name().into(), class };
+        let (default, others): (Vec<_>, Vec<_>) =
+            classes.into_iter().partition(TokenClass::is_default);
+        let default = default.into_iter().next().map(checked)?;
+        Some(Self { default, others: others.into_iter().map(checked).collect() })
+    }
+
+    fn check_one(class: &TokenClass, issuers: &IssuerNames<'_>, faults: &mut Faults) {
+        let sane = Self::SHORTEST..=Self::LONGEST;
+        if let Some(lifetime) = class.max_lifetime.filter(|time| !sane.contains(time)) {
+            faults.push_at("at_most", ConfigFault::TokenClassLifetime(lifetime));
+        }
+        if let Some(age) = class.max_age.filter(|time| !sane.contains(time)) {
+            let what = format!("a maximum age of {age:?} is not between 1 second and 366 days");
+            faults.push_at("max_age", fault(class, what));
+        }
+        let describes = !class.issuers.is_empty()
+            || !class.clients.is_empty()
+            || !class.scopes.is_empty()
+            || !class.subjects.is_empty()
+            || !class.audiences.is_empty();
+        if class.is_default() {
+            if describes {
+                faults.push(fault(
+                    class,
+                    "the default class describes every token: name it, or take the conditions away",
+                ));
+            }
+        } else {
+            if class.name().is_empty() || class.name() == TokenClass::DEFAULT {
+                faults.push_at("name", fault(class, "a class needs a name of its own"));
+            }
+            if !describes {
+                faults.push(fault(class, "it describes no token: say of which issuers, clients, scopes, subject kinds or audiences"));
+            }
+            if class.max_lifetime.is_none() && class.max_age.is_none() && class.binding.is_none() {
+                faults.push(fault(class, "it wants nothing: say `at_most`, `max_age` or `bound`"));
+            }
+        }
+        for issuer in &class.issuers {
+            if !issuers.can_be(issuer) {
+                let what = format!("issuer {issuer:?} is none of the server's");
+                faults.push_at("issuers", fault(class, what));
+            }
+        }
+        for scope in &class.scopes {
+            if let Err(error) = Scope::parse(scope) {
+                faults.push_at("scopes", error);
+            }
+        }
+        for audience in &class.audiences {
+            if let Err(error) = Audience::parse(audience) {
+                faults.push_at("audiences", error);
+            }
+        }
+        if class.clients.iter().any(String::is_empty) {
+            faults.push_at("clients", fault(class, "a client id is empty"));
+        }
+    }
+
+    /// What applies to this token: the strictest of each kind.
+    pub(crate) fn applied(&self, facts: &Facts) -> Applied {
+        let mut life: Option<(Duration, &Arc<str>)> = None;
+        let mut max_age: Option<Duration> = None;
+        let mut binding: Option<Binding> = None;
+        for CheckedClass { name, class } in &self.others {
+            if !class.describes(facts) {
+                continue;
+            }
+            if let Some(lifetime) = class.max_lifetime
+                && life.is_none_or(|(shortest, _)| lifetime < shortest)
+            {
+                life = Some((lifetime, name));
+            }
+            if let Some(age) = class.max_age {
+                max_age = Some(max_age.map_or(age, |shortest| shortest.min(age)));
+            }
+            if let Some(wanted) = class.binding {
+                binding = Some(binding.map_or(wanted, |other| other.strictest(wanted)));
+            }
+        }
+        let default = &self.default.class;
+        let (max_lifetime, name) = life.unwrap_or((
+            // INVARIANT: the default class is made with one.
+            default.max_lifetime.unwrap_or_default(),
+            &self.default.name,
+        ));
+        Applied {
+            name: Arc::clone(name),
+            max_lifetime,
+            max_age: max_age.or(default.max_age),
+            binding: binding.or(default.binding).unwrap_or(Binding::WhereBound),
+        }
+    }
+
+    /// The classes, the default one first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &TokenClass> {
+        std::iter::once(&self.default).chain(&self.others).map(|checked| &checked.class)
+    }
+}
+
+impl TokenClass {
+    fn describes(&self, facts: &Facts) -> bool {
+        let is_one = |names: &[String], found: &str| names.iter().any(|name| name == found);
+        let client = facts.client_id.as_ref();
+        (self.issuers.is_empty() || is_one(&self.issuers, facts.issuer.as_str()))
+            && (self.clients.is_empty()
+                || client.is_some_and(|client| is_one(&self.clients, client.as_str())))
+            && (self.scopes.is_empty()
+                || facts.scope.split(' ').any(|scope| is_one(&self.scopes, scope)))
+            && (self.subjects.is_empty() || self.subjects.contains(&facts.subject_kind))
+            && (self.audiences.is_empty()
+                || facts.audiences.iter().any(|name| is_one(&self.audiences, name.as_str())))
+    }
+
+    /// What it says, for a report.
+    pub(crate) fn report(&self) -> serde_json::Value {
+        let mut report = serde_json::Map::new();
+        let mut member = |name: &str, value: serde_json::Value| {
+            if !matches!(&value, serde_json::Value::Array(list) if list.is_empty())
+                && !value.is_null()
+            {
+                report.insert(name.to_owned(), value);
+            }
+        };
+        let kinds: Vec<_> = self.subjects.iter().map(|kind| kind.as_str()).collect();
+        member("name", self.name().into());
+        member("issuers", self.issuers.clone().into());
+        member("clients", self.clients.clone().into());
+        member("scopes", self.scopes.clone().into());
+        member("subject_kinds", kinds.into());
+        member("audiences", self.audiences.clone().into());
+        member("at_most", self.max_lifetime.map(shown_duration).into());
+        member("max_age", self.max_age.map(shown_duration).into());
+        member("bound", self.binding.map(Binding::as_str).into());
+        report.into()
+    }
+
+    pub(crate) fn most(&self) -> Option<Duration> {
+        self.max_lifetime
+    }
+}
+
+fn fault(class: &TokenClass, what: impl Into<String>) -> ConfigFault {
+    ConfigFault::TokenClass { class: class.name().to_owned(), what: what.into() }
+}
+
+/// The issuers that a class or an exception can name.
+pub(crate) struct IssuerNames<'a> {
+    pub(crate) configured: &'a [String],
+    /// Whether more become known at run time.
+    pub(crate) open: bool,
+}
+
+impl IssuerNames<'_> {
+    pub(crate) fn can_be(&self, issuer: &str) -> bool {
+        self.open || self.configured.iter().any(|name| name == issuer)
+    }
+
+    /// Whether a client id alone says which client is meant.
+    pub(crate) fn is_one(&self) -> bool {
+        !self.open && self.configured.len() <= 1
     }
 }

@@ -10,30 +10,33 @@
 //! when something was done about that. Time comes in as an argument.
 
 mod class;
+mod exception;
+mod facts;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, Confirmation, Facts};
-use crate::check::{Check, CheckContext, CheckError, DenialKind};
+use crate::check::{Check, CheckContext, CheckError, DenialKind, unmet};
 use crate::context::PolicyContext;
 use crate::credentials::{Credentials, CredentialsError, RequestHead};
-use crate::error::{Refusal, RejectionKind};
-use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry};
-use crate::jose::claims::required;
+use crate::error::{Refusal, RejectionKind, StepUp};
+use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved, TokenProfile};
 use crate::jose::json::JsonError;
 use crate::jose::{
     Algorithm, ClaimError, ClaimsSet, Compact, CompactError, HeaderError, KeyChoiceError,
 };
-use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
-use crate::sender::{self, Binding};
+use crate::name::{Audience, IssuerId};
+use crate::observe::{Decision, SenderBinding};
+use crate::sender::{self, Binding, PeerAddr};
 use crate::time::{Moment, Timestamp};
 
 pub use class::TokenClass;
-
-/// The media type of a JWT access token (RFC 9068 §2.1).
-const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+pub(crate) use class::{Applied, Classes, IssuerNames};
+pub(crate) use exception::CheckedException;
+pub use exception::Exception;
+pub(crate) use facts::facts_of;
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
@@ -42,9 +45,48 @@ pub(crate) struct Rules {
     pub(crate) audiences: Vec<Audience>,
     pub(crate) other_audiences: OtherAudiences,
     pub(crate) leeway: Duration,
-    pub(crate) class: TokenClass,
+    pub(crate) classes: Classes,
     pub(crate) binding: Binding,
+    pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
+}
+
+/// What one route demands beside the server.
+#[derive(Clone, Copy)]
+pub(crate) struct RouteRules<'a> {
+    pub(crate) check: &'a dyn Check,
+    pub(crate) binding: Option<Binding>,
+    pub(crate) context: &'a Arc<PolicyContext>,
+}
+
+/// What was learned of a request on the way to its decision, for observers.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// A trusted issuer, claimed before step 4 and proven after it.
+    pub(crate) issuer: Option<Arc<IssuerId>>,
+    /// What the token says, once its issuer is known to have said it.
+    pub(crate) facts: Option<Arc<Facts>>,
+    pub(crate) class: Option<Arc<str>>,
+    pub(crate) binding: Option<SenderBinding>,
+    pub(crate) exception: Option<Arc<str>>,
+}
+
+impl Trace {
+    /// Adds to an event what is known.
+    pub(crate) fn told<'a>(&'a self, decision: Decision<'a>) -> Decision<'a> {
+        let facts = self.facts.as_deref();
+        let token = facts.and_then(|facts| Some((&*facts.issuer, facts.jwt_id.as_ref()?)));
+        Decision {
+            issuer: self.issuer.as_deref(),
+            client_id: facts.and_then(|facts| facts.client_id.as_ref()),
+            class: self.class.as_deref(),
+            binding: self.binding,
+            exception: self.exception.as_deref(),
+            expires_in: facts.and_then(|facts| facts.expires_at.since(decision.at)),
+            token,
+            ..decision
+        }
+    }
 }
 
 /// What a token may do that names other audiences beside this resource.
@@ -80,13 +122,14 @@ impl Rules {
     pub(crate) fn decide(
         &self,
         head: RequestHead<'_>,
-        check: &dyn Check,
-        context: &Arc<PolicyContext>,
+        route: RouteRules<'_>,
         at: Moment,
         attempt: Attempt,
+        trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let facts = self.authenticate(head, at, attempt)?;
-        Ok(self.authorize(Arc::new(facts), head, check, context, at)?)
+        let facts = Arc::new(self.authenticate(head, at, attempt, trace)?);
+        trace.facts = Some(Arc::clone(&facts));
+        Ok(self.authorize(facts, head, route, at, trace)?)
     }
 
     /// Steps 1 to 5: what the token says, and that its issuer said it.
@@ -95,28 +138,45 @@ impl Rules {
         head: RequestHead<'_>,
         at: Moment,
         attempt: Attempt,
+        trace: &mut Trace,
     ) -> Result<Facts, Stop> {
         // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
         let credentials =
             Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
 
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
-        // the key.
+        // the key, and to know how the issuer writes its tokens.
         let jws = Compact::parse(credentials.token()).map_err(unusable_form)?;
         let header = jws.header().map_err(unusable_header)?;
-        if !header.is_type(ACCESS_TOKEN_TYPE) {
-            let detail = format!("`typ` is {}, wanted `at+jwt`", shown(header.typ()));
+        if TokenProfile::is_other_kind(&header) {
+            let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));
             return refuse(RejectionKind::WrongType, detail);
         }
         let claims = ClaimsSet::parse(jws.payload()).map_err(unusable_payload)?;
 
         // 3. The key, by issuer AND `kid`.
         let iss = claims.text("iss").ok().flatten();
-        let Some(issuer) = iss.as_deref().and_then(|iss| self.issuers.get(iss)) else {
-            let iss = shown(iss.as_deref());
-            let detail = format!("`iss` is {iss}, which is not one of the issuers");
-            return refuse(RejectionKind::UnknownIssuer, detail);
+        let issuer = match iss.as_deref().map(|iss| self.issuers.get(iss, at)) {
+            Some(Resolved::Known(issuer)) => issuer,
+            Some(Resolved::Unavailable(unavailable)) => {
+                let mut refusal =
+                    Refusal::new(RejectionKind::IssuerUnavailable, unavailable.to_string());
+                refusal.retry_after = unavailable.retry_after_time();
+                return Err(Stop::Refused(refusal));
+            }
+            Some(Resolved::Unknown) | None => {
+                let iss = shown(iss.as_deref());
+                let detail = format!("`iss` is {iss}, which is not one of the issuers");
+                return refuse(RejectionKind::UnknownIssuer, detail);
+            }
         };
+        trace.issuer = Some(Arc::clone(issuer.id()));
+        let profile = issuer.profile();
+        if !profile.takes_type(&header) {
+            let wanted = profile.types.join("` or `");
+            let detail = format!("`typ` is {}, wanted `{wanted}`", shown(header.typ()));
+            return refuse(RejectionKind::WrongType, detail);
+        }
         let algorithm = header.algorithm();
         if !issuer.allows(algorithm) {
             let detail = format!("`alg` is {algorithm}, which {} may not use", issuer.id());
@@ -124,20 +184,26 @@ impl Rules {
         }
         let key = issuer.find(header.kid(), algorithm, at, attempt).map_err(|miss| {
             let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
-            Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
+            Stop::NoKey { issuer: Arc::clone(&issuer), miss, refusal }
         })?;
 
         // 4. The signature.
         key.verify(algorithm, &jws)
             .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
+        self.issuers.proved(&issuer, at);
 
-        // 5. The claims that RFC 9068 §2.2 requires are there and of the right type.
-        let facts = facts_of(&claims, issuer.id(), jws.payload()).map_err(unusable_claim)?;
-        if claims.has("events") {
-            let detail = "the token has `events`: it is a security event token (RFC 8417)";
+        // 5. The claims are there and of the right type, and no claim is of another kind of token.
+        if let Some(claim) = profile.other_kind(&header, &claims) {
+            let detail = format!("the token has `{claim}`, which no access token has");
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
-        Ok(facts)
+        if let Some(claim) = profile.unmet_claim(&claims) {
+            let name = profile.name();
+            let detail = format!("claim `{claim}` is not what profile `{name}` wants it to be");
+            return refuse(RejectionKind::OtherTokenKind, detail);
+        }
+        let facts = facts_of(profile, &claims, issuer.id(), jws.payload());
+        Ok(facts.map_err(unusable_claim)?)
     }
 
     /// Steps 6 to 10: whether what the token says is enough, here and now.
@@ -145,25 +211,53 @@ impl Rules {
         &self,
         facts: Arc<Facts>,
         head: RequestHead<'_>,
-        check: &dyn Check,
-        context: &Arc<PolicyContext>,
+        route: RouteRules<'_>,
         at: Moment,
+        trace: &mut Trace,
     ) -> Result<Access, Refusal> {
         // 6. Audience, `exp`, `nbf`, `iat`, token class.
         self.check_audience(&facts)?;
-        self.check_time(&facts, at.wall())?;
+        let applied = self.classes.applied(&facts);
+        trace.class = Some(Arc::clone(&applied.name));
+        let lifetime = self.check_time(&facts, &applied, at.wall())?;
 
-        // 7. The sender: everything in `cnf` is enforced.
-        sender::enforce(facts.confirmation, self.binding)?;
+        // 7. The sender: everything in `cnf` is enforced, and the strictest of server, class and
+        // route is wanted.
+        let exception = self.exception(&facts, lifetime, head, at.wall());
+        let server = exception.map_or(self.binding, |_| Binding::WhereBound);
+        let route_binding = route.binding.unwrap_or(Binding::WhereBound);
+        let wanted = server.strictest(applied.binding).strictest(route_binding);
+        trace.binding = Some(sender::enforce(facts.confirmation, wanted)?);
+        trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
 
         // 8. Revocation: no source of it exists yet.
 
         // 9. The policy's checks, in the order given.
-        let access = Access::new(facts, Arc::clone(context), at.wall());
-        check.check(&CheckContext::new(&access, head, at.wall())).map_err(refused_by_check)?;
+        let access = Access::new(facts, Arc::clone(route.context), at.wall());
+        let request = CheckContext::new(&access, head, at.wall());
+        if let Err(error) = route.check.check(&request) {
+            return Err(refused_by_check(error, &request, route.context));
+        }
 
         // 10. Replay memory and single use: neither exists yet.
         Ok(access)
+    }
+
+    /// The exception that lets this token do without the binding that the server wants, if it has
+    /// to.
+    fn exception(
+        &self,
+        facts: &Facts,
+        lifetime: Duration,
+        head: RequestHead<'_>,
+        now: Timestamp,
+    ) -> Option<&CheckedException> {
+        let lacks = facts.confirmation == Confirmation::Absent;
+        if !lacks || self.binding == Binding::WhereBound {
+            return None;
+        }
+        let peer = PeerAddr::of(head.extensions);
+        self.exceptions.iter().find(|exception| exception.covers(facts, lifetime, peer, now))
     }
 
     fn check_audience(&self, facts: &Facts) -> Result<(), Refusal> {
@@ -185,7 +279,13 @@ impl Rules {
         Err(Refusal::new(RejectionKind::WrongAudience, detail))
     }
 
-    fn check_time(&self, facts: &Facts, now: Timestamp) -> Result<(), Refusal> {
+    /// Gives how long the token lives.
+    fn check_time(
+        &self,
+        facts: &Facts,
+        applied: &Applied,
+        now: Timestamp,
+    ) -> Result<Duration, Refusal> {
         let expires_at = facts.expires_at;
         if now >= expires_at.plus(self.leeway) {
             let detail = format!("`exp` is {expires_at}, it is {now}");
@@ -200,45 +300,29 @@ impl Rules {
             let detail = format!("`iat` is {issued_at}, it is {now}");
             return Err(Refusal::new(RejectionKind::IssuedInFuture, detail));
         }
-        // Without `iat` nothing says how long the token lives: no class accepts that.
-        let lifetime = facts.issued_at.and_then(|issued_at| expires_at.since(issued_at));
-        let lifetime = lifetime.unwrap_or_default();
-        if lifetime.is_zero() || lifetime > self.class.max_lifetime() {
-            let most = self.class.max_lifetime();
-            let detail = format!("`exp` is {lifetime:?} after `iat`, at most {most:?} is accepted");
+        // Without `iat`, which only a profile can let go, the rest of its life is what is known.
+        let lifetime = match facts.issued_at {
+            Some(issued_at) => expires_at.since(issued_at).unwrap_or_default(),
+            None => expires_at.since(now).unwrap_or_default(),
+        };
+        let most = applied.max_lifetime;
+        if (lifetime.is_zero() && facts.issued_at.is_some()) || lifetime > most {
+            let class = &applied.name;
+            let from = if facts.issued_at.is_some() { "after `iat`" } else { "from now" };
+            let detail =
+                format!("`exp` is {lifetime:?} {from}, class `{class}` accepts at most {most:?}");
             return Err(Refusal::new(RejectionKind::LifetimeTooLong, detail));
         }
-        Ok(())
+        if let Some(max_age) = applied.max_age {
+            let age = facts.issued_at.map(|issued_at| now.since(issued_at).unwrap_or_default());
+            if age.is_none_or(|age| age > max_age.saturating_add(self.leeway)) {
+                let found = age.map_or("unknown".to_owned(), |age| format!("{age:?}"));
+                let detail = format!("the token's age is {found}, at most {max_age:?} is accepted");
+                return Err(Refusal::new(RejectionKind::TooOld, detail));
+            }
+        }
+        Ok(lifetime)
     }
-}
-
-/// The claims of RFC 9068 §2.2, and those that are checked where they are present.
-fn facts_of(
-    claims: &ClaimsSet<'_>,
-    issuer: &Arc<IssuerId>,
-    payload: &[u8],
-) -> Result<Facts, ClaimError> {
-    let text = |name| required(name, claims.text(name));
-    let time = |name| claims.time(name);
-    Ok(Facts {
-        expires_at: required("exp", time("exp"))?,
-        issued_at: Some(required("iat", time("iat"))?),
-        not_before: time("nbf")?,
-        audiences: required("aud", claims.audiences())?
-            .iter()
-            .map(|audience| Audience::from_token(audience))
-            .collect(),
-        subject: Subject::from_token(&text("sub")?),
-        client_id: Some(ClientId::from_token(&text("client_id")?)),
-        jwt_id: Some(JwtId::from_token(&text("jti")?)),
-        scope: claims.scope()?.into(),
-        confirmation: match claims.has("cnf") {
-            true => Confirmation::Unenforceable,
-            false => Confirmation::Absent,
-        },
-        issuer: Arc::clone(issuer),
-        claims: payload.into(),
-    })
 }
 
 fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Result<T, Stop> {
@@ -300,16 +384,37 @@ fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &Issue
     Refusal::new(kind, format!("{why}: kid {}, alg {algorithm}, issuer {issuer}", shown(kid)))
 }
 
-/// What a check's refusal is answered with, here and in layers below.
-pub(crate) fn refused_by_check(error: CheckError) -> Refusal {
+/// What a check's refusal is answered with, here and in layers below. A token that lacks scope
+/// while its user has to authenticate again as well is told both at once (RFC 9470 §3).
+pub(crate) fn refused_by_check(
+    error: CheckError,
+    request: &CheckContext<'_>,
+    context: &PolicyContext,
+) -> Refusal {
+    let mut refusal = refusal_of(error);
+    if refusal.kind == RejectionKind::InsufficientScope && !refusal.scopes.is_empty() {
+        let step_up: Option<&StepUp> =
+            context.step_ups.iter().find(|step_up| unmet(step_up, request).is_some());
+        if let Some(step_up) = step_up {
+            refusal.kind = RejectionKind::InsufficientAuthentication;
+            refusal.step_up = Some(step_up.clone());
+        }
+    }
+    refusal
+}
+
+/// What the refusal of a check means by itself.
+pub(crate) fn refusal_of(error: CheckError) -> Refusal {
     match error {
         CheckError::Denied(denial) => {
             let kind = match denial.kind() {
                 DenialKind::InsufficientScope => RejectionKind::InsufficientScope,
                 DenialKind::InvalidToken => RejectionKind::NotAccepted,
+                DenialKind::InsufficientAuthentication => RejectionKind::InsufficientAuthentication,
             };
             let mut refusal = Refusal::new(kind, denial.to_string());
             refusal.scopes = denial.scopes().to_vec();
+            refusal.step_up = denial.wanted_step_up().cloned();
             refusal
         }
         CheckError::Unavailable(unavailable) => {

@@ -114,7 +114,7 @@ async fn a_subject_can_be_unknown() {
 /// A check that lets only those pass for whom the client acts.
 fn for_somebody() -> impl Check {
     |request: &CheckContext<'_>| match request.access().subject_kind() {
-        SubjectKind::ResourceOwner => Ok(()),
+        SubjectKind::Person => Ok(()),
         _ => Err(CheckError::from(Denial::forbidden("a client on its own"))),
     }
 }
@@ -125,10 +125,10 @@ async fn a_client_is_told_from_whom_it_acts_for() {
     let world = World::new().await;
     let layer = world.api.protect(for_somebody());
     for (subject, client, kind, status) in [
-        ("alice", "app", SubjectKind::ResourceOwner, 200),
+        ("alice", "app", SubjectKind::Person, 200),
         ("app", "app", SubjectKind::Client, 403),
-        ("App", "app", SubjectKind::ResourceOwner, 200),
-        ("app ", "app", SubjectKind::ResourceOwner, 200),
+        ("App", "app", SubjectKind::Person, 200),
+        ("app ", "app", SubjectKind::Person, 200),
     ] {
         let token = world.token().subject(subject).client_id(client).sign();
         let access = present(&world.api, &token).await.unwrap();

@@ -21,7 +21,7 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, all_scopes};
 use portcullis::jose::{Algorithm, base64url};
-use portcullis::layer::{ProtectLayer, RefusalBody};
+use portcullis::layer::{ProtectLayer, RefusalStyle};
 use portcullis::testing::{
     Failure, ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork, TokenBuilder, challenges,
 };
@@ -112,7 +112,7 @@ impl Sent {
 /// Sends a request through a layer to a service that answers 200 `inner`.
 pub(crate) async fn send<F>(layer: &ProtectLayer<F>, request: Request<String>) -> Sent
 where
-    F: RefusalBody<String>,
+    F: RefusalStyle<String>,
 {
     let seen = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&seen);

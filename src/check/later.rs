@@ -1,0 +1,131 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Method, Uri};
+
+use super::CheckError;
+use crate::access::Access;
+use crate::credentials::RequestHead;
+use crate::time::Timestamp;
+
+/// The future of [`AsyncCheck::check`].
+pub type Checking = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send>>;
+
+/// A condition that somebody else has to be asked about: a database, another service.
+///
+/// It is mounted with [`crate::Policy::and_async`], runs after every other check said yes, and has
+/// as long as [`crate::Policy::async_timeout`] says; after that the answer is 503. A false yes lets
+/// a request through that the policy forbids; where the answer cannot be known, say
+/// [`super::Unavailable`].
+///
+/// Dropping the future must lose nothing: a client that goes away drops it.
+///
+/// ```
+/// use portcullis::Policy;
+/// use portcullis::check::{CheckError, CheckRequest, Denial, scope};
+///
+/// async fn in_good_standing(request: CheckRequest) -> Result<(), CheckError> {
+///     let subject = request.access().subject().as_str().to_owned();
+///     // ... ask the database ...
+///     if subject == "mallory" {
+///         return Err(Denial::forbidden("the account is suspended").into());
+///     }
+///     Ok(())
+/// }
+///
+/// let policy = Policy::new(scope("notes:read")).and_async(in_good_standing);
+/// # let _ = policy;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an async check",
+    note = "use an `async fn(CheckRequest) -> Result<(), CheckError>`"
+)]
+pub trait AsyncCheck: Send + Sync + 'static {
+    /// Decides, by asking.
+    fn check(&self, request: CheckRequest) -> Checking;
+
+    /// How it stands in the effective policy.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+}
+
+impl<F, A> AsyncCheck for F
+where
+    F: Fn(CheckRequest) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<(), CheckError>> + Send + 'static,
+{
+    fn check(&self, request: CheckRequest) -> Checking {
+        Box::pin(self(request))
+    }
+}
+
+/// What an [`AsyncCheck`] may look at: the same as any check, owned, and without the fields that
+/// hold credentials (`Authorization`, `DPoP`, `Cookie`). A clone is cheap.
+#[derive(Clone)]
+pub struct CheckRequest {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    access: Access,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    now: Timestamp,
+}
+
+impl CheckRequest {
+    pub(crate) fn new(access: &Access, head: RequestHead<'_>, now: Timestamp) -> Self {
+        const SECRET: [HeaderName; 4] =
+            [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HeaderName::from_static("dpop")];
+        let mut headers = head.headers.clone();
+        for name in SECRET {
+            headers.remove(name);
+        }
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        Self { inner: Arc::new(Inner { access: access.clone(), method, uri, headers, now }) }
+    }
+
+    /// The accepted token.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.inner.method
+    }
+
+    /// The request's URI, as the layer saw it.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.inner.uri
+    }
+
+    /// The request's header fields, without those that hold credentials.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.inner.headers
+    }
+
+    /// The time of the decision.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.now
+    }
+}
+
+impl fmt::Debug for CheckRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckRequest")
+            .field("access", &self.inner.access)
+            .field("method", &self.inner.method)
+            .field("path", &self.inner.uri.path())
+            .finish_non_exhaustive()
+    }
+}

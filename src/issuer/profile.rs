@@ -1,0 +1,437 @@
+//! How the tokens of one issuer are written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::access::SubjectKind;
+use crate::error::{ConfigFault, Faults};
+use crate::jose::json;
+use crate::jose::{ClaimsSet, Header, ScopeForm};
+
+/// Where an issuer's access tokens differ from RFC 9068, each difference by name.
+///
+/// [`TokenProfile::rfc9068`] is the default: `typ` is `at+jwt`, all seven claims are there. Most
+/// issuers that people have are not that far; [`TokenProfile::relaxed`] begins as strict, and lets
+/// go of what is named, one thing at a time. Every profile refuses every other kind of token that
+/// it can tell: by `typ`, and by the claims that only an ID token, a logout token, a security
+/// event, a status list or a proof has.
+///
+/// There is one for each of the common issuers, such as [`TokenProfile::keycloak`].
+///
+/// ```
+/// use portcullis::Issuer;
+/// use portcullis::issuer::{OptionalClaim, TokenProfile};
+///
+/// let issuer = Issuer::discover("https://login.example.com").profile(
+///     TokenProfile::relaxed()
+///         .accept_type("JWT")
+///         .may_lack(OptionalClaim::JwtId)
+///         .client_id_from(["azp"]),
+/// );
+/// # let _ = issuer;
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a profile does nothing until it is given to an `Issuer`"]
+pub struct TokenProfile {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) types: Vec<String>,
+    pub(crate) untyped: Untyped,
+    pub(crate) may_lack: Vec<OptionalClaim>,
+    pub(crate) client_id_claims: Vec<String>,
+    pub(crate) scope_claims: Vec<String>,
+    pub(crate) scope_form: ScopeForm,
+    pub(crate) audience_claims: Vec<String>,
+    pub(crate) id_tokens: IdTokens,
+    pub(crate) required: Vec<RequiredClaim>,
+    pub(crate) kinds: Vec<KindRule>,
+}
+
+/// Whether a token without `typ` is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untyped {
+    Refused,
+    Accepted,
+}
+
+/// Whether ID tokens are taken as access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdTokens {
+    Refused,
+    Accepted,
+}
+
+/// A claim of RFC 9068 §2.2 that a profile can do without. `iss`, `aud`, `exp` and `sub` are not
+/// among them: without one of those nothing says whose token it is, for whom, or how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OptionalClaim {
+    /// `client_id`, or what stands for it: the token then names no client, and no rule about
+    /// clients matches it.
+    ClientId,
+    /// `iat`: how long the token lives is then measured by the life it has left, no class with a
+    /// maximum age accepts it, and any revocation by time hits it.
+    IssuedAt,
+    /// `jti`: the token can then not be revoked by its id, and its uses cannot be counted.
+    JwtId,
+}
+
+impl OptionalClaim {
+    /// The claim's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientId => "client_id",
+            Self::IssuedAt => "iat",
+            Self::JwtId => "jti",
+        }
+    }
+}
+
+/// A claim that has to be there with one of these values.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RequiredClaim {
+    pub(crate) name: String,
+    pub(crate) one_of: Vec<Value>,
+}
+
+/// How a token says whom it speaks for, if not by `sub` and `client_id`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KindRule {
+    pub(crate) kind: SubjectKind,
+    pub(crate) when: ClaimTest,
+}
+
+/// A condition on one top-level claim, for [`TokenProfile::subject_kind`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClaimTest {
+    /// The claim is this string.
+    Equals {
+        /// The claim.
+        claim: String,
+        /// The string, compared exactly.
+        value: String,
+    },
+    /// The claim is a string that starts so.
+    StartsWith {
+        /// The claim.
+        claim: String,
+        /// The start, compared exactly.
+        prefix: String,
+    },
+    /// The claim is absent.
+    Absent {
+        /// The claim.
+        claim: String,
+    },
+    /// Two claims are the same string.
+    Same {
+        /// One claim.
+        claim: String,
+        /// The other.
+        other: String,
+    },
+}
+
+impl ClaimTest {
+    /// The claim is this string.
+    #[must_use]
+    pub fn equals(claim: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Equals { claim: claim.into(), value: value.into() }
+    }
+
+    /// The claim is a string that starts so.
+    #[must_use]
+    pub fn starts_with(claim: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self::StartsWith { claim: claim.into(), prefix: prefix.into() }
+    }
+
+    /// The claim is absent.
+    #[must_use]
+    pub fn absent(claim: impl Into<String>) -> Self {
+        Self::Absent { claim: claim.into() }
+    }
+
+    /// Two claims are the same string.
+    #[must_use]
+    pub fn same(claim: impl Into<String>, other: impl Into<String>) -> Self {
+        Self::Same { claim: claim.into(), other: other.into() }
+    }
+
+    /// What it says, for a report.
+    pub(crate) fn report(&self) -> Value {
+        match self {
+            Self::Equals { claim, value } => json!({ "claim": claim, "equals": value }),
+            Self::StartsWith { claim, prefix } => json!({ "claim": claim, "starts_with": prefix }),
+            Self::Absent { claim } => json!({ "claim": claim, "is": "absent" }),
+            Self::Same { claim, other } => json!({ "claim": claim, "same_as": other }),
+        }
+    }
+
+    fn holds(&self, claims: &ClaimsSet<'_>) -> bool {
+        let text = |name: &str| claims.value(name).and_then(json::Value::as_str);
+        match self {
+            Self::Equals { claim, value } => text(claim).is_some_and(|found| found == **value),
+            Self::StartsWith { claim, prefix } => {
+                text(claim).is_some_and(|found| found.starts_with(&**prefix))
+            }
+            Self::Absent { claim } => !claims.has(claim),
+            Self::Same { claim, other } => text(claim).is_some_and(|one| text(other) == Some(one)),
+        }
+    }
+}
+
+impl TokenProfile {
+    /// The media type of a JWT access token (RFC 9068 §2.1).
+    pub(crate) const ACCESS_TOKEN_TYPE: &'static str = "at+jwt";
+
+    /// Types that are something else by name: no profile takes them.
+    const OTHER_TYPES: [&'static str; 14] = [
+        "dpop+jwt",
+        "secevent+jwt",
+        "statuslist+jwt",
+        "logout+jwt",
+        "token-introspection+jwt",
+        "txntoken+jwt",
+        "wit+jwt",
+        "wpt+jwt",
+        "oauth-authz-req+jwt",
+        "entity-statement+jwt",
+        "client-authentication+jwt",
+        "id+jwt",
+        "kb+jwt",
+        "dc+sd-jwt",
+    ];
+
+    /// Claims that no access token has: a security event or a logout token, an introspection
+    /// answer, a status list, a proof.
+    const OTHER_CLAIMS: [&'static str; 5] =
+        ["events", "token_introspection", "status_list", "htu", "wth"];
+
+    /// Claims that ID tokens have and access tokens do not (OpenID Connect Core §2, §3.3.2.11).
+    const ID_TOKEN_CLAIMS: [&'static str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
+
+    /// RFC 9068, to the letter.
+    pub fn rfc9068() -> Self {
+        Self {
+            name: Cow::Borrowed("rfc9068"),
+            types: vec![Self::ACCESS_TOKEN_TYPE.to_owned()],
+            untyped: Untyped::Refused,
+            may_lack: Vec::new(),
+            client_id_claims: vec!["client_id".to_owned()],
+            scope_claims: vec!["scope".to_owned()],
+            scope_form: ScopeForm::Text,
+            audience_claims: vec!["aud".to_owned()],
+            id_tokens: IdTokens::Refused,
+            required: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// As strict as [`TokenProfile::rfc9068`], to let go of one thing after the other.
+    pub fn relaxed() -> Self {
+        Self { name: Cow::Borrowed("relaxed"), ..Self::rfc9068() }
+    }
+
+    pub(super) fn named(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), ..Self::rfc9068() }
+    }
+
+    /// Takes tokens with this `typ` as well; compared without case and without a leading
+    /// `application/`. With `JWT`, only the claims tell an access token from an ID token, which is
+    /// refused by its own ones (`nonce`, `at_hash`, ...) where it has them. An ID token for another
+    /// audience than this resource is refused in any case.
+    pub fn accept_type(mut self, typ: impl Into<String>) -> Self {
+        self.types.push(typ.into());
+        self
+    }
+
+    /// Takes tokens without `typ` as well.
+    pub fn accept_no_type(mut self) -> Self {
+        self.untyped = Untyped::Accepted;
+        self
+    }
+
+    /// Does without this claim. See [`OptionalClaim`] for what that costs.
+    pub fn may_lack(mut self, claim: OptionalClaim) -> Self {
+        if !self.may_lack.contains(&claim) {
+            self.may_lack.push(claim);
+        }
+        self
+    }
+
+    /// The client is in the first of these claims that is there, in place of `client_id`.
+    pub fn client_id_from<C: Into<String>>(mut self, claims: impl IntoIterator<Item = C>) -> Self {
+        self.client_id_claims = claims.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scope is in the first of these claims that is there, in place of `scope`.
+    pub fn scope_from<C: Into<String>>(mut self, claims: impl IntoIterator<Item = C>) -> Self {
+        self.scope_claims = claims.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Takes a scope claim that is an array as well, with one scope token in each element.
+    pub fn accept_scope_array(mut self) -> Self {
+        self.scope_form = ScopeForm::TextOrArray;
+        self
+    }
+
+    /// Wants this claim to have this value, beside everything else: strings are compared exactly,
+    /// other JSON values by what they are. A token without it is of another kind: 401.
+    pub fn require_claim(self, claim: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.require_claim_in(claim, [value])
+    }
+
+    /// Wants this claim to have one of these values.
+    pub fn require_claim_in<V: Into<Value>>(
+        mut self,
+        claim: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let one_of = values.into_iter().map(Into::into).collect();
+        self.required.push(RequiredClaim { name: claim.into(), one_of });
+        self
+    }
+
+    /// A token for which this holds speaks for a subject of this kind. The first such rule decides;
+    /// where none holds, `sub` and the client are compared ([`SubjectKind`]).
+    pub fn subject_kind(mut self, kind: SubjectKind, when: ClaimTest) -> Self {
+        self.kinds.push(KindRule { kind, when });
+        self
+    }
+
+    /// Takes ID tokens as access tokens, which no standard does: an ID token is meant for a client
+    /// to read. It is for issuers that write nothing else for one's own URL as audience, such as
+    /// Google ([`TokenProfile::google_id_token`]).
+    pub fn accept_id_tokens(mut self) -> Self {
+        self.id_tokens = IdTokens::Accepted;
+        self
+    }
+
+    /// Settings that weaken what a token has to prove.
+    pub fn dangerous(self) -> DangerousProfile {
+        DangerousProfile(self)
+    }
+
+    /// The profile's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether `typ` says that a token is something that no profile takes.
+    pub(crate) fn is_other_kind(header: &Header<'_>) -> bool {
+        Self::OTHER_TYPES.into_iter().any(|typ| header.is_type(typ))
+    }
+
+    /// Whether `typ` is one that this profile takes.
+    pub(crate) fn takes_type(&self, header: &Header<'_>) -> bool {
+        match header.typ() {
+            None => self.untyped == Untyped::Accepted,
+            Some(_) => self.types.iter().any(|typ| header.is_type(typ)),
+        }
+    }
+
+    /// The claim by which a token shows that it is something else, if it has one.
+    pub(crate) fn other_kind(&self, header: &Header<'_>, claims: &ClaimsSet<'_>) -> Option<&str> {
+        let other = Self::OTHER_CLAIMS.into_iter().find(|name| claims.has(name));
+        // A token that says `at+jwt` is none, whatever else it carries.
+        let may_be_id_token =
+            self.id_tokens == IdTokens::Refused && !header.is_type(Self::ACCESS_TOKEN_TYPE);
+        other.or_else(|| {
+            Self::ID_TOKEN_CLAIMS.into_iter().find(|name| may_be_id_token && claims.has(name))
+        })
+    }
+
+    /// The first required claim that is not as it has to be.
+    pub(crate) fn unmet_claim(&self, claims: &ClaimsSet<'_>) -> Option<&str> {
+        let unmet = self.required.iter().find(|required| {
+            let found = claims.value(&required.name);
+            let found = found.and_then(|value| serde_json::from_str::<Value>(value.text()).ok());
+            !found.is_some_and(|found| required.one_of.contains(&found))
+        });
+        unmet.map(|required| required.name.as_str())
+    }
+
+    /// Whom a token speaks for.
+    pub(crate) fn kind_of(
+        &self,
+        claims: &ClaimsSet<'_>,
+        subject: &str,
+        client_id: Option<&str>,
+    ) -> SubjectKind {
+        if let Some(rule) = self.kinds.iter().find(|rule| rule.when.holds(claims)) {
+            return rule.kind;
+        }
+        match client_id {
+            Some(client) if client == subject => SubjectKind::Client,
+            Some(_) => SubjectKind::Person,
+            None => SubjectKind::Unknown,
+        }
+    }
+
+    pub(super) fn check(&self, issuer: &str, faults: &mut Faults) {
+        let mut fault = |what: String| {
+            faults.push(ConfigFault::Profile { issuer: issuer.to_owned(), what });
+        };
+        for typ in &self.types {
+            let bare = typ.to_ascii_lowercase();
+            let bare = bare.strip_prefix("application/").unwrap_or(&bare);
+            if Self::OTHER_TYPES.contains(&bare) {
+                fault(format!("`typ` {typ:?} is that of another kind of token: it is never taken"));
+            } else if bare.is_empty() {
+                fault("a `typ` is empty; say `accept_no_type` for tokens without one".to_owned());
+            }
+        }
+        for (what, claims) in [
+            ("client id", &self.client_id_claims),
+            ("scope", &self.scope_claims),
+            ("audience", &self.audience_claims),
+        ] {
+            if claims.is_empty() || claims.iter().any(String::is_empty) {
+                fault(format!("the {what} comes from a claim without a name"));
+            }
+        }
+        for required in &self.required {
+            if required.name.is_empty() {
+                fault("a required claim has no name".to_owned());
+            }
+            if required.one_of.is_empty() {
+                fault(format!("claim `{}` may have no value at all: name one", required.name));
+            }
+        }
+    }
+}
+
+impl Default for TokenProfile {
+    fn default() -> Self {
+        Self::rfc9068()
+    }
+}
+
+/// Settings of a [`TokenProfile`] that weaken what a token has to prove.
+#[must_use = "take the profile back with one of the methods"]
+pub struct DangerousProfile(TokenProfile);
+
+impl DangerousProfile {
+    /// Takes the audience from the first of these claims that is there, for issuers that write no
+    /// `aud`. A claim that the issuer did not mean as an audience says for whom the token is only
+    /// as far as you know: every service that reads the claim so accepts every such token.
+    pub fn insecure_audience_from<C: Into<String>>(
+        mut self,
+        claims: impl IntoIterator<Item = C>,
+    ) -> TokenProfile {
+        self.0.audience_claims = claims.into_iter().map(Into::into).collect();
+        self.0
+    }
+}
+
+impl fmt::Debug for DangerousProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DangerousProfile").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,85 @@
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{counter, gauge, histogram};
+
+use super::{Decision, ExceptionStatus, Observer, SenderBinding};
+use crate::error::RejectionKind;
+
+/// Feeds the `metrics` facade (feature `metrics`): whatever recorder the service has installed.
+///
+/// | metric | labels |
+/// |---|---|
+/// | `portcullis_decisions_total`, counter | `outcome`, `kind`, `place`, `route`, `issuer`, `class`, `binding` |
+/// | `portcullis_decision_seconds`, histogram | `outcome`, `route` |
+/// | `portcullis_exception_uses_total`, counter | `exception` |
+/// | `portcullis_exception_days_left`, gauge | `exception` |
+///
+/// A label that does not apply is `none`. At most 100 issuers are named; the tokens of others are
+/// counted under `other`. Clients and tokens are no labels: their number has no bound.
+#[derive(Clone, Debug, Default)]
+pub struct MetricsObserver {
+    issuers: Arc<Mutex<BTreeSet<Arc<str>>>>,
+}
+
+impl MetricsObserver {
+    /// How many issuers are named in labels.
+    const MAX_ISSUERS: usize = 100;
+
+    /// An observer for the recorder that is installed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn issuer_label(&self, issuer: &str) -> Arc<str> {
+        let mut known = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(label) = known.get(issuer) {
+            return Arc::clone(label);
+        }
+        if known.len() >= Self::MAX_ISSUERS {
+            return "other".into();
+        }
+        let label: Arc<str> = issuer.into();
+        known.insert(Arc::clone(&label));
+        label
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn observe(&self, decision: &Decision<'_>) {
+        const NONE: &str = "none";
+        let issuer = match decision.issuer {
+            Some(issuer) => self.issuer_label(issuer.as_str()),
+            None => NONE.into(),
+        };
+        let outcome = decision.outcome.as_str();
+        counter!(
+            "portcullis_decisions_total",
+            "outcome" => outcome,
+            "kind" => decision.kind.map_or(NONE, RejectionKind::as_str),
+            "place" => decision.place.as_str(),
+            "route" => decision.route.to_owned(),
+            "issuer" => issuer,
+            "class" => decision.class.unwrap_or(NONE).to_owned(),
+            "binding" => decision.binding.map_or(NONE, SenderBinding::as_str),
+        )
+        .increment(1);
+        histogram!(
+            "portcullis_decision_seconds",
+            "outcome" => outcome,
+            "route" => decision.route.to_owned(),
+        )
+        .record(decision.duration.as_secs_f64());
+        if let Some(exception) = decision.exception {
+            counter!("portcullis_exception_uses_total", "exception" => exception.to_owned())
+                .increment(1);
+        }
+    }
+
+    fn exception(&self, exception: &ExceptionStatus<'_>) {
+        let days = u32::try_from(exception.days_left).unwrap_or(u32::MAX);
+        gauge!("portcullis_exception_days_left", "exception" => exception.reason.to_owned())
+            .set(f64::from(days));
+    }
+}

@@ -1,0 +1,391 @@
+//! Observing: one event per decision, for logs, metrics and reactions of your own.
+//!
+//! 1. Every decision of a `Protect` or a [`crate::Guard`] ends in exactly one [`Decision`], also
+//!    one that had to wait. A refusal below it (a [`crate::layer::require`], an extractor, a
+//!    handler) is an event of its own, with its [`Place`].
+//! 2. It holds no token and no proof. What tells tokens apart is a keyed hash of issuer and `jti`
+//!    ([`Decision::token_hash`]), made when it is asked for.
+//! 3. Sets of labels are bounded: outcome, kind, route and class come from the configuration. The
+//!    issuer is named only if it is trusted, the client only if the signature was good.
+//! 4. An observer neither delays nor fails a request: it is called without waiting, and a panic of
+//!    it ends there. One that is slow delays all the same: hand over to [`channel`].
+//!
+//! Each decision is also a `tracing` event of level `debug`, target `portcullis::decision`.
+//! [`MetricsObserver`] (feature `metrics`) feeds the `metrics` facade.
+//!
+//! ```
+//! use portcullis::observe::{Decision, DecisionOutcome, Observer};
+//!
+//! /// Tells an operator who knocks at closed doors.
+//! struct Doorman;
+//!
+//! impl Observer for Doorman {
+//!     fn observe(&self, decision: &Decision<'_>) {
+//!         if decision.outcome == DecisionOutcome::Refused && decision.client_id.is_some() {
+//!             eprintln!("{:?} was refused: {:?}", decision.client_id, decision.kind);
+//!         }
+//!     }
+//! }
+//! # let _ = |builder: portcullis::ServerBuilder| builder.observer(Doorman);
+//! ```
+
+mod channel;
+mod hash;
+#[cfg(feature = "metrics")]
+mod metrics;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::MetricsObserver;
+pub use channel::{ChannelObserver, DecisionReceiver, DecisionRecord, channel};
+pub(crate) use hash::HashKey;
+pub use hash::TokenHash;
+
+use crate::error::{Outcome, RejectionKind, Step};
+use crate::name::{ClientId, IssuerId, JwtId};
+use crate::time::Timestamp;
+
+/// Is told of every decision.
+///
+/// It is called on the task of the request, after the decision and before the answer: count, or
+/// hand over, and return. What it does not see: tokens, proofs, claims, bodies.
+pub trait Observer: Send + Sync + 'static {
+    /// A request was decided.
+    fn observe(&self, decision: &Decision<'_>);
+
+    /// How an exception from the binding policy stands: when the server is built, and about once
+    /// an hour while requests come.
+    fn exception(&self, exception: &ExceptionStatus<'_>) {
+        let _ = exception;
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn observe(&self, decision: &Decision<'_>) {
+        (**self).observe(decision);
+    }
+
+    fn exception(&self, exception: &ExceptionStatus<'_>) {
+        (**self).exception(exception);
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DecisionOutcome {
+    /// The token was accepted.
+    Accepted,
+    /// There was no token, and the policy wants none.
+    Anonymous,
+    /// "No": 400, 401 or 403.
+    Refused,
+    /// "Cannot tell now": 503.
+    Unavailable,
+    /// Mounted or configured wrongly: 500.
+    Misconfigured,
+}
+
+impl DecisionOutcome {
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Anonymous => "anonymous",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+impl From<Outcome> for DecisionOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Refused => Self::Refused,
+            Outcome::Unavailable => Self::Unavailable,
+            Outcome::Misconfigured => Self::Misconfigured,
+        }
+    }
+}
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// A `Protect`, or a [`crate::Guard`]: the whole decision.
+    Guard,
+    /// A [`crate::layer::require`] below it.
+    Require,
+    /// An extractor, or [`crate::Access::refuse`] in a handler.
+    Handler,
+}
+
+impl Place {
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::Require => "require",
+            Self::Handler => "handler",
+        }
+    }
+}
+
+/// How the sender of an accepted token was bound to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SenderBinding {
+    /// Not at all: whoever has the token can use it.
+    Bearer,
+}
+
+impl SenderBinding {
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+        }
+    }
+}
+
+/// One decision.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Decision<'a> {
+    /// What came of it.
+    pub outcome: DecisionOutcome,
+    /// Who decided.
+    pub place: Place,
+    /// Why it was refused.
+    pub kind: Option<RejectionKind>,
+    /// The step that failed.
+    pub step: Option<Step>,
+    /// The name of the policy: see [`crate::Policy::named`].
+    pub route: &'a str,
+    /// The token's issuer, if it is a trusted one. Before step 4 the token only claims it.
+    pub issuer: Option<&'a IssuerId>,
+    /// The token's client, once the signature was good.
+    pub client_id: Option<&'a ClientId>,
+    /// The token class that bounds the token's life, once that was decided.
+    pub class: Option<&'a str>,
+    /// How the sender was bound, once that was decided.
+    pub binding: Option<SenderBinding>,
+    /// The reason of the exception that let an unbound token pass.
+    pub exception: Option<&'a str>,
+    /// How much life the token had left, once it was known to be alive.
+    pub expires_in: Option<Duration>,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// From the first look at the request to the decision, waits included.
+    pub duration: Duration,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) token: Option<(&'a IssuerId, &'a JwtId)>,
+    pub(crate) key: Option<&'a HashKey>,
+}
+
+impl<'a> Decision<'a> {
+    pub(crate) fn new(outcome: DecisionOutcome, place: Place, route: &'a str) -> Self {
+        Self {
+            outcome,
+            place,
+            kind: None,
+            step: None,
+            route,
+            issuer: None,
+            client_id: None,
+            class: None,
+            binding: None,
+            exception: None,
+            expires_in: None,
+            at: Timestamp::EPOCH,
+            duration: Duration::ZERO,
+            reason: None,
+            token: None,
+            key: None,
+        }
+    }
+
+    /// Why it was refused, for operators: the text of the [`crate::Rejection`]. It can hold values
+    /// of the request, cut and escaped, and never the token: a log line, no label.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'a str> {
+        self.reason
+    }
+
+    /// A keyed hash of the token's issuer and `jti`, once the signature was good: equal for every
+    /// use of one token, and of no use to whoever does not have the key. See
+    /// [`crate::ServerBuilder::token_hash_key`].
+    ///
+    /// It costs some microseconds, and only if it is called.
+    #[must_use]
+    pub fn token_hash(&self) -> Option<TokenHash> {
+        let (issuer, jwt_id) = self.token?;
+        Some(self.key?.hash(issuer, jwt_id))
+    }
+}
+
+impl fmt::Debug for Decision<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision")
+            .field("outcome", &self.outcome)
+            .field("place", &self.place)
+            .field("kind", &self.kind)
+            .field("route", &self.route)
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .field("class", &self.class)
+            .field("binding", &self.binding)
+            .field("exception", &self.exception)
+            .field("expires_in", &self.expires_in)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an exception from the binding policy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExceptionStatus<'a> {
+    /// Its reason, which is also its name.
+    pub reason: &'a str,
+    /// When it ends.
+    pub until: Timestamp,
+    /// Whole days until then; 0 on its last day and after it.
+    pub days_left: u64,
+    /// Whether it has ended: it lets nobody pass any more.
+    pub ended: bool,
+}
+
+/// An exception that will end: data for reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) reason: Arc<str>,
+    pub(crate) until: Timestamp,
+}
+
+impl Ending {
+    pub(crate) fn status(&self, now: Timestamp) -> ExceptionStatus<'_> {
+        let left = self.until.since(now).unwrap_or_default();
+        ExceptionStatus {
+            reason: &self.reason,
+            until: self.until,
+            days_left: left.as_secs() / 86_400,
+            ended: now >= self.until,
+        }
+    }
+}
+
+/// Everybody who is told of the decisions of one server.
+#[derive(Default)]
+pub(crate) struct Observers {
+    observers: Vec<Arc<dyn Observer>>,
+    key: Option<HashKey>,
+    endings: Vec<Ending>,
+    /// When exceptions are reported next, in seconds since the epoch.
+    next_report: AtomicU64,
+    panicked: AtomicBool,
+}
+
+impl Observers {
+    /// Between two reports of exceptions.
+    const REPORT_EVERY: Duration = Duration::from_hours(1);
+    /// From when on the end of an exception is warned of.
+    const WARN_BEFORE_DAYS: u64 = 30;
+
+    pub(crate) fn new(
+        observers: Vec<Arc<dyn Observer>>,
+        key: Option<HashKey>,
+        endings: Vec<Ending>,
+    ) -> Self {
+        Self { observers, key, endings, ..Self::default() }
+    }
+
+    /// Tells everybody, and the log.
+    pub(crate) fn tell(&self, decision: Decision<'_>) {
+        let decision = Decision { key: self.key.as_ref(), ..decision };
+        // Whoever reads the log wants one line a decision, with its reason.
+        tracing::debug!(
+            target: "portcullis::decision",
+            outcome = decision.outcome.as_str(),
+            place = decision.place.as_str(),
+            kind = decision.kind.map(RejectionKind::as_str),
+            step = decision.step.map(Step::number),
+            route = decision.route,
+            issuer = decision.issuer.map(IssuerId::as_str),
+            client = decision.client_id.map(ClientId::as_str),
+            class = decision.class,
+            binding = decision.binding.map(SenderBinding::as_str),
+            exception = decision.exception,
+            expires_in = decision.expires_in.map(|left| left.as_secs()),
+            token = decision.token_hash().map(tracing::field::display),
+            micros = u64::try_from(decision.duration.as_micros()).unwrap_or(u64::MAX),
+            reason = decision.reason,
+        );
+        for observer in &self.observers {
+            self.guarded(|| observer.observe(&decision));
+        }
+        self.report_exceptions(decision.at);
+    }
+
+    /// Reports how exceptions stand, if that is due.
+    pub(crate) fn report_exceptions(&self, now: Timestamp) {
+        if self.endings.is_empty() {
+            return;
+        }
+        let due = self.next_report.load(Ordering::Relaxed);
+        let next = now.plus(Self::REPORT_EVERY).as_secs();
+        // A clock set back must not silence the report for longer than its period.
+        let is_due = now.as_secs() >= due || next < due;
+        let mine = is_due
+            && self
+                .next_report
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !mine {
+            return;
+        }
+        for ending in &self.endings {
+            let status = ending.status(now);
+            if status.ended {
+                tracing::warn!(
+                    reason = status.reason,
+                    "an exception from the binding policy has ended: remove it"
+                );
+            } else if status.days_left < Self::WARN_BEFORE_DAYS {
+                tracing::warn!(
+                    reason = status.reason,
+                    days_left = status.days_left,
+                    "an exception from the binding policy ends soon"
+                );
+            }
+            for observer in &self.observers {
+                self.guarded(|| observer.exception(&status));
+            }
+        }
+    }
+
+    /// A panic of an observer ends here, and is logged once.
+    fn guarded(&self, call: impl FnOnce()) {
+        let panicked = catch_unwind(AssertUnwindSafe(call)).is_err();
+        if panicked && !self.panicked.swap(true, Ordering::Relaxed) {
+            tracing::error!("an observer panicked; the request went on");
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers")
+            .field("observers", &self.observers.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! Secrets, and where they are: never in a configuration, always referred to.
+//!
+//! ```
+//! use portcullis::secret::{Secret, SecretSource};
+//!
+//! let token = SecretSource::file("/var/run/secrets/kubernetes.io/serviceaccount/token");
+//! assert!(token.read().is_err(), "there is none on this machine");
+//! assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret(..)");
+//! ```
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+/// A secret. It prints as `Secret(..)`, and there is no other way to print it by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// These bytes.
+    #[must_use]
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(bytes.as_ref().into())
+    }
+
+    /// The bytes. Whoever calls this has the secret in hand.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Where a secret is. Space around it, such as the line end of a file, is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SecretSource {
+    /// In this environment variable.
+    Env(String),
+    /// In this file. It is read each time, so that a rotated secret is seen.
+    File(PathBuf),
+}
+
+/// Why a secret cannot be read. It names the place, never the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("secret in {place}: {what}")]
+pub struct SecretError {
+    place: String,
+    what: String,
+}
+
+impl SecretSource {
+    /// The longest secret, in bytes.
+    const LONGEST: usize = 64 * 1024;
+
+    /// In this environment variable.
+    #[must_use]
+    pub fn env(name: impl Into<String>) -> Self {
+        Self::Env(name.into())
+    }
+
+    /// In this file.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File(path.into())
+    }
+
+    /// Reads it, now.
+    ///
+    /// # Errors
+    /// If it is not there, empty, or longer than 64 KiB.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        let bytes = match self {
+            Self::Env(name) => match std::env::var(name) {
+                Ok(value) => value.into_bytes(),
+                Err(std::env::VarError::NotPresent) => return Err(self.error("it is not set")),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(self.error("it is not valid UTF-8"));
+                }
+            },
+            Self::File(path) => {
+                let most = u64::try_from(Self::LONGEST).unwrap_or(u64::MAX);
+                let mut bytes = Vec::new();
+                std::fs::File::open(path)
+                    .and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes))
+                    .map_err(|error| self.error(&error.to_string()))?;
+                bytes
+            }
+        };
+        if bytes.len() > Self::LONGEST {
+            return Err(self.error("it is longer than 64 KiB"));
+        }
+        match bytes.trim_ascii() {
+            [] => Err(self.error("it is empty")),
+            secret => Ok(Secret::new(secret)),
+        }
+    }
+
+    /// The error of a secret that is not fit for its use.
+    pub(crate) fn unusable(&self) -> SecretError {
+        self.error("it has characters that no header field may have")
+    }
+
+    fn error(&self, what: &str) -> SecretError {
+        SecretError { place: self.to_string(), what: what.to_owned() }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "environment variable {name:?}"),
+            Self::File(path) => write!(f, "file {:?}", path.display().to_string()),
+        }
+    }
+}

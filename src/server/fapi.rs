@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use crate::error::{ConfigFault, Faults};
+use crate::issuer::config::Issuer;
+use crate::jose::Algorithm;
+use crate::sender::Binding;
+use crate::verify::{Exception, TokenClass};
+
+/// A named set of demands on a whole configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecurityProfile {
+    /// FAPI 2.0 Security Profile (final, February 2025).
+    Fapi2,
+}
+
+impl SecurityProfile {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fapi2 => "fapi2",
+        }
+    }
+}
+
+/// What is asked of a configuration by the profile.
+pub(super) struct Asked<'a> {
+    pub(super) issuers: &'a [Issuer],
+    pub(super) classes: &'a [TokenClass],
+    pub(super) exceptions: &'a [Exception],
+    pub(super) binding: Option<Binding>,
+    pub(super) leeway: Duration,
+    pub(super) means: Means,
+}
+
+/// What the server can find out beside the token itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Means {
+    /// Whether a sender can be proven.
+    pub(super) sender: Provided,
+    /// Whether it is seen that a token was revoked.
+    pub(super) revocation: Provided,
+}
+
+/// Whether something is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Provided {
+    #[default]
+    No,
+    #[cfg_attr(not(test), expect(dead_code, reason = "no mechanism can be configured yet"))]
+    Yes,
+}
+
+/// The algorithms that FAPI 2.0 §5.4.1 allows; `Ed25519` is the fully specified name of its
+/// `EdDSA` (RFC 9864).
+pub(super) const ALGORITHMS: &[Algorithm] =
+    &[Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ed25519];
+
+/// The profile says "short", and no number.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// Every demand of FAPI 2.0 on a resource server that this configuration does not meet (§5.3.4,
+/// §5.4.1).
+pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
+    let fault = |what: String| ConfigFault::Fapi2(what);
+    for (index, issuer) in asked.issuers.iter().enumerate() {
+        for algorithm in issuer.named_algorithms().unwrap_or_default() {
+            if !ALGORITHMS.contains(algorithm) {
+                let what = format!(
+                    "`{algorithm}` is not allowed (§5.4.1): PS256, ES256, EdDSA, Ed25519 are"
+                );
+                faults.at_element("issuers", index, |faults| {
+                    faults.push_at("algorithms", fault(what));
+                });
+            }
+        }
+    }
+    for (index, class) in asked.classes.iter().enumerate() {
+        if let Some(most) = class.most().filter(|most| *most > LONGEST) {
+            let what = format!("tokens of {most:?}: at most {LONGEST:?} are accepted under it");
+            faults.at_element("classes", index, |faults| faults.push_at("at_most", fault(what)));
+        }
+    }
+    if asked.binding == Some(Binding::WhereBound) {
+        let what =
+            "only sender-constrained tokens are accepted (§5.3.4): `Binding::Either` or stricter";
+        faults.push_at("binding", fault(what.to_owned()));
+    }
+    for index in 0..asked.exceptions.len() {
+        let what = "it knows no plain bearer token (§5.3.4): no exception is possible";
+        faults.at_element("exceptions", index, |faults| faults.push(fault(what.to_owned())));
+    }
+    let leeway = Duration::from_secs(10)..=Duration::from_mins(1);
+    if !leeway.contains(&asked.leeway) {
+        let found = asked.leeway;
+        let what = format!(
+            "a leeway of {found:?}: 10 seconds are accepted and 60 are the most (§5.3.2.1)"
+        );
+        faults.push_at("leeway", fault(what));
+    }
+    if asked.means.sender == Provided::No {
+        let what = "no way to prove a sender is configured (§5.3.4): DPoP or mutual TLS";
+        faults.push_at("binding", fault(what.to_owned()));
+    }
+    if asked.means.revocation == Provided::No {
+        let what = "no way to see that a token was revoked is configured (§5.3.4): a revocation source, or introspection";
+        faults.push_at("revocation", fault(what.to_owned()));
+    }
+}

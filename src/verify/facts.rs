@@ -1,0 +1,113 @@
+//! Step 5: the claims, read as the issuer's profile says they are written.
+
+use std::sync::Arc;
+
+use crate::access::{Actor, Confirmation, Facts};
+use crate::issuer::{OptionalClaim, TokenProfile};
+use crate::jose::claims::required;
+use crate::jose::{ClaimError, ClaimsSet};
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
+
+/// What the token says: the claims of RFC 9068 §2.2 and those that are checked where they are
+/// present.
+pub(crate) fn facts_of(
+    profile: &TokenProfile,
+    claims: &ClaimsSet<'_>,
+    issuer: &Arc<IssuerId>,
+    payload: &[u8],
+) -> Result<Facts, ClaimError> {
+    let may_lack = |claim| profile.may_lack.contains(&claim);
+    let subject = required("sub", claims.text("sub"))?;
+
+    let client_id = first(&profile.client_id_claims, |name| claims.text(name))?;
+    if client_id.is_none() && !may_lack(OptionalClaim::ClientId) {
+        return Err(missing(&profile.client_id_claims));
+    }
+    let jwt_id = claims.text("jti")?;
+    if jwt_id.is_none() && !may_lack(OptionalClaim::JwtId) {
+        return Err(ClaimError::Missing("jti".to_owned()));
+    }
+    let issued_at = claims.time("iat")?;
+    if issued_at.is_none() && !may_lack(OptionalClaim::IssuedAt) {
+        return Err(ClaimError::Missing("iat".to_owned()));
+    }
+    let audiences = first(&profile.audience_claims, |name| claims.texts(name))?
+        .ok_or_else(|| missing(&profile.audience_claims))?;
+    let scope = first(&profile.scope_claims, |name| claims.scope_in(name, profile.scope_form))?;
+    check_details(claims)?;
+
+    Ok(Facts {
+        expires_at: required("exp", claims.time("exp"))?,
+        issued_at,
+        not_before: claims.time("nbf")?,
+        audiences: audiences.iter().map(|audience| Audience::from_token(audience)).collect(),
+        subject_kind: profile.kind_of(claims, &subject, client_id.as_deref()),
+        subject: Subject::from_token(&subject),
+        client_id: client_id.as_deref().map(ClientId::from_token),
+        jwt_id: jwt_id.as_deref().map(JwtId::from_token),
+        scope: scope.unwrap_or_default().into(),
+        auth_time: claims.time("auth_time")?,
+        acr: claims.text("acr")?.map(Into::into),
+        actor: actor_of(claims, issuer)?,
+        confirmation: match claims.has("cnf") {
+            true => Confirmation::Unenforceable,
+            false => Confirmation::Absent,
+        },
+        issuer: Arc::clone(issuer),
+        claims: payload.into(),
+    })
+}
+
+/// The first of these claims that is there.
+fn first<T>(
+    names: &[String],
+    read: impl Fn(&str) -> Result<Option<T>, ClaimError>,
+) -> Result<Option<T>, ClaimError> {
+    for name in names {
+        if let Some(found) = read(name)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn missing(names: &[String]) -> ClaimError {
+    ClaimError::Missing(names.join("` or `"))
+}
+
+/// The current actor: the outermost `act`, and nothing inside it (RFC 8693 §4.1). An actor without
+/// `iss` is one of the token's issuer.
+fn actor_of(claims: &ClaimsSet<'_>, issuer: &Arc<IssuerId>) -> Result<Option<Actor>, ClaimError> {
+    let malformed = || ClaimError::malformed("act", "an object with `sub` (RFC 8693 §4.1)");
+    let Some(act) = claims.value("act") else {
+        return Ok(None);
+    };
+    let act = act.as_object().ok_or_else(malformed)?;
+    let text = |name| match act.member(name) {
+        None => Ok(None),
+        Some(value) => {
+            value.as_str().filter(|text| !text.is_empty()).map(Some).ok_or_else(malformed)
+        }
+    };
+    let subject = text("sub")?.ok_or_else(malformed)?;
+    let issuer = text("iss")?.unwrap_or(issuer.as_str().into());
+    Ok(Some(Actor::new(&issuer, Subject::from_token(&subject))))
+}
+
+/// An array of objects, each with a `type` (RFC 9396 §2).
+fn check_details(claims: &ClaimsSet<'_>) -> Result<(), ClaimError> {
+    const NAME: &str = "authorization_details";
+    let Some(value) = claims.value(NAME) else {
+        return Ok(());
+    };
+    let typed = |detail: crate::jose::json::Value<'_>| {
+        let detail = detail.as_object()?;
+        detail.member("type")?.as_str().filter(|kind| !kind.is_empty())?;
+        Some(())
+    };
+    value
+        .as_array()
+        .and_then(|details| details.into_iter().map(typed).collect::<Option<Vec<_>>>())
+        .map(|_| ())
+        .ok_or_else(|| ClaimError::malformed(NAME, "an array of objects with `type` (RFC 9396 §2)"))
+}
