@@ -41,22 +41,37 @@
 //!
 //! What it does not do: a check sees the request's head, never its body.
 
+mod actor;
+mod claim;
+mod client;
 mod combine;
 mod context;
+mod details;
 mod later;
 mod needs;
+mod peer;
 mod scope;
 mod step_up;
+mod subject;
 
 use std::sync::Arc;
 
+pub use actor::{AnyActor, NoActor, RequireActor, actor, actors, no_actor};
+pub use claim::{ClaimAt, ClaimPath, RequireClaim, claim};
+pub use client::{RequireClient, clients};
 pub use combine::{And, Or};
 pub use context::CheckContext;
+pub use details::{AuthorizationDetail, RequireDetail, authorization_detail};
 pub use later::{AsyncCheck, CheckRequest, Checking};
 pub use needs::Needs;
+pub use peer::{RequirePeer, peer_in};
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
 pub(crate) use step_up::unmet;
 pub use step_up::{RequireStepUp, acr, authenticated_within, step_up};
+pub use subject::{
+    RequireIssuer, RequireSubject, RequireSubjectKind, issuers, subject_kind, subject_kinds,
+    subjects,
+};
 
 pub use crate::error::{CheckError, Denial, DenialKind, StepUp, Unavailable};
 
