@@ -10,10 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 19] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
+    ("secret", 0),
+    ("observe", 0),
     ("transport", 0),
     ("context", 0),
     ("access", 0),
@@ -31,7 +33,7 @@ const LEVELS: [(&str, u8); 17] = [
 ];
 
 /// Who may see whom on one level.
-const SIBLINGS: [(&str, &str); 9] = [
+const SIBLINGS: [(&str, &str); 14] = [
     ("context", "name"),
     ("error", "name"),
     ("error", "context"),
@@ -39,6 +41,11 @@ const SIBLINGS: [(&str, &str); 9] = [
     ("access", "context"),
     ("access", "name"),
     ("access", "time"),
+    ("context", "error"),
+    ("context", "observe"),
+    ("observe", "error"),
+    ("observe", "name"),
+    ("observe", "time"),
     ("challenge", "credentials"),
     ("verify", "check"),
 ];

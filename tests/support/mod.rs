@@ -19,14 +19,15 @@ use aws_lc_rs::signature::{KeyPair as _, RsaEncoding, RsaKeyPair};
 use base64::Engine as _;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, all_scopes};
+use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, acr, all_scopes};
+use portcullis::issuer::{IssuerResolver, Trust};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::layer::{ProtectLayer, RefusalStyle};
 use portcullis::testing::{
     Failure, ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork, TokenBuilder, challenges,
 };
 use portcullis::{
-    Access, Binding, Rejection, RejectionKind, ResourceServer, ServerBuilder, TokenClass,
+    Access, Binding, Issuer, Rejection, RejectionKind, ResourceServer, ServerBuilder, TokenClass,
 };
 use rsa::pkcs8::DecodePrivateKey as _;
 use serde_json::{Value, json};
@@ -230,7 +231,12 @@ pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
         | RejectionKind::MalformedCredentials
         | RejectionKind::TokenTooLong => (400, Some("invalid_request")),
         RejectionKind::InsufficientScope => (403, Some("insufficient_scope")),
-        RejectionKind::KeysUnavailable | RejectionKind::CheckUnavailable => (503, None),
+        RejectionKind::InsufficientAuthentication => {
+            (401, Some("insufficient_user_authentication"))
+        }
+        RejectionKind::KeysUnavailable
+        | RejectionKind::IssuerUnavailable
+        | RejectionKind::CheckUnavailable => (503, None),
         RejectionKind::Misconfigured => (500, None),
         _ => (401, Some("invalid_token")),
     }
@@ -360,6 +366,9 @@ pub(crate) async fn every_refusal(
         .issuer(issuer.jwks())
         .issuer(twice.jwks())
         .issuer(down.jwks())
+        .tenants(UnsureOf("https://unsure.example"), 1)
+        .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
+        .class(TokenClass::named("agents").scopes(["agent"]).bound(Binding::Either))
         .transport(TestNetwork::of(&[&issuer, &twice, &down]))
         .build()
         .unwrap();
@@ -405,6 +414,9 @@ pub(crate) async fn every_refusal(
         (Kind::NotYetValid, marked(&issuer).claim("nbf", now.plus(minutes(1)).as_secs()).sign()),
         (Kind::IssuedInFuture, marked(&issuer).issued_at(now.plus(minutes(1))).sign()),
         (Kind::LifetimeTooLong, marked(&issuer).expires_at(now.plus(minutes(61))).sign()),
+        (Kind::IssuerUnavailable, marked(&issuer).claim("iss", "https://unsure.example").sign()),
+        (Kind::TooOld, marked(&issuer).scope("old").issued_at(now.minus(minutes(3))).sign()),
+        (Kind::NotBound, marked(&issuer).scope("agent").sign()),
         (Kind::SenderNotProven, marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign()),
         (
             Kind::InsufficientScope,
@@ -447,6 +459,8 @@ pub(crate) async fn every_refusal(
         |kind, layer| Refused { kind, layer, request: bearer(&good), token: Some(good.clone()) };
     refused.push(asked(Kind::NotAccepted, api.protect(unknown_subject)));
     refused.push(asked(Kind::CheckUnavailable, api.protect(outage)));
+    let strong = all_scopes(WANTED).and(acr(["phr"]));
+    refused.push(asked(Kind::InsufficientAuthentication, api.protect(strong)));
     let mut nested = asked(Kind::Misconfigured, layer.clone());
     nested.request.extensions_mut().insert(TestAccess::new().build());
     refused.push(nested);
@@ -462,6 +476,22 @@ pub(crate) async fn every_refusal(
         Kind::ALL.iter().filter(|kind| !refused.iter().any(|case| case.kind == **kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
+}
+
+/// A resolver that cannot tell of one issuer, and knows no other.
+struct UnsureOf(&'static str);
+
+impl IssuerResolver for UnsureOf {
+    fn trust(&self, issuer: &str) -> Trust {
+        match issuer == self.0 {
+            true => Trust::Unavailable(Unavailable::new("the list of tenants is being loaded")),
+            false => Trust::Unknown,
+        }
+    }
+
+    fn issuer(&self, issuer: &str) -> Issuer {
+        Issuer::discover(issuer)
+    }
 }
 
 fn unknown_subject(_: &CheckContext<'_>) -> Result<(), CheckError> {
