@@ -4,6 +4,7 @@
 //! 2. `Option<Access>`: `None` where the policy is [`crate::Policy::optional`] and no token came.
 //!    Without a `Protect` above it answers 500 too: a forgotten layer is not an anonymous caller.
 //! 3. [`Claims`]: the token's claims as a type of yours. `Option<Claims<T>>` likewise.
+//! 4. [`PeerLayer`]: the address of the connection, for checks and exceptions that name networks.
 //!
 //! ```
 //! use portcullis::Access;
@@ -20,20 +21,25 @@
 //! # let _: ::axum::Router = ::axum::Router::new().route("/", ::axum::routing::get(whoami));
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
-use ::axum_core::body::Body;
-use ::axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use ::axum_core::response::IntoResponse;
-use http::Response;
+use ::axum::body::Body;
+use ::axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
+use ::axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use ::axum::response::IntoResponse;
 use http::request::Parts;
+use http::{Extensions, Request, Response};
 use serde::de::DeserializeOwned;
+use tower::{Layer, Service};
 
 use crate::access::Access;
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::layer::{Tokenless, TokenlessReason, misplaced, report};
 use crate::observe::Place;
+use crate::sender::PeerAddr;
 
 /// The claims of the accepted token as a type of yours. A token whose claims do not have that
 /// shape is refused: 401 `invalid_token`.
@@ -108,4 +114,74 @@ fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
     let tokenless = parts.extensions.get::<Tokenless>().cloned();
     let misplaced = || misplaced(&LOGGED, "an Access extractor without a Protect above it");
     tokenless.map(Err).ok_or_else(misplaced)
+}
+
+/// Copies the address of the connection, axum's `ConnectInfo<SocketAddr>`, into [`PeerAddr`], where
+/// checks and exceptions that name networks look for it.
+///
+/// It is mounted outside `protect`, and the router is served with
+/// `into_make_service_with_connect_info::<SocketAddr>()`. Without that the address stays unknown,
+/// no network holds it, and the log says so once. In tests axum's `MockConnectInfo` takes its place.
+/// A [`PeerAddr`] that is there already is replaced by what axum saw.
+///
+/// ```no_run
+/// use std::net::SocketAddr;
+///
+/// use axum::{Router, routing::get};
+/// use portcullis::axum::PeerLayer;
+/// use portcullis::check::scope;
+///
+/// # async fn serve(api: portcullis::ResourceServer) -> std::io::Result<()> {
+/// let app = Router::new()
+///     .route("/notes", get(async || "notes").layer(api.protect(scope("notes:read"))))
+///     // The layer added last is the outer one.
+///     .layer(PeerLayer);
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerLayer;
+
+impl<S> Layer<S> for PeerLayer {
+    type Service = Peer<S>;
+
+    fn layer(&self, inner: S) -> Peer<S> {
+        Peer { inner }
+    }
+}
+
+/// The service of [`PeerLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<S> {
+    inner: S,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for Peer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        static LOGGED: AtomicBool = AtomicBool::new(false);
+        if let Some(address) = connected(request.extensions()) {
+            request.extensions_mut().insert(PeerAddr(address.ip()));
+        } else if !LOGGED.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "a PeerLayer without ConnectInfo<SocketAddr>: serve the router with \
+                 `into_make_service_with_connect_info::<SocketAddr>()`"
+            );
+        }
+        self.inner.call(request)
+    }
+}
+
+/// As axum's own extractor finds it.
+fn connected(extensions: &Extensions) -> Option<SocketAddr> {
+    let mocked = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0);
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0).or_else(mocked)
 }

@@ -59,17 +59,22 @@
 //! - [`challenge`]: what the client is told of a [`Rejection`].
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
 //! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
-//!   `axum`): extractors.
+//!   `axum`): extractors. [`mod@tonic`] (feature `tonic`): gRPC.
 //!
 //! # Features
 //!
-//! `reqwest` (default): the HTTP client for metadata and keys. `axum`: extractors. `testing`: the
-//! test kit. A feature adds names; none changes what existing code does.
+//! - `reqwest` (default): the HTTP client for metadata and keys.
+//! - `axum`: extractors, and the address of the connection.
+//! - `tonic`: the access of a gRPC request, and rejections as `tonic::Status`.
+//! - `metrics`: an observer for the `metrics` facade.
+//! - `testing`: the test kit.
+//!
+//! A feature adds names; none changes what existing code does.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A link to a name of a feature that is off has nowhere to go.
 #![cfg_attr(
-    not(all(feature = "axum", feature = "reqwest", feature = "testing")),
+    not(all(feature = "axum", feature = "reqwest", feature = "testing", feature = "tonic")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -93,6 +98,8 @@ mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 pub mod transport;
 mod verify;
 

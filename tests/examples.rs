@@ -14,6 +14,8 @@
 mod axum_example;
 #[path = "../examples/hyper.rs"]
 mod hyper_example;
+#[path = "../examples/tonic.rs"]
+mod tonic_example;
 #[path = "../examples/tour.rs"]
 mod tour;
 
@@ -28,6 +30,12 @@ use tokio::net::TcpListener;
 #[tokio::test]
 async fn every_request_of_the_tour_comes_out_as_it_should() {
     assert_eq!(tour::run().await.unwrap(), 0);
+}
+
+/// Its client checks what it saw of each call.
+#[tokio::test]
+async fn every_call_of_the_tonic_example_comes_out_as_it_should() {
+    assert_eq!(tonic_example::run().await.unwrap(), 0);
 }
 
 async fn status(version: http::Version, method: &str, url: &str, token: Option<&str>) -> u16 {

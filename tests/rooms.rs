@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 19] = [
+const LEVELS: [(&str, u8); 20] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
@@ -29,11 +29,12 @@ const LEVELS: [(&str, u8); 19] = [
     ("server", 5),
     ("layer", 6),
     ("axum", 7),
+    ("tonic", 7),
     ("testing", 7),
 ];
 
 /// Who may see whom on one level.
-const SIBLINGS: [(&str, &str); 14] = [
+const SIBLINGS: [(&str, &str); 15] = [
     ("context", "name"),
     ("error", "name"),
     ("error", "context"),
@@ -41,6 +42,7 @@ const SIBLINGS: [(&str, &str); 14] = [
     ("access", "context"),
     ("access", "name"),
     ("access", "time"),
+    ("access", "observe"),
     ("context", "error"),
     ("context", "observe"),
     ("observe", "error"),
