@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::PolicyContext;
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
+use crate::observe::TokenHash;
 use crate::time::Timestamp;
 
 /// An accepted access token: whose it is, for whom, how long, and what it grants. A clone is
@@ -160,6 +161,13 @@ impl Access {
     #[must_use]
     pub fn jwt_id(&self) -> Option<&JwtId> {
         self.facts.jwt_id.as_ref()
+    }
+
+    /// A keyed hash of issuer and `jti`, the same as in every [`crate::observe::Decision`] about
+    /// this token: what an observer counts by it, a check can look up. It costs some microseconds.
+    #[must_use]
+    pub fn token_hash(&self) -> Option<TokenHash> {
+        self.context.server.observers.hash(self.issuer(), self.jwt_id()?)
     }
 
     /// Every audience of the token; one of them is this resource.

@@ -309,6 +309,11 @@ impl Observers {
         Self { observers, key, endings, ..Self::default() }
     }
 
+    /// What tells this token apart; `None` if there is no key.
+    pub(crate) fn hash(&self, issuer: &IssuerId, jwt_id: &JwtId) -> Option<TokenHash> {
+        Some(self.key.as_ref()?.hash(issuer, jwt_id))
+    }
+
     /// Tells everybody, and the log.
     pub(crate) fn tell(&self, decision: Decision<'_>) {
         let decision = Decision { key: self.key.as_ref(), ..decision };
