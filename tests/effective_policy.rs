@@ -1,0 +1,683 @@
+//! Each line of the effective policy is enforced: change the setting behind it, and a decision
+//! changes with it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{HeaderMap, Request};
+use portcullis::check::{Check as _, CheckError, CheckRequest, Denial, acr, scope};
+use portcullis::issuer::{ClaimTest, KeyRefresh, OptionalClaim, TenantList, TokenProfile};
+use portcullis::jose::Algorithm;
+use portcullis::observe::{Decision, Observer};
+use portcullis::testing::{Failure, ManualClock, TestIssuer, TestNetwork, TokenBuilder};
+use portcullis::time::Clock as _;
+use portcullis::{
+    Binding, Exception, Issuer, OtherAudiences, PeerAddr, Policy, Preflight, ResourceServer,
+    SubjectKind, TokenClass,
+};
+use serde_json::{Value, json};
+use support::{RESOURCE, send};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const SECOND: &str = "https://two.example";
+
+/// Every setting that stands in the effective policy.
+#[derive(Clone)]
+struct Settings {
+    resource: &'static str,
+    audience: &'static str,
+    other_audiences: OtherAudiences,
+    leeway: Duration,
+    max_token: usize,
+    binding: Binding,
+    tenants: usize,
+    // The first issuer: fixed keys, a relaxed profile.
+    id: &'static str,
+    keys: Keys,
+    algorithms: Vec<Algorithm>,
+    typ: &'static str,
+    untyped: bool,
+    id_tokens: bool,
+    may_lack: OptionalClaim,
+    client_from: &'static str,
+    scope_from: &'static str,
+    scope_array: bool,
+    audience_from: &'static str,
+    required: &'static str,
+    kind: SubjectKind,
+    kind_claim: &'static str,
+    kind_value: &'static str,
+    // The second issuer: fetched keys, RFC 9068.
+    jwks_uri: &'static str,
+    refresh: [Duration; 4],
+    // The default class, and one that says everything.
+    default_at_most: Duration,
+    class: [&'static str; 5],
+    class_issuer: &'static str,
+    class_kind: SubjectKind,
+    class_times: (Duration, Duration),
+    class_bound: Binding,
+    // The exception.
+    exception: [&'static str; 5],
+    exception_at_most: Duration,
+    // The policy.
+    name: &'static str,
+    optional: bool,
+    preflight: Preflight,
+    strip: bool,
+    expose: bool,
+    scope: &'static str,
+    acr: &'static str,
+    max_age: Duration,
+    route_binding: Option<Binding>,
+    asks: bool,
+    timeout: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Keys {
+    Fixed,
+    Fetched,
+}
+
+impl Settings {
+    fn base() -> Self {
+        Self {
+            resource: RESOURCE,
+            audience: "https://older.example",
+            other_audiences: OtherAudiences::Accept,
+            leeway: Duration::from_secs(10),
+            max_token: 4_000,
+            binding: Binding::Either,
+            tenants: 1,
+            id: "https://one.example",
+            keys: Keys::Fixed,
+            algorithms: vec![Algorithm::Es256],
+            typ: "JWT",
+            untyped: true,
+            id_tokens: false,
+            may_lack: OptionalClaim::JwtId,
+            client_from: "azp",
+            scope_from: "scp",
+            scope_array: true,
+            audience_from: "aud",
+            required: "access",
+            kind: SubjectKind::Workload,
+            kind_claim: "kind",
+            kind_value: "robot",
+            jwks_uri: "https://two.example/jwks.json",
+            refresh: [MINUTE, 5 * MINUTE, 60 * MINUTE, Duration::from_secs(1)],
+            default_at_most: 30 * MINUTE,
+            class: ["narrow", "narrow-client", "narrow-scope", RESOURCE, ""],
+            class_issuer: "https://one.example",
+            class_kind: SubjectKind::Person,
+            class_times: (10 * MINUTE, 5 * MINUTE),
+            class_bound: Binding::WhereBound,
+            exception: ["app", "https://one.example", "2027-03-31", "SEC-1", "203.0.113.0/24"],
+            exception_at_most: 20 * MINUTE,
+            name: "notes",
+            optional: false,
+            preflight: Preflight::Refuse,
+            strip: false,
+            expose: false,
+            scope: "a",
+            acr: "phr",
+            max_age: 5 * MINUTE,
+            route_binding: Some(Binding::WhereBound),
+            asks: true,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn profile(&self) -> TokenProfile {
+        let mut profile = TokenProfile::relaxed()
+            .accept_type(self.typ)
+            .may_lack(self.may_lack)
+            .client_id_from([self.client_from])
+            .scope_from([self.scope_from])
+            .require_claim("use", self.required)
+            .subject_kind(self.kind, ClaimTest::equals(self.kind_claim, self.kind_value))
+            .dangerous()
+            .insecure_audience_from([self.audience_from]);
+        if self.untyped {
+            profile = profile.accept_no_type();
+        }
+        if self.id_tokens {
+            profile = profile.accept_id_tokens();
+        }
+        if self.scope_array {
+            profile = profile.accept_scope_array();
+        }
+        profile
+    }
+
+    fn build(&self, world: &World) -> ResourceServer {
+        let [least, most, outage, wait] = self.refresh;
+        let refresh = KeyRefresh::new()
+            .fresh_at_least(least)
+            .fresh_at_most(most)
+            .keep_through_outage(outage)
+            .wait_at_most(wait);
+        let keys = world.one.jwk_set().to_string();
+        let one = match self.keys {
+            Keys::Fixed => Issuer::fixed_keys(self.id, keys),
+            Keys::Fetched => Issuer::jwks(self.id, "https://nowhere.example/jwks"),
+        };
+        let [name, client, scope_name, audience, _] = self.class;
+        let class = TokenClass::named(name)
+            .issuers([self.class_issuer])
+            .clients([client])
+            .scopes([scope_name])
+            .subject_kinds([self.class_kind])
+            .audiences([audience])
+            .at_most(self.class_times.0)
+            .max_age(self.class_times.1)
+            .bound(self.class_bound);
+        let [partner, issuer, until, because, network] = self.exception;
+        let exception = Exception::for_clients([partner, "narrow-client", "other"])
+            .of_issuer(issuer)
+            .until(until)
+            .because(because)
+            .at_most(self.exception_at_most)
+            .from([network]);
+        let second = Exception::for_clients(["app"])
+            .of_issuer(SECOND)
+            .until("2027-03-31")
+            .because("the second issuer has another subject here");
+        ResourceServer::builder(self.resource)
+            .accept_audience(self.audience)
+            .other_audiences(self.other_audiences)
+            .leeway(self.leeway)
+            .max_token_bytes(self.max_token)
+            .binding(self.binding)
+            .tenants(world.tenants.clone(), self.tenants)
+            .issuer(one.algorithms(self.algorithms.clone()).profile(self.profile()))
+            .issuer(Issuer::jwks(SECOND, self.jwks_uri).key_refresh(refresh))
+            .class(TokenClass::default_at_most(self.default_at_most))
+            .class(class)
+            .exception(exception)
+            .exception(second)
+            .transport(TestNetwork::of(&[&world.two, &world.tenant, &world.other_tenant]))
+            .clock(world.clock.clone())
+            .observer(world.events.clone())
+            .build()
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn policy(&self, checks: Checks) -> Policy {
+        let (strong, wanted) = (acr([self.acr]).within(self.max_age), scope(self.scope));
+        let mut policy = match checks {
+            Checks::Scope => Policy::new(wanted),
+            Checks::All => Policy::new(wanted.and(strong)),
+        };
+        policy = policy.named(self.name).preflight(self.preflight).async_timeout(self.timeout);
+        if self.optional {
+            policy = policy.optional();
+        }
+        if self.strip {
+            policy = policy.strip_authorization();
+        }
+        if self.expose {
+            policy = policy.expose_challenge();
+        }
+        if let Some(binding) = self.route_binding {
+            policy = policy.binding(binding);
+        }
+        if self.asks { policy.and_async(asks) } else { policy }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Checks {
+    Scope,
+    All,
+}
+
+async fn asks(request: CheckRequest) -> Result<(), CheckError> {
+    match request.headers().get("x-answer").map(|value| value.as_bytes()) {
+        Some(b"no") => Err(Denial::forbidden("the other side said no").into()),
+        Some(b"never") => std::future::pending().await,
+        _ => Ok(()),
+    }
+}
+
+/// What a server has around it, new for each probe.
+struct World {
+    clock: ManualClock,
+    one: TestIssuer,
+    two: TestIssuer,
+    tenant: TestIssuer,
+    other_tenant: TestIssuer,
+    tenants: TenantList,
+    events: Events,
+}
+
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Events {
+    fn observe(&self, decision: &Decision<'_>) {
+        let Decision { route, class, exception, .. } = decision;
+        self.0.lock().unwrap().push(format!("{route} {class:?} {exception:?}"));
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let issuer = |id: &str| TestIssuer::new(id, &clock);
+        let (tenant, other_tenant) = (issuer("https://t1.example"), issuer("https://t2.example"));
+        let tenants = TenantList::new();
+        tenants.trust(tenant.jwks());
+        tenants.trust(other_tenant.jwks());
+        Self {
+            one: issuer("https://one.example"),
+            two: issuer(SECOND),
+            tenant,
+            other_tenant,
+            tenants,
+            events: Events::default(),
+            clock,
+        }
+    }
+
+    /// A token that everything accepts, of the first issuer.
+    fn token(&self) -> TokenBuilder {
+        self.one
+            .token(RESOURCE)
+            .header("typ", "JWT")
+            .without("client_id")
+            .without("scope")
+            .claim("azp", "app")
+            .claim("scp", ["a"])
+            .claim("use", "access")
+            .claim("acr", "phr")
+            .claim("auth_time", self.clock.now().as_secs())
+    }
+
+    /// One that the narrow class describes.
+    fn narrow(&self) -> TokenBuilder {
+        self.token().claim("azp", "narrow-client").claim("scp", ["a", "narrow-scope"])
+    }
+
+    fn lives(&self, token: TokenBuilder, time: Duration) -> TokenBuilder {
+        let now = self.clock.now();
+        token.issued_at(now).expires_at(now.plus(time))
+    }
+
+    fn aged(&self, token: TokenBuilder, age: Duration) -> TokenBuilder {
+        let now = self.clock.now();
+        token.issued_at(now.minus(age)).expires_at(now.plus(MINUTE))
+    }
+}
+
+fn request(token: &str) -> Request<String> {
+    let mut request = support::bearer(token);
+    let peer: IpAddr = "203.0.113.9".parse().unwrap();
+    request.extensions_mut().insert(PeerAddr(peer));
+    request
+}
+
+/// What came of a request: all that a caller, a handler or an operator can see.
+async fn outcome(
+    world: &World,
+    api: &ResourceServer,
+    policy: Policy,
+    request: Request<String>,
+) -> String {
+    world.events.0.lock().unwrap().clear();
+    let sent = send(&api.protect(policy), request).await;
+    let shown = |headers: &HeaderMap, name: &str| headers.contains_key(name);
+    let inner = sent.seen.as_ref().map(|seen| shown(seen.headers(), "authorization"));
+    let exposed = shown(sent.response.headers(), "access-control-expose-headers");
+    let status = sent.response.status().as_u16();
+    let (kind, events) = (sent.kind(), world.events.0.lock().unwrap().join("; "));
+    format!("{status} {kind:?} inner {inner:?} exposed {exposed} [{events}]")
+}
+
+type Probe = for<'a> fn(
+    &'a World,
+    &'a ResourceServer,
+    &'a Settings,
+) -> Pin<Box<dyn Future<Output = String> + 'a>>;
+
+/// A setting: its lines, a change of it, and requests that show the difference.
+struct Line {
+    pointers: &'static [&'static str],
+    change: fn(&mut Settings),
+    probe: Probe,
+}
+
+macro_rules! lines {
+    ($($($pointer:literal)+, |$settings:ident| $change:expr, |$world:ident| $token:expr;)*) => {
+        [$(Line {
+            pointers: &[$($pointer),+],
+            change: |$settings| $change,
+            probe: |$world, api, settings| Box::pin(async move {
+                let policy = settings.policy(Checks::Scope);
+                outcome($world, api, policy, request(&$token.sign())).await
+            }),
+        }),*]
+    };
+}
+
+/// Lines that one token shows.
+fn token_lines() -> Vec<Line> {
+    Vec::from(lines! {
+        "/resource" "/audiences/0", |s| s.resource = "https://x.example", |w| w.token();
+        "/audiences/1", |s| s.audience = "https://x.example", |w| w.token().claim("aud", "https://older.example");
+        "/other_audiences", |s| s.other_audiences = OtherAudiences::Refuse, |w| w.token().claim("aud", [RESOURCE, "https://x.example"]);
+        "/leeway", |s| s.leeway = Duration::from_secs(30), |w| w.token().claim("nbf", w.clock.now().as_secs() + 20);
+        "/max_token_bytes", |s| s.max_token = 300, |w| w.token();
+        "/binding", |s| s.binding = Binding::WhereBound, |w| w.token().claim("azp", "nobody");
+        "/issuers/0/id", |s| { s.id = "https://x.example"; s.class_issuer = SECOND; s.exception[1] = "https://x.example"; }, |w| w.token();
+        "/issuers/0/keys", |s| s.keys = Keys::Fetched, |w| w.token();
+        "/issuers/0/algorithms/0", |s| s.algorithms = vec![Algorithm::Es384, Algorithm::Es256], |w| w.token().header("alg", "ES384");
+        "/issuers/0/profile/types/1", |s| s.typ = "X", |w| w.token();
+        "/issuers/0/profile/without_type", |s| s.untyped = false, |w| w.token().without_header("typ");
+        "/issuers/0/profile/id_tokens", |s| s.id_tokens = true, |w| w.token().claim("nonce", "n");
+        "/issuers/0/profile/may_lack/0", |s| s.may_lack = OptionalClaim::IssuedAt, |w| w.token().without("jti");
+        "/issuers/0/profile/client_id_from/0", |s| s.client_from = "cid", |w| w.token();
+        "/issuers/0/profile/scope_from/0", |s| s.scope_from = "x", |w| w.token();
+        "/issuers/0/profile/scope_form", |s| s.scope_array = false, |w| w.token();
+        "/issuers/0/profile/audience_from/0", |s| s.audience_from = "for", |w| w.token();
+        "/issuers/0/profile/required_claims/use/0", |s| s.required = "x", |w| w.token();
+        "/issuers/0/profile/subject_kinds/0/kind", |s| s.kind = SubjectKind::Person, |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
+        "/issuers/0/profile/subject_kinds/0/when/claim", |s| s.kind_claim = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
+        "/issuers/0/profile/subject_kinds/0/when/equals", |s| s.kind_value = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
+        "/classes/0/at_most", |s| s.default_at_most = 15 * MINUTE, |w| w.lives(w.token(), 16 * MINUTE);
+        "/classes/1/name", |s| s.class[0] = "x", |w| w.narrow();
+        "/classes/1/issuers/0", |s| s.class_issuer = SECOND, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/clients/0", |s| s.class[1] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/scopes/0", |s| s.class[2] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/subject_kinds/0", |s| s.class_kind = SubjectKind::Client, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/audiences/0", |s| s.class[3] = "https://x.example", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/at_most", |s| s.class_times.0 = 15 * MINUTE, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/1/max_age", |s| s.class_times.1 = 9 * MINUTE, |w| w.aged(w.narrow(), 7 * MINUTE);
+        "/classes/1/bound", |s| s.class_bound = Binding::Mtls, |w| w.narrow();
+        "/exceptions/0/clients/0", |s| s.exception[0] = "x", |w| w.token();
+        "/exceptions/0/issuer", |s| s.exception[1] = SECOND, |w| w.token();
+        "/exceptions/0/until" "/exceptions/0/days_left" "/exceptions/0/ended", |s| s.exception[2] = "2027-01-14", |w| w.token();
+        "/exceptions/0/because", |s| s.exception[3] = "SEC-2", |w| w.token();
+        "/exceptions/0/from/0", |s| s.exception[4] = "10.0.0.0/8", |w| w.token();
+        "/exceptions/0/at_most", |s| s.exception_at_most = 2 * MINUTE, |w| w.token();
+        "/policies/0/name", |s| s.name = "x", |w| w.token();
+        "/policies/0/authorization_field", |s| s.strip = true, |w| w.token();
+        "/policies/0/challenge", |s| s.expose = true, |w| w.token().claim("scp", ["b"]);
+        "/policies/0/all_of/0/all_scopes/0", |s| s.scope = "b", |w| w.token();
+        "/policies/0/binding", |s| s.route_binding = Some(Binding::Dpop), |w| w.token();
+    })
+}
+
+/// Lines that need more than a token.
+fn other_lines() -> Vec<Line> {
+    macro_rules! line {
+        ([$($pointer:literal),+], $change:expr, |$world:ident, $api:ident, $settings:ident| $probe:expr) => {
+            Line {
+                pointers: &[$($pointer),+],
+                change: $change,
+                probe: |$world, $api, $settings| Box::pin(async move { $probe }),
+            }
+        };
+    }
+    fn of_two(world: &World) -> Request<String> {
+        request(&world.two.token(RESOURCE).client_id("app").scope("a").sign())
+    }
+    async fn plain(
+        world: &World,
+        api: &ResourceServer,
+        s: &Settings,
+        request: Request<String>,
+    ) -> String {
+        outcome(world, api, s.policy(Checks::Scope), request).await
+    }
+    fn answering(world: &World, answer: &str) -> Request<String> {
+        let mut request = request(&world.token().sign());
+        request.headers_mut().insert("x-answer", answer.parse().unwrap());
+        request
+    }
+    vec![
+        line!(["/tenants/at_most"], |s| s.tenants = 2, |w, api, s| {
+            let token = |tenant: &TestIssuer| request(&tenant.token(RESOURCE).sign());
+            let first = plain(w, api, s, token(&w.tenant)).await;
+            first + &plain(w, api, s, token(&w.other_tenant)).await
+        }),
+        line!(
+            ["/issuers/1/id", "/issuers/1/jwks_uri"],
+            |s| s.jwks_uri = "https://nowhere.example/jwks",
+            |w, api, s| { plain(w, api, s, of_two(w)).await }
+        ),
+        line!(
+            ["/issuers/1/key_refresh/fresh_at_most"],
+            |s| s.refresh[1] = 2 * MINUTE,
+            |w, api, s| {
+                w.two.cache_control("max-age=3600");
+                let token = w.two.token(RESOURCE).client_id("app").scope("a").sign();
+                warm(api).await;
+                w.two.rotate();
+                w.two.withdraw("k1");
+                w.clock.advance(3 * MINUTE);
+                settle().await;
+                plain(w, api, s, request(&token)).await
+            }
+        ),
+        line!(
+            ["/issuers/1/key_refresh/fresh_at_least"],
+            |s| s.refresh[0] = 4 * MINUTE,
+            |w, api, s| {
+                w.two.cache_control("max-age=1");
+                let token = w.two.token(RESOURCE).client_id("app").scope("a").sign();
+                warm(api).await;
+                w.two.rotate();
+                w.two.withdraw("k1");
+                w.clock.advance(3 * MINUTE);
+                settle().await;
+                plain(w, api, s, request(&token)).await
+            }
+        ),
+        line!(
+            ["/issuers/1/key_refresh/keep_through_outage"],
+            |s| s.refresh[2] = 120 * MINUTE,
+            |w, api, s| {
+                warm(api).await;
+                w.two.fail(Failure::Connection);
+                for _ in 0..70 {
+                    w.clock.advance(MINUTE);
+                    settle().await;
+                }
+                plain(w, api, s, of_two(w)).await
+            }
+        ),
+        line!(
+            ["/issuers/1/key_refresh/wait_at_most"],
+            |s| s.refresh[3] = Duration::from_secs(3),
+            |w, api, s| {
+                w.two.hold();
+                let (layer, request) = (api.protect(s.policy(Checks::Scope)), of_two(w));
+                let task = tokio::spawn(async move { send(&layer, request).await.kind() });
+                settle().await;
+                w.clock.advance(Duration::from_secs(2));
+                settle().await;
+                let answered = task.is_finished();
+                task.abort();
+                format!("answered after two seconds: {answered}")
+            }
+        ),
+        line!(["/policies/0/credentials"], |s| s.optional = true, |w, api, s| {
+            plain(w, api, s, support::anonymous()).await
+        }),
+        line!(["/policies/0/preflight"], |s| s.preflight = Preflight::Pass, |w, api, s| {
+            let preflight = Request::options("/")
+                .header("origin", "https://x.example")
+                .header("access-control-request-method", "GET")
+                .body(String::new())
+                .unwrap();
+            plain(w, api, s, preflight).await
+        }),
+        line!(["/policies/0/all_of/1/async"], |s| s.asks = false, |w, api, s| {
+            plain(w, api, s, answering(w, "no")).await
+        }),
+        line!(
+            ["/policies/0/async_timeout"],
+            |s| s.timeout = Duration::from_secs(1),
+            |w, api, s| {
+                let (layer, request) =
+                    (api.protect(s.policy(Checks::Scope)), answering(w, "never"));
+                let task = tokio::spawn(async move { send(&layer, request).await.kind() });
+                settle().await;
+                w.clock.advance(Duration::from_secs(2));
+                settle().await;
+                let answered = task.is_finished();
+                task.abort();
+                format!("answered after two seconds: {answered}")
+            }
+        ),
+    ]
+}
+
+/// Lets every task that can go on do so.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Loads what can be loaded.
+async fn warm(api: &ResourceServer) {
+    let loaded = api.warm_up().await;
+    assert!(loaded.is_ok(), "{loaded:?}");
+}
+
+/// The places of all values in a document.
+fn leaves(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            leaves(value, &format!("{at}/{}", name.replace('/', "~1")), found)
+        }),
+        Value::Array(elements) => elements
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| leaves(value, &format!("{at}/{index}"), found)),
+        _ => {
+            found.insert(at.to_owned());
+        }
+    }
+}
+
+/// Lines that say what others say, or what is not enforced.
+fn explained(pointer: &str) -> bool {
+    // The server's own policy, and the lines of defaults that the first issuer's twin shows.
+    let own_policy = pointer.starts_with("/policies/1/");
+    let second_issuer = pointer.starts_with("/issuers/1/")
+        && !pointer.contains("key_refresh")
+        && !pointer.ends_with("jwks_uri");
+    let names = [
+        // A profile's name is for its reader.
+        "/issuers/0/profile/name",
+        // `at+jwt` is the type of RFC 9068: every profile takes it.
+        "/issuers/0/profile/types/0",
+        "/classes/0/name",
+        "/not_enforced/0",
+        // Of the exception that is there so that the second issuer's tokens pass at all.
+        "/exceptions/0/clients/1",
+        "/exceptions/0/clients/2",
+    ];
+    own_policy || second_issuer || names.contains(&pointer) || pointer.starts_with("/exceptions/1/")
+}
+
+#[tokio::test]
+async fn each_line_of_the_effective_policy_is_enforced() {
+    let base = Settings::base();
+    let world = World::new();
+    let server = base.build(&world);
+    let _ = server.protect(base.policy(Checks::Scope));
+    let policy = sorted(server.effective_policy());
+
+    let mut shown = BTreeSet::new();
+    for line in token_lines().into_iter().chain(other_lines()) {
+        let mut changed = base.clone();
+        (line.change)(&mut changed);
+        let run = async |settings: &Settings| {
+            let world = World::new();
+            let server = settings.build(&world);
+            let _ = server.protect(settings.policy(Checks::Scope));
+            let policy = sorted(server.effective_policy());
+            let outcome = (line.probe)(&world, &server, settings).await;
+            (policy, outcome)
+        };
+        let (before, was) = run(&base).await;
+        let (after, is) = run(&changed).await;
+        assert_eq!(before, policy, "the base is always the same");
+        assert_ne!(was, is, "{:?} is not enforced", line.pointers);
+        for pointer in line.pointers {
+            let value = before.pointer(pointer);
+            assert!(value.is_some(), "no line {pointer}");
+            // The second issuer's name is the place of its keys here, and stays.
+            if *pointer != "/issuers/1/id" {
+                assert_ne!(value, after.pointer(pointer), "{pointer} does not show the change");
+            }
+            shown.insert((*pointer).to_owned());
+        }
+    }
+
+    let mut all = BTreeSet::new();
+    leaves(&policy, "", &mut all);
+    let unproven: Vec<_> = all.difference(&shown).filter(|pointer| !explained(pointer)).collect();
+    assert!(unproven.is_empty(), "lines that nothing proves: {unproven:#?}\n{policy:#}");
+}
+
+/// The rules of a policy by name: both parts of a step-up.
+#[tokio::test]
+async fn a_step_up_stands_as_it_is_enforced() {
+    let probe = async |settings: &Settings| {
+        let world = World::new();
+        let server = settings.build(&world);
+        let old = world.clock.now().minus(7 * MINUTE).as_secs();
+        let token = world.token().claim("auth_time", old).sign();
+        let policy = settings.policy(Checks::All);
+        let outcome = outcome(&world, &server, policy.clone(), request(&token)).await;
+        (server.effective_policy()["policies"].to_string(), outcome)
+    };
+    let base = Settings::base();
+    let (policy, was) = probe(&base).await;
+    assert!(policy.contains(r#"{"step_up":{"acr_values":["phr"],"max_age":"5m"}}"#), "{policy}");
+    let mut longer = base.clone();
+    longer.max_age = 10 * MINUTE;
+    let (policy, is) = probe(&longer).await;
+    assert!(policy.contains(r#""max_age":"10m""#), "{policy}");
+    assert_ne!(was, is);
+    let mut other = longer.clone();
+    other.acr = "x";
+    assert_ne!(probe(&other).await.1, is);
+}
+
+/// The named policy first, the server's own after it, whatever their order as text.
+fn sorted(mut policy: Value) -> Value {
+    let policies = policy["policies"].as_array_mut().unwrap();
+    policies.sort_by_key(|policy| policy["name"] == "unnamed");
+    policy
+}
+
+#[test]
+fn the_report_names_no_secret_and_is_plain_json() {
+    let base = Settings::base();
+    let world = World::new();
+    let policy = base.build(&world).effective_policy();
+    assert_eq!(policy["resource"], RESOURCE);
+    assert_eq!(policy["leeway"], "10s");
+    assert_eq!(policy["exceptions"][0]["until"], "2027-03-31");
+    assert_eq!(policy["exceptions"][0]["days_left"], json!(75));
+    assert_eq!(policy["classes"][0], json!({"name": "default", "at_most": "30m"}));
+}
