@@ -18,7 +18,31 @@ use crate::jose::{ClaimsSet, Header, ScopeForm};
 /// it can tell: by `typ`, and by the claims that only an ID token, a logout token, a security
 /// event, a status list or a proof has.
 ///
-/// There is one for each of the common issuers, such as [`TokenProfile::keycloak`].
+/// There is one for each of the common issuers. Each says what it lets go and what is
+/// wanted in its place, how a client's own token is told from a person's
+/// ([`crate::SubjectKind`]), and what could not be confirmed in the vendor's documents.
+///
+/// | issuer | what differs from RFC 9068 | profile, issuer |
+/// |---|---|---|
+/// | Keycloak | `typ` `JWT`; client in `azp`; the claim `typ` says what the token is; a client's own token has `client_id` | [`keycloak`](Self::keycloak), [`Issuer::keycloak`] |
+/// | Auth0 | `typ` `JWT`, client in `azp`, no `jti` (or RFC 9068, by the API's setting); a client's own token has `gty`, or `sub` `<client>@clients` | [`auth0`](Self::auth0), [`Issuer::auth0`] |
+/// | Microsoft Entra ID | `typ` `JWT`; client in `azp` (v2) or `appid` (v1); scope in `scp`; no `jti`; one issuer per tenant; a client's own token has no `scp` | [`entra_id`](Self::entra_id), [`Issuer::entra_id`], [`Issuer::entra_id_v1`] |
+/// | Okta, custom authorization server | no `typ`; client in `cid`; scope is the array `scp`; a client's own token has no `uid` | [`okta`](Self::okta), [`Issuer::okta`] |
+/// | Amazon Cognito | no `typ`; `token_use` says what the token is; no `aud` unless a resource was asked for | [`cognito`](Self::cognito), [`Issuer::cognito`] |
+/// | Google | ID tokens with a chosen audience, in place of access tokens; client in `azp`; no `jti`, no scope | [`google_id_token`](Self::google_id_token), [`Issuer::google_id_token`] |
+/// | Kubernetes service accounts | no `typ`; no client, no scope; no `jti` before 1.30; keys behind a private CA and a token | [`kubernetes`](Self::kubernetes), [`Issuer::jwks`] |
+/// | node oidc-provider | nothing | [`oidc_provider`](Self::oidc_provider), [`Issuer::discover`] |
+/// | Ory Hydra | `typ` `JWT`; scope is the array `scp`, or `scope` | [`hydra`](Self::hydra), [`Issuer::discover`] |
+///
+/// [`Issuer::keycloak`]: crate::Issuer::keycloak
+/// [`Issuer::auth0`]: crate::Issuer::auth0
+/// [`Issuer::entra_id`]: crate::Issuer::entra_id
+/// [`Issuer::entra_id_v1`]: crate::Issuer::entra_id_v1
+/// [`Issuer::okta`]: crate::Issuer::okta
+/// [`Issuer::cognito`]: crate::Issuer::cognito
+/// [`Issuer::google_id_token`]: crate::Issuer::google_id_token
+/// [`Issuer::jwks`]: crate::Issuer::jwks
+/// [`Issuer::discover`]: crate::Issuer::discover
 ///
 /// ```
 /// use portcullis::Issuer;
@@ -46,6 +70,8 @@ pub struct TokenProfile {
     pub(crate) id_tokens: IdTokens,
     pub(crate) required: Vec<RequiredClaim>,
     pub(crate) kinds: Vec<KindRule>,
+    /// What a constructor found wrong with its arguments; reported with the other faults.
+    faults: Vec<String>,
 }
 
 /// Whether a token without `typ` is taken.
@@ -133,6 +159,15 @@ pub enum ClaimTest {
         /// The other.
         other: String,
     },
+    /// One claim is another claim and then this text.
+    SameWithSuffix {
+        /// The longer claim.
+        claim: String,
+        /// The shorter one.
+        other: String,
+        /// What follows it, compared exactly.
+        suffix: String,
+    },
 }
 
 impl ClaimTest {
@@ -160,6 +195,16 @@ impl ClaimTest {
         Self::Same { claim: claim.into(), other: other.into() }
     }
 
+    /// One claim is another claim and then this text.
+    #[must_use]
+    pub fn same_with_suffix(
+        claim: impl Into<String>,
+        other: impl Into<String>,
+        suffix: impl Into<String>,
+    ) -> Self {
+        Self::SameWithSuffix { claim: claim.into(), other: other.into(), suffix: suffix.into() }
+    }
+
     /// What it says, for a report.
     pub(crate) fn report(&self) -> Value {
         match self {
@@ -167,6 +212,9 @@ impl ClaimTest {
             Self::StartsWith { claim, prefix } => json!({ "claim": claim, "starts_with": prefix }),
             Self::Absent { claim } => json!({ "claim": claim, "is": "absent" }),
             Self::Same { claim, other } => json!({ "claim": claim, "same_as": other }),
+            Self::SameWithSuffix { claim, other, suffix } => {
+                json!({ "claim": claim, "same_as": other, "followed_by": suffix })
+            }
         }
     }
 
@@ -179,6 +227,11 @@ impl ClaimTest {
             }
             Self::Absent { claim } => !claims.has(claim),
             Self::Same { claim, other } => text(claim).is_some_and(|one| text(other) == Some(one)),
+            Self::SameWithSuffix { claim, other, suffix } => {
+                let claim = text(claim);
+                let start = claim.as_deref().and_then(|claim| claim.strip_suffix(&**suffix));
+                start.is_some_and(|start| text(other).as_deref() == Some(start))
+            }
         }
     }
 }
@@ -227,6 +280,7 @@ impl TokenProfile {
             id_tokens: IdTokens::Refused,
             required: Vec::new(),
             kinds: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -237,6 +291,12 @@ impl TokenProfile {
 
     pub(super) fn named(name: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), ..Self::rfc9068() }
+    }
+
+    /// The same, with a fault for `build()` to report.
+    pub(super) fn with_fault(mut self, what: String) -> Self {
+        self.faults.push(what);
+        self
     }
 
     /// Takes tokens with this `typ` as well; compared without case and without a leading
@@ -378,6 +438,9 @@ impl TokenProfile {
         let mut fault = |what: String| {
             faults.push(ConfigFault::Profile { issuer: issuer.to_owned(), what });
         };
+        for what in &self.faults {
+            fault(what.clone());
+        }
         for typ in &self.types {
             let bare = typ.to_ascii_lowercase();
             let bare = bare.strip_prefix("application/").unwrap_or(&bare);

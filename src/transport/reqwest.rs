@@ -1,4 +1,4 @@
-use ::reqwest::{Client, ClientBuilder, redirect};
+use ::reqwest::{Certificate, Client, ClientBuilder, redirect};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 
@@ -25,6 +25,31 @@ impl ReqwestTransport {
         Self::with_builder(Client::builder())
     }
 
+    /// A client that trusts these CAs and no other, in PEM: for an issuer behind a private CA, such
+    /// as the API server of a Kubernetes cluster. The platform's trust anchors are left out: a
+    /// public CA that is tricked or coerced into a certificate for the issuer's name could
+    /// otherwise choose its keys, and would be handed the [`fetch_token`].
+    ///
+    /// Give it to the one issuer ([`crate::Issuer::transport`]); the others keep the server's
+    /// transport. The certificates are read once: after a change of the CA, build anew.
+    ///
+    /// # Errors
+    /// If there is no certificate in `pem`, or one that cannot be read.
+    ///
+    /// [`fetch_token`]: crate::Issuer::fetch_token
+    pub fn with_root_certificates(pem: &[u8]) -> Result<Self, FetchError> {
+        let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            FetchError::new(FetchErrorKind::Connection).caused_by(cause)
+        };
+        let certificates =
+            Certificate::from_pem_bundle(pem).map_err(|error| unusable(error.into()))?;
+        if certificates.is_empty() {
+            return Err(unusable("no CA certificate in the PEM text".into()));
+        }
+        let only = |builder: ClientBuilder| builder.tls_certs_only(certificates.iter().cloned());
+        Self::of(only(Client::builder()), only(Client::builder()))
+    }
+
     /// A client of your own making: with a private CA, a proxy, a client certificate. Redirects
     /// and decompression are switched off, whatever it says.
     ///
@@ -34,6 +59,10 @@ impl ReqwestTransport {
     /// # Errors
     /// If the client cannot be made.
     pub fn with_builder(builder: ClientBuilder) -> Result<Self, FetchError> {
+        Self::of(builder, Client::builder())
+    }
+
+    fn of(client: ClientBuilder, loopback: ClientBuilder) -> Result<Self, FetchError> {
         let build = |builder: ClientBuilder| {
             builder
                 .tls_backend_rustls()
@@ -46,7 +75,7 @@ impl ReqwestTransport {
                 .build()
                 .map_err(|error| FetchError::new(FetchErrorKind::Connection).caused_by(error))
         };
-        Ok(Self { client: build(builder)?, loopback: build(Client::builder().no_proxy())? })
+        Ok(Self { client: build(client)?, loopback: build(loopback.no_proxy())? })
     }
 
     async fn send(
