@@ -79,9 +79,11 @@ struct Wire {
     routes: Vec<(String, String)>,
     /// Members that the issuer leaves out of its keys.
     keys_without: Vec<String>,
-    /// The URL and the `Authorization` of every fetch.
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
+
+/// The URL and the `Authorization` of a fetch.
+type Seen = (String, Option<String>);
 
 impl Wire {
     fn of(issuers: &[&TestIssuer]) -> Self {
@@ -98,7 +100,7 @@ impl Wire {
         self
     }
 
-    fn take_seen(&self) -> Vec<(String, Option<String>)> {
+    fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 }
