@@ -92,8 +92,9 @@
 //! # The peer's address
 //!
 //! Checks and exceptions that name networks look at [`crate::PeerAddr`]. tonic's server knows the
-//! address, with TLS and without; an interceptor outside the `protect` layer hands it on. This
-//! crate has no layer for it, since that would turn tonic's server on for everybody.
+//! address, with TLS and without; an interceptor outside the `protect` layer hands it on (as a layer
+//! inside it, none compiles: tonic's has a body without a default). This crate has no layer for it,
+//! since that would turn tonic's server on for everybody.
 //!
 //! ```
 //! use portcullis::PeerAddr;
