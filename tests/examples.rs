@@ -18,6 +18,8 @@ mod hyper_example;
 mod tonic_example;
 #[path = "../examples/tour.rs"]
 mod tour;
+#[path = "../examples/volume.rs"]
+mod volume;
 
 use axum::body::Body;
 use http::Request;
@@ -36,6 +38,12 @@ async fn every_request_of_the_tour_comes_out_as_it_should() {
 #[tokio::test]
 async fn every_call_of_the_tonic_example_comes_out_as_it_should() {
     assert_eq!(tonic_example::run().await.unwrap(), 0);
+}
+
+/// It asserts what passed and what was locked out.
+#[tokio::test]
+async fn a_token_that_is_used_too_much_is_locked_out() {
+    volume::run().await.unwrap();
 }
 
 async fn status(version: http::Version, method: &str, url: &str, token: Option<&str>) -> u16 {
