@@ -30,7 +30,6 @@ use crate::jose::{ClaimsSet, json as jose};
 /// assert!(check(&admin, &bob, "GET", "/").is_err());
 /// # }
 /// ```
-#[must_use]
 pub fn claim(path: impl Into<ClaimPath>) -> ClaimAt {
     ClaimAt(path.into())
 }

@@ -67,7 +67,7 @@ pub(super) fn list_fault(what: &str, names: &[String]) -> Option<String> {
     if names.is_empty() {
         return Some(format!("no {what} is named; name at least one"));
     }
-    names.iter().any(String::is_empty).then(|| format!("a {what} is an empty text"))
+    names.iter().any(String::is_empty).then(|| format!("a list of {what}s has an empty text"))
 }
 
 pub(super) fn issuer_fault(issuer: Option<&str>) -> Option<String> {

@@ -11,6 +11,26 @@
 //! 5. A check tells in advance what it wants ([`Check::needs`]), so that a request without a
 //!    token is told the scopes of its route, and the metadata document lists what is enforced.
 //!
+//! | What it asks | Function | Refusal |
+//! |---|---|---|
+//! | The token grants scopes (RFC 6749 §3.3) | [`scope()`], [`all_scopes`], [`any_scope`] | 403, with the scopes |
+//! | A claim has a value, or holds one | [`claim()`] | 403 |
+//! | It was issued to one of these clients | [`clients`] | 403 |
+//! | It is about one of these subjects, or by one of these issuers | [`subjects`], [`issuers`] | 403 |
+//! | A person, a client or a workload is the subject (RFC 9700 §4.15) | [`subject_kind`], [`subject_kinds`] | 403 |
+//! | Who acts for the subject (RFC 8693 §4.1) | [`actor()`], [`no_actor`], [`actors`] | 403 |
+//! | An authorization detail grants it (RFC 9396) | [`authorization_detail`] | 403 |
+//! | The request came from one of these networks | [`peer_in`] | 403 |
+//! | How and when the user authenticated (RFC 9470) | [`acr`], [`authenticated_within`], [`step_up()`] | 401, with how |
+//! | Anything about the request's head and the token | a `fn(&CheckContext<'_>)` | what it says |
+//! | What somebody else has to be asked | [`AsyncCheck`] | what it says; 503 without an answer |
+//! | Nothing more | [`allow_all`] | none |
+//!
+//! A 403 is `insufficient_scope` (RFC 6750 §3.1 has no other code for it), and names a scope only
+//! where that scope would help. What a check wants that no token can have, such as one of an empty
+//! list, is a fault of the policy: [`crate::ResourceServer::guard`] says so, and a layer refuses
+//! every request with 500.
+//!
 //! ```
 //! use portcullis::check::{Check, CheckContext, CheckError, Denial, all_scopes, any_scope, scope};
 //!
@@ -66,7 +86,7 @@ pub use later::{AsyncCheck, CheckRequest, Checking};
 pub use needs::Needs;
 pub use peer::{RequirePeer, peer_in};
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
-pub(crate) use step_up::unmet;
+pub(crate) use step_up::{combined, unmet};
 pub use step_up::{RequireStepUp, acr, authenticated_within, step_up};
 pub use subject::{
     RequireIssuer, RequireSubject, RequireSubjectKind, issuers, subject_kind, subject_kinds,

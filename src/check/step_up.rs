@@ -3,20 +3,30 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Check, CheckContext, CheckError, Denial, Needs};
-use crate::error::StepUp;
+use crate::error::{ConfigFault, StepUp};
 use crate::time::shown_duration;
+
+/// How far the clock of an issuer may be ahead: the most that RFC 9068 §4 has in mind ("no more
+/// than a few minutes").
+const AHEAD: Duration = Duration::from_mins(5);
 
 /// The user authenticated like this (RFC 9470); else 401 `insufficient_user_authentication`, which
 /// says how. The challenge is the same for every user.
 ///
 /// Ages are measured from `auth_time`, which a refresh of the token does not move. A token without
-/// `acr`, or without `auth_time` where an age is wanted, does not show enough.
+/// `acr`, or without `auth_time` where an age is wanted, does not show enough; neither does one
+/// whose `auth_time` lies more than five minutes ahead.
+///
+/// Only who brings an accepted token is told what is wanted: a bad token, or none, learns no more
+/// than the scopes (RFC 9470 §9).
 #[must_use]
 pub fn step_up(wanted: StepUp) -> RequireStepUp {
-    RequireStepUp(wanted)
+    RequireStepUp { wanted, classes: Classes::AsGiven }
 }
 
-/// The user's authentication satisfied one of these context classes, preferred ones first.
+/// The user's authentication satisfied one of these context classes, preferred ones first
+/// (RFC 9470 §3). Classes have no order here: name each that is good enough. With none, it is a
+/// fault of the policy.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,7 +37,12 @@ pub fn step_up(wanted: StepUp) -> RequireStepUp {
 /// ```
 #[must_use]
 pub fn acr<A: Into<String>>(values: impl IntoIterator<Item = A>) -> RequireStepUp {
-    step_up(StepUp::new().acr_values(values))
+    let wanted = StepUp::new().acr_values(values);
+    let classes = match wanted.acr_value_list().len() {
+        0 => Classes::None,
+        _ => Classes::AsGiven,
+    };
+    RequireStepUp { wanted, classes }
 }
 
 /// The user authenticated no longer ago than this, in whole seconds. The leeway does not add to it.
@@ -38,31 +53,47 @@ pub fn authenticated_within(age: Duration) -> RequireStepUp {
 
 /// The check of [`step_up`], [`acr`] and [`authenticated_within`].
 #[derive(Clone, Debug)]
-pub struct RequireStepUp(StepUp);
+pub struct RequireStepUp {
+    wanted: StepUp,
+    classes: Classes,
+}
+
+/// Whether one of several classes was asked for, and none was given. A maximum age beside that
+/// would hide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Classes {
+    AsGiven,
+    None,
+}
 
 impl RequireStepUp {
     /// And no longer ago than this, in whole seconds.
     #[must_use]
     pub fn within(self, age: Duration) -> Self {
-        Self(self.0.max_age(age))
+        Self { wanted: self.wanted.max_age(age), ..self }
     }
 }
 
 impl Check for RequireStepUp {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
-        if !self.0.faults().is_empty() {
+        if self.classes == Classes::None || !self.wanted.faults().is_empty() {
             return Err(Denial::forbidden("the policy names no authentication").into());
         }
-        match unmet(&self.0, request) {
+        match unmet(&self.wanted, request) {
             None => Ok(()),
-            Some(why) => Err(Denial::step_up(self.0.clone(), why).into()),
+            Some(why) => Err(Denial::step_up(self.wanted.clone(), why).into()),
         }
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.step_up(&self.0);
-        let values: Vec<_> = self.0.acr_value_list().collect();
-        let max_age = self.0.max_age_limit().map(shown_duration);
+        match self.classes {
+            Classes::AsGiven => needs.step_up(&self.wanted),
+            Classes::None => {
+                needs.fault(ConfigFault::Policy("no `acr` is named; name at least one".to_owned()));
+            }
+        }
+        let values: Vec<_> = self.wanted.acr_value_list().collect();
+        let max_age = self.wanted.max_age_limit().map(shown_duration);
         needs.rule("step_up", json!({ "acr_values": values, "max_age": max_age }));
     }
 }
@@ -78,7 +109,33 @@ pub(crate) fn unmet(wanted: &StepUp, request: &CheckContext<'_>) -> Option<&'sta
     let Some(auth_time) = access.auth_time() else {
         return Some("`auth_time` is absent, and a maximum age is wanted");
     };
-    // An authentication in the future is as young as can be; the issuer's clock may be ahead.
+    if auth_time > request.now().plus(AHEAD) {
+        // A broken clock would make the authentication of its user young for ever.
+        return Some("`auth_time` lies in the future");
+    }
     let age = request.now().since(auth_time).unwrap_or_default();
     (age > limit).then_some("`auth_time` is longer ago than wanted")
+}
+
+/// What all of these want, as one challenge can say it: of lists of classes what they have in
+/// common, or else the last; of ages the least. Whoever lacks some of it is told all of it, so that one
+/// authentication is enough, and the challenge does not say what was lacking (RFC 9470 §9).
+pub(crate) fn combined<'a>(step_ups: impl IntoIterator<Item = &'a StepUp>) -> Option<StepUp> {
+    step_ups.into_iter().cloned().reduce(|all, next| {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            (all.acr_value_list().collect(), next.acr_value_list().collect());
+        let common: Vec<_> = ours.iter().filter(|class| others.contains(class)).copied().collect();
+        let classes = match (ours.is_empty(), others.is_empty(), common.is_empty()) {
+            (_, true, _) => ours,
+            // Nobody has both: what was found lacking comes last.
+            (true, _, _) | (_, _, true) => others,
+            (false, false, false) => common,
+        };
+        let age = match (all.max_age_limit(), next.max_age_limit()) {
+            (Some(ours), Some(other)) => Some(ours.min(other)),
+            (ours, other) => ours.or(other),
+        };
+        let both = StepUp::new().acr_values(classes);
+        age.into_iter().fold(both, StepUp::max_age)
+    })
 }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, Confirmation, Facts};
-use crate::check::{Check, CheckContext, CheckError, DenialKind, unmet};
+use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
 use crate::context::PolicyContext;
 use crate::credentials::{Credentials, CredentialsError, RequestHead};
-use crate::error::{Refusal, RejectionKind, StepUp};
+use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved, TokenProfile};
 use crate::jose::json::JsonError;
 use crate::jose::{
@@ -385,20 +385,24 @@ fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &Issue
 }
 
 /// What a check's refusal is answered with, here and in layers below. A token that lacks scope
-/// while its user has to authenticate again as well is told both at once (RFC 9470 §3).
+/// while its user has to authenticate again as well is told both at once, and of every step-up
+/// that the policies want, not only of the first that was found unmet (RFC 9470 §3).
 pub(crate) fn refused_by_check(
     error: CheckError,
     request: &CheckContext<'_>,
     context: &PolicyContext,
 ) -> Refusal {
     let mut refusal = refusal_of(error);
-    if refusal.kind == RejectionKind::InsufficientScope && !refusal.scopes.is_empty() {
-        let step_up: Option<&StepUp> =
-            context.step_ups.iter().find(|step_up| unmet(step_up, request).is_some());
-        if let Some(step_up) = step_up {
-            refusal.kind = RejectionKind::InsufficientAuthentication;
-            refusal.step_up = Some(step_up.clone());
+    let steps_up = match refusal.kind {
+        RejectionKind::InsufficientAuthentication => true,
+        RejectionKind::InsufficientScope if !refusal.scopes.is_empty() => {
+            context.step_ups.iter().any(|step_up| unmet(step_up, request).is_some())
         }
+        _ => false,
+    };
+    if steps_up {
+        refusal.kind = RejectionKind::InsufficientAuthentication;
+        refusal.step_up = combined(context.step_ups.iter().chain(&refusal.step_up));
     }
     refusal
 }
