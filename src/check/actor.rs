@@ -3,7 +3,14 @@ use super::{Check, CheckContext, CheckError, Denial, Needs};
 use crate::error::ConfigFault;
 
 /// Somebody uses the token on behalf of its subject: it has an actor (`act`, RFC 8693 §4.1); else
-/// 403.
+/// 403. Which one is for [`actors`] to say.
+///
+/// ```
+/// use portcullis::check::{Check, actor, scope};
+///
+/// let through_a_gateway = scope("orders").and(actor());
+/// # let _ = through_a_gateway;
+/// ```
 #[must_use]
 pub fn actor() -> AnyActor {
     AnyActor(())
@@ -13,6 +20,13 @@ pub fn actor() -> AnyActor {
 ///
 /// It does not show that the subject itself is there: a token of an impersonation carries no `act`
 /// and cannot be told from one that its subject asked for (RFC 8693 §1.1).
+///
+/// ```
+/// use portcullis::check::{Check, no_actor, scope};
+///
+/// let change_password = scope("account").and(no_actor());
+/// # let _ = change_password;
+/// ```
 #[must_use]
 pub fn no_actor() -> NoActor {
     NoActor(())

@@ -19,6 +19,20 @@ const AHEAD: Duration = Duration::from_mins(5);
 ///
 /// Only who brings an accepted token is told what is wanted: a bad token, or none, learns no more
 /// than the scopes (RFC 9470 §9).
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::check::{StepUp, step_up};
+///
+/// let strong = step_up(StepUp::new().acr_values(["phrh"]).max_age(Duration::from_mins(5)));
+///
+/// # #[cfg(feature = "testing")] {
+/// use portcullis::testing::{TestAccess, check};
+/// let token = TestAccess::new().claim("auth_time", 1_800_000_000 - 60);
+/// assert!(check(&strong, &token.clone().claim("acr", "phrh").build(), "GET", "/").is_ok());
+/// assert!(check(&strong, &token.claim("acr", "pwd").build(), "GET", "/").is_err());
+/// # }
+/// ```
 #[must_use]
 pub fn step_up(wanted: StepUp) -> RequireStepUp {
     RequireStepUp { wanted, classes: Classes::AsGiven }
@@ -45,7 +59,16 @@ pub fn acr<A: Into<String>>(values: impl IntoIterator<Item = A>) -> RequireStepU
     RequireStepUp { wanted, classes }
 }
 
-/// The user authenticated no longer ago than this, in whole seconds. The leeway does not add to it.
+/// The user authenticated no longer ago than this, in whole seconds (RFC 9470 §3). The leeway does
+/// not add to it.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::check::{Check, authenticated_within, scope};
+///
+/// let fresh = scope("payments").and(authenticated_within(Duration::from_mins(5)));
+/// # let _ = fresh;
+/// ```
 #[must_use]
 pub fn authenticated_within(age: Duration) -> RequireStepUp {
     step_up(StepUp::new().max_age(age))
