@@ -1,10 +1,10 @@
 //! An OAuth 2.x resource server in a tower [`Layer`](tower::Layer).
 //!
 //! On every request it decides whether the access token may be used, here, now: one
-//! `Authorization` field, a compact JWS with a key of its issuer, the claims of RFC 9068, the
-//! audience, the time, how long the token lives, what its `cnf` demands, and what the route asks.
-//! A refusal is answered as RFC 6750 wants it; an outage is 503, never a bad token and never a
-//! yes.
+//! `Authorization` field, a compact JWS with a key of its issuer, the claims of RFC 9068 (or what
+//! the issuer's profile says instead), the audience, the time, how long the token lives, how it has
+//! to be bound, and what the route asks. A refusal is answered as RFC 6750 wants it; an outage is
+//! 503, never a bad token and never a yes.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -42,10 +42,11 @@
 //!    [`jose`].
 //! 3. The key, by issuer AND `kid`: [`issuer`].
 //! 4. The signature.
-//! 5. The claims that RFC 9068 §2.2 requires are there and of the right type.
+//! 5. The claims that RFC 9068 §2.2 requires are there and of the right type, as the issuer's
+//!    [`issuer::TokenProfile`] writes them, and none is of another kind of token.
 //! 6. Audience, `exp`, `nbf`, `iat`, [`TokenClass`].
-//! 7. The sender: every token with a `cnf` is refused, since no proof is verified yet; the rest is
-//!    for [`Binding`] to say.
+//! 7. The sender: every token with a `cnf` is refused, since no proof is verified yet; what an
+//!    unbound one may do is for [`Binding`] to say, and for an [`Exception`].
 //! 8. Revocation: no source of it exists yet, and a `status` claim is not looked at.
 //! 9. The policy's checks, in the order given: [`check`].
 //! 10. Replay memory and single use: neither exists yet.
@@ -55,7 +56,10 @@
 //! - [`ResourceServer`]: configuration, layers, health, metadata. [`Guard`]: decisions without
 //!   tower.
 //! - [`check`]: what a route asks of a token, and how to write your own.
-//! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage.
+//! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage; how
+//!   Keycloak, Auth0, Entra ID and others write their tokens; tenants.
+//! - [`observe`]: one event per decision, for logs, metrics and reactions.
+//! - [`mod@config`] (feature `config`): the same from a file.
 //! - [`challenge`]: what the client is told of a [`Rejection`].
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
 //! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
@@ -84,6 +88,8 @@ mod access;
 pub mod axum;
 pub mod challenge;
 pub mod check;
+#[cfg(feature = "config")]
+pub mod config;
 mod context;
 pub mod credentials;
 mod error;

@@ -198,7 +198,7 @@ pub(crate) struct Refusal {
     /// What a denied check named beyond the policy.
     pub(crate) scopes: Vec<Scope>,
     /// How the user has to authenticate.
-    pub(crate) step_up: Option<StepUp>,
+    pub(crate) step_up: Option<Box<StepUp>>,
 }
 
 impl Refusal {
@@ -277,7 +277,7 @@ impl Rejection {
     }
 
     pub(crate) fn step_up(&self) -> Option<&StepUp> {
-        self.inner.refusal.step_up.as_ref()
+        self.inner.refusal.step_up.as_deref()
     }
 }
 

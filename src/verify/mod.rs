@@ -402,7 +402,8 @@ pub(crate) fn refused_by_check(
     };
     if steps_up {
         refusal.kind = RejectionKind::InsufficientAuthentication;
-        refusal.step_up = combined(context.step_ups.iter().chain(&refusal.step_up));
+        refusal.step_up =
+            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
     }
     refusal
 }
@@ -418,7 +419,7 @@ pub(crate) fn refusal_of(error: CheckError) -> Refusal {
             };
             let mut refusal = Refusal::new(kind, denial.to_string());
             refusal.scopes = denial.scopes().to_vec();
-            refusal.step_up = denial.wanted_step_up().cloned();
+            refusal.step_up = denial.wanted_step_up().cloned().map(Box::new);
             refusal
         }
         CheckError::Unavailable(unavailable) => {
