@@ -304,7 +304,14 @@ impl TokenProfile {
     /// refused by its own ones (`nonce`, `at_hash`, ...) where it has them. An ID token for another
     /// audience than this resource is refused in any case.
     pub fn accept_type(mut self, typ: impl Into<String>) -> Self {
-        self.types.push(typ.into());
+        const PREFIX: &str = "application/";
+        let typ = typ.into();
+        // As a token's own `typ` is read.
+        let bare = match typ.split_at_checked(PREFIX.len()) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+            _ => &typ,
+        };
+        self.types.push(bare.to_owned());
         self
     }
 

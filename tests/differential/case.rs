@@ -1,5 +1,6 @@
 //! One request in one world: what both say about it, and how it is kept.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -8,42 +9,66 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
-use portcullis::check::{all_scopes, allow_all};
+use portcullis::check::{Check, StepUp, all_scopes, allow_all, step_up};
+use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, challenges};
 use portcullis::time::Timestamp;
-use portcullis::{Binding, Guard, Issuer, Policy, RejectionKind, ResourceServer, TokenClass};
+use portcullis::{
+    Access, Binding, Exception, Guard, Issuer, OtherAudiences, PeerAddr, Policy, RejectionKind,
+    ResourceServer, SubjectKind, TokenClass,
+};
 use serde_json::{Value, json};
 
-use crate::naive::{self, NaiveIssuer, Verdict, World};
+use crate::naive::{
+    self, Granted, NaiveClass, NaiveException, NaiveProfile, NaiveRequest, NaiveTest, Verdict,
+    World,
+};
 
 /// What the crate says, with the kind of a refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Pass { iss: String, sub: String },
-    Refuse { status: u16, error: Option<String>, kind: RejectionKind },
+    Pass(Granted),
+    Refuse {
+        status: u16,
+        error: Option<String>,
+        params: BTreeMap<&'static str, String>,
+        kind: RejectionKind,
+    },
     Panic,
 }
 
 impl Answer {
     pub(crate) fn agrees_with(&self, verdict: &Verdict) -> bool {
         match (self, verdict) {
-            (Self::Pass { iss, sub }, Verdict::Pass { iss: naive_iss, sub: naive_sub }) => {
-                iss == naive_iss && sub == naive_sub
-            }
+            (Self::Pass(granted), Verdict::Pass(naive_granted)) => granted == naive_granted,
             (
-                Self::Refuse { status, error, .. },
-                Verdict::Refuse { status: naive_status, error: naive_error },
-            ) => status == naive_status && error.as_deref() == *naive_error,
+                Self::Refuse { status, error, params, .. },
+                Verdict::Refuse {
+                    status: naive_status,
+                    error: naive_error,
+                    params: naive_params,
+                    ..
+                },
+            ) => {
+                status == naive_status && error.as_deref() == *naive_error && params == naive_params
+            }
             _ => false,
         }
     }
 }
 
-/// The crate's server for a world. Its policy is the server's own and a guard's.
+/// The crate's server for a world. Its policy is the server's own and a guard's, which asks the
+/// same in another order.
 pub(crate) struct Server {
     api: ResourceServer,
     guard: Guard,
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    ScopesFirst,
+    ScopesLast,
 }
 
 impl Server {
@@ -53,58 +78,216 @@ impl Server {
             u64::try_from(world.now_nanos / 1_000_000_000).unwrap(),
             u32::try_from(world.now_nanos % 1_000_000_000).unwrap(),
         )));
-        let policy = || match world.needed_scopes.as_slice() {
-            [] => Policy::from(allow_all()),
-            scopes => Policy::from(all_scopes(scopes.iter().cloned())),
-        };
+        let default = TokenClass::default_at_most(seconds(world.max_lifetime_secs));
         let mut builder = ResourceServer::builder(&world.resource)
-            .binding(Binding::WhereBound)
-            .class(TokenClass::default_at_most(Duration::from_secs(world.max_lifetime_secs)))
-            .leeway(Duration::from_secs(world.leeway_secs))
-            .policy(policy())
+            .binding(binding(&world.binding))
+            .class(wanting(default, None, world.max_age_secs, world.default_binding.as_deref()))
+            .leeway(seconds(world.leeway_secs))
+            .other_audiences(match world.no_other_audience {
+                true => OtherAudiences::Refuse,
+                false => OtherAudiences::Accept,
+            })
+            .policy(policy(world, Order::ScopesFirst))
             .clock(clock);
+        for name in &world.other_names {
+            builder = builder.accept_audience(name);
+        }
+        for (index, one) in world.classes.iter().enumerate() {
+            builder = builder.class(class(one, index));
+        }
+        for (index, one) in world.exceptions.iter().enumerate() {
+            builder = builder.exception(exception(one, index));
+        }
         for issuer in &world.issuers {
             let algorithms = issuer.algorithms.iter().map(|name| Algorithm::parse(name).unwrap());
-            let issuer =
-                Issuer::fixed_keys(&issuer.id, issuer.jwks.as_str()).algorithms(algorithms);
+            let issuer = Issuer::fixed_keys(&issuer.id, issuer.jwks.as_str())
+                .algorithms(algorithms)
+                .profile(profile(&issuer.profile));
             builder = builder.issuer(issuer);
         }
         let api = builder.build().unwrap_or_else(|fault| panic!("{fault}\n{world:#?}"));
-        let guard = api.guard(policy()).unwrap();
+        let guard = api.guard(policy(world, Order::ScopesLast)).unwrap();
         Self { api, guard }
     }
 
     /// Decides by the server or by the guard, which is the same.
-    pub(crate) fn decide(&self, authorization: &[Vec<u8>], by_guard: bool) -> Answer {
-        let mut request = Request::new(());
-        for line in authorization {
+    pub(crate) fn decide(&self, request: &NaiveRequest, by_guard: bool) -> Answer {
+        let mut head = Request::new(());
+        for line in &request.authorization {
             let line = HeaderValue::from_bytes(line).expect("octets that a field may have");
-            request.headers_mut().append(AUTHORIZATION, line);
+            head.headers_mut().append(AUTHORIZATION, line);
         }
-        let (parts, ()) = request.into_parts();
+        if let Some(peer) = request.peer {
+            head.extensions_mut().insert(PeerAddr(peer));
+        }
+        let (parts, ()) = head.into_parts();
         let decide = || match by_guard {
             true => ready(self.guard.verify(&parts)),
             false => ready(self.api.verify(&parts)),
         };
         match catch_unwind(AssertUnwindSafe(decide)) {
             Err(_) => Answer::Panic,
-            Ok(Ok(access)) => Answer::Pass {
-                iss: access.issuer().as_str().to_owned(),
-                sub: access.subject().as_str().to_owned(),
-            },
+            Ok(Ok(access)) => Answer::Pass(granted(&access)),
             Ok(Err(rejection)) => {
                 let response = rejection.to_response::<()>();
                 assert_eq!(response.status(), rejection.status());
                 let challenges = challenges(response.headers());
                 assert_eq!(challenges.len(), 1, "{challenges:?}");
+                let param = |name| Some((name, challenges[0].param(name)?.to_owned()));
                 Answer::Refuse {
                     status: rejection.status().as_u16(),
                     error: challenges[0].param("error").map(str::to_owned),
+                    params: ["scope", "acr_values", "max_age"]
+                        .into_iter()
+                        .filter_map(param)
+                        .collect(),
                     kind: rejection.kind(),
                 }
             }
         }
     }
+}
+
+fn granted(access: &Access) -> Granted {
+    Granted {
+        iss: access.issuer().as_str().to_owned(),
+        sub: access.subject().as_str().to_owned(),
+        kind: access.subject_kind().as_str().to_owned(),
+        client_id: access.client_id().map(|client| client.as_str().to_owned()),
+        jti: access.jwt_id().map(|id| id.as_str().to_owned()),
+        audiences: access.audiences().map(|audience| audience.as_str().to_owned()).collect(),
+        scopes: access.scopes().map(str::to_owned).collect(),
+        acr: access.acr().map(str::to_owned),
+        actor: access
+            .actor()
+            .map(|actor| (actor.issuer().to_owned(), actor.subject().as_str().to_owned())),
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn binding(name: &str) -> Binding {
+    [Binding::WhereBound, Binding::Either, Binding::Dpop, Binding::Mtls, Binding::Both]
+        .into_iter()
+        .find(|binding| binding.as_str() == name)
+        .unwrap()
+}
+
+fn kind(name: &str) -> SubjectKind {
+    [SubjectKind::Client, SubjectKind::Person, SubjectKind::Workload, SubjectKind::Unknown]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+        .unwrap()
+}
+
+fn policy(world: &World, order: Order) -> Policy {
+    let scopes = (!world.needed_scopes.is_empty()).then(|| all_scopes(world.needed_scopes.clone()));
+    let step_up = world.step_up.as_ref().map(|wanted| {
+        let by_class = StepUp::new().acr_values(wanted.acr_values.clone());
+        step_up(wanted.max_age_secs.into_iter().fold(by_class, |it, age| it.max_age(seconds(age))))
+    });
+    let policy = match (scopes, step_up, order) {
+        (None, None, _) => Policy::new(allow_all()),
+        (Some(scopes), None, _) => Policy::new(scopes),
+        (None, Some(step_up), _) => Policy::new(step_up),
+        (Some(scopes), Some(step_up), Order::ScopesFirst) => Policy::new(scopes.and(step_up)),
+        (Some(scopes), Some(step_up), Order::ScopesLast) => Policy::new(step_up.and(scopes)),
+    };
+    match &world.route_binding {
+        None => policy,
+        Some(name) => policy.binding(binding(name)),
+    }
+}
+
+fn profile(naive: &NaiveProfile) -> TokenProfile {
+    if *naive == NaiveProfile::default() {
+        return TokenProfile::rfc9068();
+    }
+    let mut profile = TokenProfile::relaxed()
+        .client_id_from(naive.client_claims.clone())
+        .scope_from(naive.scope_claims.clone())
+        .dangerous()
+        .insecure_audience_from(naive.audience_claims.clone());
+    for typ in &naive.more_types {
+        profile = profile.accept_type(typ);
+    }
+    for claim in [OptionalClaim::ClientId, OptionalClaim::IssuedAt, OptionalClaim::JwtId] {
+        if naive.may_lack.iter().any(|name| name == claim.as_str()) {
+            profile = profile.may_lack(claim);
+        }
+    }
+    if naive.untyped {
+        profile = profile.accept_no_type();
+    }
+    if naive.scope_arrays {
+        profile = profile.accept_scope_array();
+    }
+    if naive.id_tokens {
+        profile = profile.accept_id_tokens();
+    }
+    for (name, values) in &naive.required {
+        let values = values.iter().map(|json| serde_json::from_str::<Value>(json).unwrap());
+        profile = profile.require_claim_in(name, values);
+    }
+    for (name, test) in &naive.kinds {
+        profile = profile.subject_kind(
+            kind(name),
+            match test {
+                NaiveTest::Equals(claim, value) => ClaimTest::equals(claim, value),
+                NaiveTest::StartsWith(claim, prefix) => ClaimTest::starts_with(claim, prefix),
+                NaiveTest::Absent(claim) => ClaimTest::absent(claim),
+                NaiveTest::Same(claim, other) => ClaimTest::same(claim, other),
+                NaiveTest::SameWithSuffix(claim, other, suffix) => {
+                    ClaimTest::same_with_suffix(claim, other, suffix)
+                }
+            },
+        );
+    }
+    profile
+}
+
+fn class(naive: &NaiveClass, index: usize) -> TokenClass {
+    let class = TokenClass::named(format!("class {index}"))
+        .issuers(naive.issuers.clone())
+        .clients(naive.clients.clone())
+        .scopes(naive.scopes.clone())
+        .subject_kinds(naive.kinds.iter().map(|name| kind(name)))
+        .audiences(naive.audiences.clone());
+    wanting(class, naive.max_lifetime_secs, naive.max_age_secs, naive.binding.as_deref())
+}
+
+fn wanting(
+    mut class: TokenClass,
+    max_lifetime: Option<u64>,
+    max_age: Option<u64>,
+    bound: Option<&str>,
+) -> TokenClass {
+    if let Some(most) = max_lifetime {
+        class = class.at_most(seconds(most));
+    }
+    if let Some(most) = max_age {
+        class = class.max_age(seconds(most));
+    }
+    if let Some(name) = bound {
+        class = class.bound(binding(name));
+    }
+    class
+}
+
+fn exception(naive: &NaiveException, index: usize) -> Exception {
+    let mut exception = Exception::for_clients(naive.clients.clone())
+        .until(&naive.until)
+        .because(format!("case {index}"))
+        .from(naive.networks.clone());
+    if let Some(issuer) = &naive.issuer {
+        exception = exception.of_issuer(issuer);
+    }
+    if let Some(most) = naive.max_lifetime_secs {
+        exception = exception.at_most(seconds(most));
+    }
+    exception
 }
 
 /// With fixed keys there is nothing to wait for.
@@ -119,28 +302,21 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) world: World,
-    pub(crate) authorization: Vec<Vec<u8>>,
+    pub(crate) request: NaiveRequest,
 }
 
 impl Case {
     pub(crate) fn verdicts(&self) -> (Answer, Answer, Verdict) {
         let server = Server::new(&self.world);
-        let by_server = server.decide(&self.authorization, false);
-        let by_guard = server.decide(&self.authorization, true);
-        (by_server, by_guard, naive::decide(&self.world, &self.authorization))
+        let by_server = server.decide(&self.request, false);
+        let by_guard = server.decide(&self.request, true);
+        (by_server, by_guard, naive::decide(&self.world, &self.request))
     }
 
     pub(crate) fn to_json(&self, name: &str) -> String {
         let (by_server, by_guard, naive) = self.verdicts();
-        let issuers: Vec<Value> = self
-            .world
-            .issuers
-            .iter()
-            .map(|issuer| {
-                json!({ "id": issuer.id, "algorithms": issuer.algorithms, "jwks": issuer.jwks })
-            })
-            .collect();
         let lines: Vec<String> = self
+            .request
             .authorization
             .iter()
             .map(|line| line.iter().map(|octet| format!("{octet:02x}")).collect())
@@ -150,42 +326,25 @@ impl Case {
             "crate": { "server": format!("{by_server:?}"), "guard": format!("{by_guard:?}") },
             "reference": format!("{naive:?}"),
             "authorization_hex": lines,
-            "world": {
-                "resource": self.world.resource,
-                "issuers": issuers,
-                "leeway_secs": self.world.leeway_secs,
-                "max_lifetime_secs": self.world.max_lifetime_secs,
-                "needed_scopes": self.world.needed_scopes,
-                "now_nanos": self.world.now_nanos.to_string(),
-            },
+            "peer": self.request.peer,
+            "world": self.world,
         });
         serde_json::to_string_pretty(&case).unwrap() + "\n"
     }
 
     pub(crate) fn from_json(text: &str) -> Self {
         let case: Value = serde_json::from_str(text).unwrap();
-        let world = &case["world"];
-        let issuers = world["issuers"].as_array().unwrap().iter().map(|issuer| NaiveIssuer {
-            id: string(&issuer["id"]),
-            algorithms: strings(&issuer["algorithms"]),
-            jwks: string(&issuer["jwks"]),
+        let lines = case["authorization_hex"].as_array().unwrap().iter().map(|line| {
+            let hex = line.as_str().unwrap();
+            let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            (0..hex.len()).step_by(2).map(octet).collect()
         });
         Self {
-            world: World {
-                resource: string(&world["resource"]),
-                issuers: issuers.collect(),
-                leeway_secs: world["leeway_secs"].as_u64().unwrap(),
-                max_lifetime_secs: world["max_lifetime_secs"].as_u64().unwrap(),
-                needed_scopes: strings(&world["needed_scopes"]),
-                now_nanos: string(&world["now_nanos"]).parse().unwrap(),
+            world: serde_json::from_value(case["world"].clone()).unwrap(),
+            request: NaiveRequest {
+                authorization: lines.collect(),
+                peer: case["peer"].as_str().map(|peer| peer.parse().unwrap()),
             },
-            authorization: strings(&case["authorization_hex"])
-                .iter()
-                .map(|hex| {
-                    let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-                    (0..hex.len()).step_by(2).map(octet).collect()
-                })
-                .collect(),
         }
     }
 
@@ -203,12 +362,4 @@ impl Case {
 
 pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential-regressions")
-}
-
-fn string(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().unwrap().iter().map(string).collect()
 }

@@ -3,6 +3,7 @@
 use super::dice::Dice;
 use super::edits::{Edit, Stage, edit};
 use super::members::{odd_value, quoted, quoted_oddly};
+use super::policies;
 use super::request::{Draft, Surroundings};
 use super::times;
 
@@ -153,10 +154,10 @@ fn border(draft: &mut Draft, around: &Surroundings<'_>, dice: &mut Dice) {
     }
 }
 
-/// `exp - iat` next to nothing, or next to the most that the class allows.
+/// `exp - iat` next to nothing, or next to the most that a class or an exception allows.
 fn lifetime(draft: &mut Draft, around: &Surroundings<'_>, dice: &mut Dice) {
     let world = &around.scene.world;
-    let most = u128::from(world.max_lifetime_secs) * NANOS_PER_SECOND;
+    let most = u128::from(dice.pick(&policies::lifetimes(world))) * NANOS_PER_SECOND;
     let iat = world.now_nanos.saturating_sub(dice.pick(&[0, 1, 500_000_000]));
     let exp = match dice.below(8) {
         0 => iat,

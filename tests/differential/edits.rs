@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use super::request::{Draft, Surroundings};
-use super::{claim_edits, header_edits, octet_edits, wire_edits};
+use super::{claim_edits, header_edits, octet_edits, policy_edits, wire_edits};
 
 /// When an edit is applied.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,11 +36,18 @@ pub(crate) const fn edit(
     Edit { name, stage, weight, apply }
 }
 
-const TABLES: [&[Edit]; 4] =
-    [header_edits::EDITS, claim_edits::EDITS, octet_edits::EDITS, wire_edits::EDITS];
+const TABLES: [&[Edit]; 5] = [
+    header_edits::EDITS,
+    claim_edits::EDITS,
+    policy_edits::EDITS,
+    octet_edits::EDITS,
+    wire_edits::EDITS,
+];
 
 pub(crate) fn choose(dice: &mut Dice) -> &'static Edit {
-    let all = || TABLES.into_iter().flatten();
+    // of a token with a bad form nobody asks more
+    let tables = if dice.percent(30) { &[policy_edits::EDITS][..] } else { &TABLES[..] };
+    let all = || tables.iter().copied().flatten();
     let mut left = dice.below(all().map(|edit| edit.weight).sum());
     for edit in all() {
         if left < edit.weight {

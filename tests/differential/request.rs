@@ -5,9 +5,11 @@ use portcullis::jose::{Algorithm, base64url};
 use super::dice::Dice;
 use super::edits::{self, Edit, Stage};
 use super::keys::Pool;
-use super::members::{Members, quoted};
+use super::members::{Members, odd_value, quoted};
+use super::policies::{self, CLIENTS, KIND_CLAIM};
 use super::times::seconds;
 use super::world::{Scene, Signer};
+use crate::naive::{NaiveProfile, NaiveRequest, World};
 
 /// A request that is being made.
 pub(crate) struct Draft {
@@ -30,12 +32,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) signer: &'a Signer,
 }
 
-/// A request, and the names of the edits that were applied to it.
-pub(crate) fn request(
-    pool: &Pool,
-    scene: &Scene,
-    dice: &mut Dice,
-) -> (Vec<Vec<u8>>, Vec<&'static str>) {
+/// A request, how it came to be, and what is special about the token that it began as.
+pub(crate) struct Made {
+    pub(crate) request: NaiveRequest,
+    pub(crate) edits: Vec<&'static str>,
+    pub(crate) traits: Vec<&'static str>,
+}
+
+pub(crate) fn request(pool: &Pool, scene: &Scene, dice: &mut Dice) -> Made {
     let healthy: Vec<&Signer> = scene.signers.iter().filter(|signer| signer.healthy).collect();
     let signer = match dice.percent(85) {
         true => dice.pick(&healthy),
@@ -44,7 +48,8 @@ pub(crate) fn request(
     let around = Surroundings { pool, scene, signer };
     let edits: Vec<&Edit> =
         (0..dice.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 3])).map(|_| edits::choose(dice)).collect();
-    let mut draft = good(&around, dice);
+    let mut traits = Vec::new();
+    let mut draft = good(&around, &mut traits, dice);
     let apply = |draft: &mut Draft, stage: Stage, dice: &mut Dice| {
         for edit in edits.iter().filter(|edit| edit.stage == stage) {
             (edit.apply)(draft, &around, dice);
@@ -71,13 +76,45 @@ pub(crate) fn request(
     apply(&mut draft, Stage::Token, dice);
     draft.lines = vec![format!("Bearer {}", draft.token).into_bytes()];
     apply(&mut draft, Stage::Lines, dice);
-    (draft.lines, edits.iter().map(|edit| edit.name).collect())
+    let peer = policies::peer(&scene.world, dice);
+    Made {
+        request: NaiveRequest { authorization: draft.lines, peer },
+        edits: edits.iter().map(|edit| edit.name).collect(),
+        traits,
+    }
 }
 
+/// Every trait that a token can have from the beginning.
+pub(crate) const TRAITS: [&str; 22] = [
+    "a scope too few",
+    "another typ",
+    "no typ",
+    "an ID token's marker",
+    "no client",
+    "no jti",
+    "no iat",
+    "a client from another claim",
+    "a client and another claim that is not read",
+    "an audience from another claim",
+    "another name of the resource",
+    "an array of scopes",
+    "a scope from another claim",
+    "a required claim",
+    "rules for kinds",
+    "classes",
+    "a bound age",
+    "a binding with exceptions",
+    "exceptions with networks",
+    "a step-up",
+    "an actor",
+    "authorization details",
+];
+
 /// A token that this signer's issuer would give out for this resource.
-fn good(around: &Surroundings<'_>, dice: &mut Dice) -> Draft {
+fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Dice) -> Draft {
     let world = &around.scene.world;
     let issuer = &world.issuers[around.signer.issuer];
+    let profile = &issuer.profile;
     let mut header = Members::new();
     let alg = match around.pool.algorithm(around.signer.key) {
         Algorithm::EdDsa => {
@@ -88,49 +125,87 @@ fn good(around: &Surroundings<'_>, dice: &mut Dice) -> Draft {
         other => other.as_str(),
     };
     header.set("alg", quoted(alg));
-    header.set(
-        "typ",
-        dice.pick(&["\"at+jwt\"", "\"at+jwt\"", "\"at+JWT\"", "\"application/at+jwt\""]),
-    );
+    if let Some(typ) = typ(profile, traits, dice) {
+        header.set("typ", quoted(&typ));
+    }
     if let Some(kid) = &around.signer.kid {
         header.set("kid", quoted(kid));
     }
 
     let mut payload = Members::new();
     payload.set("iss", quoted(&issuer.id));
-    payload.set("sub", quoted(dice.pick(&["alice", "alice", "42", "bob@example", "\u{1f600}"])));
-    payload.set("client_id", "\"client-7\"");
-    payload.set("jti", quoted(&format!("{:016x}", dice.roll())));
-    match dice.percent(20) {
-        true => payload.set("aud", format!("[\"x\",{}]", quoted(&world.resource))),
-        false => payload.set("aud", quoted(&world.resource)),
+    let subjects = ["alice", "alice", "42", "bob@example", "\u{1f600}"];
+    let subjects_of_kinds = ["alice", "client-7", "client-7@clients", "system:node", "client-8"];
+    let by_kind = !profile.kinds.is_empty() || dice.percent(15);
+    payload.set("sub", quoted(dice.pick(if by_kind { &subjects_of_kinds } else { &subjects })));
+    if !profile.kinds.is_empty() {
+        traits.push("rules for kinds");
+        if dice.percent(50) {
+            payload.set(KIND_CLAIM, dice.pick(&["\"app\"", "\"user\"", "\"client-7\""]));
+        }
     }
-    // Good for now, and no longer than the class allows, where the time of day permits it.
-    let now = world.now_nanos;
-    let lifetime = u128::from(world.max_lifetime_secs);
-    let age =
-        u128::try_from(dice.below(1 + usize::try_from(lifetime.min(1_000) - 1).unwrap())).unwrap();
-    let iat = (now / 1_000_000_000).saturating_sub(age);
-    payload.set("iat", seconds(iat));
-    payload.set("exp", seconds(iat + lifetime));
+    if !profile.may_lack.iter().any(|claim| claim == "jti") || dice.percent(50) {
+        payload.set("jti", quoted(&format!("{:016x}", dice.roll())));
+    } else {
+        traits.push("no jti");
+    }
+    add_client(&mut payload, profile, traits, dice);
+    add_audience(&mut payload, profile, world, traits, dice);
+    add_times(&mut payload, profile, world, traits, dice);
+    add_scope(&mut payload, profile, world, traits, dice);
+    for (name, values) in &profile.required {
+        traits.push("a required claim");
+        payload.set(name, dice.pick(values));
+    }
+    let has_other_type =
+        header.value("typ").is_none_or(|typ| !typ.to_lowercase().contains("at+jwt"));
+    if dice.percent(if profile.id_tokens { 40 } else { 5 })
+        && (profile.id_tokens || !has_other_type)
+    {
+        traits.push("an ID token's marker");
+        payload.set(dice.pick(&["nonce", "at_hash", "c_hash", "s_hash"]), "\"x\"");
+    }
     if dice.percent(20) {
-        payload.set("nbf", seconds(iat));
-    }
-    let scope = world.needed_scopes.join(" ");
-    if !scope.is_empty() || dice.percent(20) {
-        payload.set("scope", quoted(&format!("{scope}{}", dice.pick(&["", " other", " "]))));
-    }
-    if dice.percent(15) {
         let (name, value) = dice.pick(&[
             ("act", "{\"sub\":\"gateway\"}"),
+            ("act", "{\"sub\":\"gateway\",\"iss\":\"x\",\"act\":{\"sub\":\"y\"}}"),
             ("authorization_details", "[{\"type\":\"x\",\"actions\":[\"read\"]}]"),
+            ("authorization_details", "[]"),
             ("auth_time", "1"),
-            ("roles", "[\"admin\"]"),
+            ("acr", "\"phr\""),
+            ("groups", "[\"admin\"]"),
             ("Exp", "1"),
             ("cnf ", "{}"),
             ("big", "123456789012345678901234567890.5e-300"),
         ]);
         payload.set(name, value);
+        match name {
+            "act" => traits.push("an actor"),
+            "authorization_details" => traits.push("authorization details"),
+            _ => {}
+        }
+    }
+    if let Some(wanted) = &world.step_up {
+        traits.push("a step-up");
+        if !wanted.acr_values.is_empty() && dice.percent(85) {
+            payload.set("acr", quoted(&dice.pick(&wanted.acr_values)));
+        }
+        if dice.percent(85) {
+            let age = u128::from(dice.pick(&[0, 0, 1, wanted.max_age_secs.unwrap_or(1_000)]));
+            payload.set(
+                "auth_time",
+                seconds((world.now_nanos / 1_000_000_000 + 1).saturating_sub(age)),
+            );
+        }
+    }
+    if !world.classes.is_empty() {
+        traits.push("classes");
+    }
+    if world.binding != "where_bound" && !world.exceptions.is_empty() {
+        traits.push("a binding with exceptions");
+        if world.exceptions.iter().all(|exception| !exception.networks.is_empty()) {
+            traits.push("exceptions with networks");
+        }
     }
     if dice.percent(10) {
         dice.shuffle(&mut header.0);
@@ -145,5 +220,158 @@ fn good(around: &Surroundings<'_>, dice: &mut Dice) -> Draft {
         signature: Vec::new(),
         token: String::new(),
         lines: Vec::new(),
+    }
+}
+
+fn typ(profile: &NaiveProfile, traits: &mut Vec<&'static str>, dice: &mut Dice) -> Option<String> {
+    if profile.untyped && dice.percent(40) {
+        traits.push("no typ");
+        return None;
+    }
+    if !profile.more_types.is_empty() && dice.percent(60) {
+        traits.push("another typ");
+        let typ = dice.pick(&profile.more_types);
+        let has_prefix = typ.to_ascii_lowercase().starts_with("application/");
+        return Some(match dice.below(4) {
+            0 => typ.to_ascii_lowercase(),
+            1 => typ.to_ascii_uppercase(),
+            2 if !has_prefix => format!("application/{typ}"),
+            2 => typ["application/".len()..].to_owned(),
+            _ => typ,
+        });
+    }
+    Some(dice.pick(&["at+jwt", "at+jwt", "at+JWT", "application/at+jwt"]).to_owned())
+}
+
+/// Puts a value where the profile looks first, or second where the first is absent; what stands
+/// behind it is not read, whatever it is.
+fn put(
+    payload: &mut Members,
+    claims: &[String],
+    value: String,
+    traits: &mut Vec<&'static str>,
+    names: [&'static str; 2],
+    dice: &mut Dice,
+) {
+    let place = dice.below(claims.len());
+    payload.set(&claims[place], value);
+    if place > 0 || claims.len() > 1 {
+        traits.push(names[0]);
+    }
+    for behind in &claims[place + 1..] {
+        if dice.percent(40) {
+            payload.set(behind, odd_value(dice));
+            traits.push(names[1]);
+        }
+    }
+}
+
+fn add_client(
+    payload: &mut Members,
+    profile: &NaiveProfile,
+    traits: &mut Vec<&'static str>,
+    dice: &mut Dice,
+) {
+    // where the subject is the client there is nothing to add
+    if profile.client_claims == ["sub"] {
+        return traits.push("a client from another claim");
+    }
+    if profile.may_lack.iter().any(|claim| claim == "client_id") && dice.percent(40) {
+        return traits.push("no client");
+    }
+    let client = quoted(dice.pick(&[CLIENTS[0], CLIENTS[0], CLIENTS[0], CLIENTS[1]]));
+    let names = ["a client from another claim", "a client and another claim that is not read"];
+    put(payload, &profile.client_claims, client, traits, names, dice);
+}
+
+fn add_audience(
+    payload: &mut Members,
+    profile: &NaiveProfile,
+    world: &World,
+    traits: &mut Vec<&'static str>,
+    dice: &mut Dice,
+) {
+    let name = match world.other_names.as_slice() {
+        [] => &world.resource,
+        names if dice.percent(40) => {
+            traits.push("another name of the resource");
+            &names[dice.below(names.len())]
+        }
+        _ => &world.resource,
+    };
+    let audience = match dice.percent(20) {
+        true => format!("[\"x\",{}]", quoted(name)),
+        false => quoted(name),
+    };
+    if profile.audience_claims == ["aud"] {
+        return payload.set("aud", audience);
+    }
+    let names = ["an audience from another claim"; 2];
+    put(payload, &profile.audience_claims, audience, traits, names, dice);
+}
+
+/// Good for now, and no longer than the classes allow, where the time of day permits it.
+fn add_times(
+    payload: &mut Members,
+    profile: &NaiveProfile,
+    world: &World,
+    traits: &mut Vec<&'static str>,
+    dice: &mut Dice,
+) {
+    let lifetimes = policies::lifetimes(world);
+    let lifetime = match dice.percent(75) {
+        true => lifetimes.iter().copied().min().unwrap(),
+        false => dice.pick(&lifetimes),
+    };
+    let mut ages = lifetime.min(1_000);
+    if let Some(most) = policies::ages(world).into_iter().min() {
+        traits.push("a bound age");
+        if dice.percent(80) {
+            ages = ages.min(most);
+        }
+    }
+    let age = u128::try_from(dice.below(usize::try_from(ages).unwrap())).unwrap();
+    let iat = (world.now_nanos / 1_000_000_000).saturating_sub(age);
+    if profile.may_lack.iter().any(|claim| claim == "iat") && dice.percent(40) {
+        traits.push("no iat");
+    } else {
+        payload.set("iat", seconds(iat));
+    }
+    payload.set("exp", seconds(iat + u128::from(lifetime)));
+    if dice.percent(20) {
+        payload.set("nbf", seconds(iat));
+    }
+}
+
+fn add_scope(
+    payload: &mut Members,
+    profile: &NaiveProfile,
+    world: &World,
+    traits: &mut Vec<&'static str>,
+    dice: &mut Dice,
+) {
+    if world.needed_scopes.is_empty() && dice.percent(80) {
+        return;
+    }
+    let mut granted = world.needed_scopes.clone();
+    if !granted.is_empty() && dice.percent(12) {
+        traits.push("a scope too few");
+        granted.remove(dice.below(granted.len()));
+    }
+    let value = if profile.scope_arrays && dice.percent(60) {
+        traits.push("an array of scopes");
+        let mut scopes: Vec<String> = granted.iter().map(|scope| quoted(scope)).collect();
+        scopes.extend(dice.percent(40).then(|| "\"other\"".to_owned()));
+        format!("[{}]", scopes.join(","))
+    } else {
+        quoted(&format!("{}{}", granted.join(" "), dice.pick(&["", " other", " "])))
+    };
+    if profile.scope_claims == ["scope"] {
+        return payload.set("scope", value);
+    }
+    let names = ["a scope from another claim"; 2];
+    put(payload, &profile.scope_claims, value, traits, names, dice);
+    if profile.scope_claims == ["scp"] {
+        traits.push("a scope from another claim");
     }
 }

@@ -5,6 +5,7 @@ use portcullis::jose::Algorithm;
 use super::dice::Dice;
 use super::keys::{self, KIDS, Pool};
 use super::members::{Members, quoted, quoted_oddly};
+use super::policies;
 use crate::naive::{NaiveIssuer, World};
 
 /// A world and who can sign in it.
@@ -45,10 +46,19 @@ impl Scene {
         let mut scene = Self {
             world: World {
                 resource: dice.pick(&RESOURCES).to_owned(),
+                other_names: Vec::new(),
+                no_other_audience: false,
                 issuers: Vec::new(),
                 leeway_secs: dice.pick(&[0, 1, 10, 60, 300]),
                 max_lifetime_secs: dice.pick(&[1, 60, 300, 900, 900, 86_400, 31_622_400]),
+                max_age_secs: None,
+                default_binding: None,
+                classes: Vec::new(),
+                binding: "where_bound".to_owned(),
+                route_binding: None,
+                exceptions: Vec::new(),
                 needed_scopes: dice.pick(&SCOPES).iter().map(ToString::to_string).collect(),
+                step_up: None,
                 now_nanos: now(dice),
             },
             signers: Vec::new(),
@@ -59,6 +69,7 @@ impl Scene {
                 scene.add_issuer(id, pool, dice);
             }
         }
+        policies::add(&mut scene.world, dice);
         scene
     }
 
@@ -127,6 +138,7 @@ impl Scene {
             id: id.to_owned(),
             algorithms: algorithms.iter().map(|algorithm| algorithm.as_str().to_owned()).collect(),
             jwks: if dice.percent(10) { set.to_spaced_json(dice) } else { set.to_json() },
+            profile: policies::profile(dice),
         });
     }
 }
@@ -160,6 +172,9 @@ fn now(dice: &mut Dice) -> u128 {
     let seconds = match dice.below(20) {
         0 => u128::from(dice.pick(&[0_u32, 1, 59, 1_000])),
         1 => END_OF_TIME - u128::from(dice.pick(&[1_u32, 2, 60, 1_000])),
+        // where a day begins, and where the one before it ends
+        2 | 3 => 1_799_971_200,
+        4 => return 1_799_971_200 * NANOS_PER_SECOND - 1,
         _ => 1_800_000_000,
     };
     seconds * NANOS_PER_SECOND + nanos

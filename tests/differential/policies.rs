@@ -1,0 +1,243 @@
+//! How issuers write their tokens, and what servers want of them.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use super::dice::Dice;
+use crate::naive::{NaiveClass, NaiveException, NaiveProfile, NaiveStepUp, NaiveTest, World};
+
+pub(crate) const CLIENTS: [&str; 2] = ["client-7", "client-8"];
+pub(crate) const KIND_CLAIM: &str = "idtyp";
+const KINDS: [&str; 4] = ["client", "person", "workload", "unknown"];
+const BINDINGS: [&str; 5] = ["where_bound", "either", "dpop", "mtls", "both"];
+/// Networks, with an address inside each.
+const NETWORKS: [(&str, &str); 8] = [
+    ("10.0.0.0/8", "10.1.2.3"),
+    ("10.0.0.0/8", "::ffff:10.9.9.9"),
+    ("192.0.2.7", "192.0.2.7"),
+    ("203.0.113.128/25", "203.0.113.128"),
+    ("0.0.0.0/0", "203.0.113.127"),
+    ("2001:db8::/32", "2001:db8::1"),
+    ("::1", "::1"),
+    ("2001:db8:0:8000::/49", "2001:db8:0:8000::1"),
+];
+/// Addresses next to them.
+const PEERS: [&str; 8] = [
+    "11.0.0.1",
+    "9.255.255.255",
+    "192.0.2.6",
+    "203.0.113.127",
+    "::ffff:192.0.2.8",
+    "2001:db9::1",
+    "2001:db8:0:7fff::1",
+    "::2",
+];
+const SECONDS_PER_DAY: u64 = 86_400;
+/// 9999-12-31.
+const LAST_DAY: u64 = 2_932_896;
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+/// As RFC 9068 has it, or with a few differences.
+pub(crate) fn profile(dice: &mut Dice) -> NaiveProfile {
+    let mut profile = NaiveProfile::default();
+    if dice.percent(45) {
+        return profile;
+    }
+    if dice.percent(50) {
+        let types: [&[&str]; 5] = [
+            &["JWT"],
+            &["JWT"],
+            &["jwt", "vnd.example+JWT"],
+            &["application/vnd.example+jwt"],
+            &["Application/JWT"],
+        ];
+        profile.more_types = texts(dice.pick(&types));
+    }
+    profile.untyped = dice.percent(30);
+    for claim in ["client_id", "iat", "jti"] {
+        if dice.percent(35) {
+            profile.may_lack.push(claim.to_owned());
+        }
+    }
+    let clients: [&[&str]; 6] = [
+        &["client_id"],
+        &["client_id"],
+        &["azp"],
+        &["azp", "appid"],
+        &["cid", "client_id"],
+        &["sub"],
+    ];
+    profile.client_claims = texts(dice.pick(&clients));
+    let scopes: [&[&str]; 5] =
+        [&["scope"], &["scope"], &["scp"], &["scp", "scope"], &["roles", "scp"]];
+    profile.scope_claims = texts(dice.pick(&scopes));
+    profile.scope_arrays = dice.percent(40);
+    if dice.percent(20) {
+        let audiences: [&[&str]; 3] = [&["aud", "resource"], &["resource", "aud"], &["client_id"]];
+        profile.audience_claims = texts(dice.pick(&audiences));
+    }
+    profile.id_tokens = dice.percent(15);
+    if dice.percent(30) {
+        let required: [(&str, &[&str]); 8] = [
+            ("token_use", &["\"access\""]),
+            ("typ", &["\"Bearer\"", "\"JWT\""]),
+            ("ver", &["1", "2"]),
+            ("ver", &["18446744073709551615"]),
+            ("gty", &["[\"a\",\"b\"]", "\"a\""]),
+            ("ctx", &["{\"a\":1,\"b\":[null,true]}"]),
+            ("mfa", &["true"]),
+            ("nothing", &["null"]),
+        ];
+        let (name, values) = dice.pick(&required);
+        profile.required.push((name.to_owned(), texts(values)));
+    }
+    if dice.percent(40) {
+        for _ in 0..dice.pick(&[1, 1, 2]) {
+            let test = match dice.below(7) {
+                0 => NaiveTest::Absent(KIND_CLAIM.into()),
+                1 => NaiveTest::Absent("scp".into()),
+                2 => NaiveTest::Equals(KIND_CLAIM.into(), "app".into()),
+                3 => NaiveTest::StartsWith("sub".into(), "system:".into()),
+                4 => NaiveTest::Same("sub".into(), "client_id".into()),
+                5 => NaiveTest::Same(KIND_CLAIM.into(), "azp".into()),
+                _ => NaiveTest::SameWithSuffix("sub".into(), "client_id".into(), "@clients".into()),
+            };
+            profile.kinds.push((dice.pick(&KINDS).to_owned(), test));
+        }
+    }
+    profile
+}
+
+/// Adds to a world whose issuers are known.
+pub(crate) fn add(world: &mut World, dice: &mut Dice) {
+    if dice.percent(15) {
+        world.other_names = texts(&["https://old.example", "urn:rs"]);
+    }
+    world.no_other_audience = dice.percent(10);
+    if dice.percent(10) {
+        world.max_age_secs = Some(dice.pick(&[1, 60, 3_600]));
+    }
+    if dice.percent(4) {
+        world.default_binding = Some(dice.pick(&BINDINGS).to_owned());
+    }
+    if dice.percent(45) {
+        for _ in 0..dice.pick(&[1, 1, 2, 3]) {
+            let class = class(world, dice);
+            world.classes.push(class);
+        }
+    }
+    if dice.percent(22) {
+        world.binding = dice.pick(&BINDINGS).to_owned();
+    }
+    if dice.percent(8) {
+        world.route_binding =
+            Some(dice.pick(&["where_bound", "where_bound", "either", "both"]).to_owned());
+    }
+    if dice.percent(if world.binding == "where_bound" { 3 } else { 85 }) {
+        for _ in 0..dice.pick(&[1, 2, 3]) {
+            let exception = exception(world, dice);
+            world.exceptions.push(exception);
+        }
+    }
+    if dice.percent(25) {
+        let classes: [&[&str]; 4] = [&[], &["phr"], &["phrh", "phr"], &["urn:mace:loa2"]];
+        let acr_values = texts(dice.pick(&classes));
+        let max_age_secs = match acr_values.is_empty() || dice.percent(50) {
+            true => Some(dice.pick(&[0, 1, 60, 300])),
+            false => None,
+        };
+        world.step_up = Some(NaiveStepUp { acr_values, max_age_secs });
+    }
+}
+
+fn class(world: &World, dice: &mut Dice) -> NaiveClass {
+    let mut class = NaiveClass::default();
+    for _ in 0..dice.pick(&[1, 1, 2]) {
+        match dice.below(5) {
+            0 => class.issuers = vec![issuer(world, dice)],
+            1 => class.clients = texts(dice.pick(&[&["client-7"], &["client-8", "x"]])),
+            2 => {
+                let needed = world.needed_scopes.first().map_or("a", String::as_str);
+                class.scopes = texts(dice.pick(&[&["other"], &[needed], &["x", "other"]]));
+            }
+            3 => {
+                class.kinds = texts(&[dice.pick(&KINDS)]);
+                if dice.percent(30) {
+                    class.kinds.push(dice.pick(&KINDS).to_owned());
+                }
+            }
+            _ => class.audiences = texts(&[dice.pick(&["x", "urn:rs", &world.resource])]),
+        }
+    }
+    if dice.percent(60) {
+        class.max_lifetime_secs = Some(dice.pick(&[1, 60, 300, 900, 3_600, 86_400]));
+    }
+    if dice.percent(35) {
+        class.max_age_secs = Some(dice.pick(&[1, 60, 300]));
+    }
+    let wants_nothing = class.max_lifetime_secs.is_none() && class.max_age_secs.is_none();
+    if wants_nothing || dice.percent(10) {
+        class.binding = Some(dice.pick(&BINDINGS).to_owned());
+    }
+    class
+}
+
+fn issuer(world: &World, dice: &mut Dice) -> String {
+    world.issuers[dice.below(world.issuers.len())].id.clone()
+}
+
+fn exception(world: &World, dice: &mut Dice) -> NaiveException {
+    let today = u64::try_from(world.now_nanos / 1_000_000_000).unwrap() / SECONDS_PER_DAY;
+    let last = match dice.below(10) {
+        0 => today.saturating_sub(400),
+        1 => today.saturating_sub(1),
+        2..=5 => today,
+        6 => today + 1,
+        7 => today + 365,
+        _ => today + 30,
+    };
+    let midnight = Duration::from_secs(last.min(LAST_DAY) * SECONDS_PER_DAY);
+    let until = humantime::format_rfc3339(SystemTime::UNIX_EPOCH + midnight).to_string();
+    let (one, other) = (dice.pick(&NETWORKS).0, dice.pick(&NETWORKS).0);
+    let networks: [&[&str]; 4] = [&[], &[], &[one], &[one, other]];
+    let clients: [&[&str]; 5] =
+        [&["client-7"], &CLIENTS, &["x", "client-7"], &["client-8"], &["nobody"]];
+    NaiveException {
+        clients: texts(dice.pick(&clients)),
+        issuer: (world.issuers.len() > 1 || dice.percent(30)).then(|| issuer(world, dice)),
+        until: until[..10].to_owned(),
+        max_lifetime_secs: dice.percent(35).then(|| dice.pick(&[1, 60, 300, 900])),
+        networks: texts(dice.pick(&networks)),
+    }
+}
+
+/// Where a request comes from: mostly, if anybody asks, from inside of a network.
+pub(crate) fn peer(world: &World, dice: &mut Dice) -> Option<IpAddr> {
+    let mut inside = Vec::new();
+    for network in world.exceptions.iter().flat_map(|exception| &exception.networks) {
+        inside.extend(NETWORKS.iter().filter(|(name, _)| name == network).map(|(_, peer)| *peer));
+    }
+    let peer = match dice.below(10) {
+        0 | 1 => return None,
+        2..=7 if !inside.is_empty() => dice.pick(&inside),
+        8 => dice.pick(&NETWORKS).1,
+        _ => dice.pick(&PEERS),
+    };
+    Some(peer.parse().unwrap())
+}
+
+/// Every bound of a token's life in this world.
+pub(crate) fn lifetimes(world: &World) -> Vec<u64> {
+    let of_classes = world.classes.iter().filter_map(|class| class.max_lifetime_secs);
+    let of_exceptions = world.exceptions.iter().filter_map(|one| one.max_lifetime_secs);
+    std::iter::once(world.max_lifetime_secs).chain(of_classes).chain(of_exceptions).collect()
+}
+
+/// Every bound of a token's age in this world.
+pub(crate) fn ages(world: &World) -> Vec<u64> {
+    let of_classes = world.classes.iter().filter_map(|class| class.max_age_secs);
+    world.max_age_secs.into_iter().chain(of_classes).collect()
+}

@@ -1,0 +1,180 @@
+//! What the policy wants of a token whose claims are known: times, sender, authentication.
+
+use std::net::IpAddr;
+
+use super::world::{NaiveClass, NaiveException, World};
+use super::{Claims, NANOS_PER_SECOND};
+
+/// Whether the token is for this resource.
+pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
+    let ours = |name: &String| *name == world.resource || world.other_names.contains(name);
+    if world.no_other_audience {
+        claims.audiences.iter().all(ours)
+    } else {
+        claims.audiences.iter().any(ours)
+    }
+}
+
+/// What is wrong with the token's times.
+pub(super) fn wrong_time(world: &World, claims: &Claims) -> Option<&'static str> {
+    let leeway = nanos(world.leeway_secs);
+    let now = world.now_nanos;
+    let latest = now.saturating_add(leeway);
+    if now >= claims.exp + leeway {
+        return Some("expired");
+    }
+    if claims.nbf.is_some_and(|nbf| nbf > latest) {
+        return Some("not valid yet");
+    }
+    if claims.iat.is_some_and(|iat| iat > latest) {
+        return Some("issued in the future");
+    }
+    if claims.iat.is_some_and(|iat| iat >= claims.exp) {
+        return Some("no lifetime");
+    }
+
+    // of all classes that describe it the shortest time; what none says, the default says
+    let mut lifetimes = Vec::new();
+    let mut ages = Vec::new();
+    for class in classes_of(world, claims) {
+        lifetimes.extend(class.max_lifetime_secs);
+        ages.extend(class.max_age_secs);
+    }
+    if lifetimes.is_empty() {
+        lifetimes.push(world.max_lifetime_secs);
+    }
+    if ages.is_empty() {
+        ages.extend(world.max_age_secs);
+    }
+    if lifetimes.iter().any(|most| lifetime(world, claims) > nanos(*most)) {
+        return Some("lives too long");
+    }
+    for most in ages {
+        let Some(iat) = claims.iat else {
+            return Some("of unknown age");
+        };
+        if now > iat + nanos(most) + leeway {
+            return Some("too old");
+        }
+    }
+    None
+}
+
+/// From `iat` on, or from now on where nobody says since when.
+fn lifetime(world: &World, claims: &Claims) -> u128 {
+    claims.exp.saturating_sub(claims.iat.unwrap_or(world.now_nanos))
+}
+
+/// Whether a token that is bound to nobody is enough.
+pub(super) fn may_be_unbound(world: &World, claims: &Claims, peer: Option<IpAddr>) -> bool {
+    let mut of_classes = Vec::new();
+    for class in classes_of(world, claims) {
+        of_classes.extend(class.binding.as_ref());
+    }
+    if of_classes.is_empty() {
+        of_classes.extend(world.default_binding.as_ref());
+    }
+    let excepted = world.exceptions.iter().any(|one| covers(one, world, claims, peer));
+    (world.binding == "where_bound" || excepted)
+        && of_classes.iter().all(|wanted| *wanted == "where_bound")
+        && world.route_binding.as_ref().is_none_or(|wanted| wanted == "where_bound")
+}
+
+fn covers(
+    exception: &NaiveException,
+    world: &World,
+    claims: &Claims,
+    peer: Option<IpAddr>,
+) -> bool {
+    let Some(client) = &claims.client_id else {
+        return false;
+    };
+    let from_there = exception.networks.is_empty()
+        || peer.is_some_and(|peer| exception.networks.iter().any(|one| is_in(peer, one)));
+    exception.clients.contains(client)
+        && exception.issuer.as_ref().is_none_or(|issuer| *issuer == claims.iss)
+        && world.now_nanos < end_of_day(&exception.until)
+        && exception.max_lifetime_secs.is_none_or(|most| lifetime(world, claims) <= nanos(most))
+        && from_there
+}
+
+fn classes_of<'a>(world: &'a World, claims: &Claims) -> Vec<&'a NaiveClass> {
+    world.classes.iter().filter(|class| describes(class, claims)).collect()
+}
+
+fn describes(class: &NaiveClass, claims: &Claims) -> bool {
+    let fits = |list: &[String], values: &[String]| {
+        list.is_empty() || values.iter().any(|value| list.contains(value))
+    };
+    fits(&class.issuers, std::slice::from_ref(&claims.iss))
+        && fits(&class.clients, &Vec::from_iter(claims.client_id.clone()))
+        && fits(&class.scopes, &claims.scopes)
+        && fits(&class.kinds, &[claims.kind.to_owned()])
+        && fits(&class.audiences, &claims.audiences)
+}
+
+/// Whether the user authenticated as the route wants it.
+pub(super) fn authenticated_well(world: &World, claims: &Claims) -> bool {
+    let Some(wanted) = &world.step_up else {
+        return true;
+    };
+    let class_is_right = wanted.acr_values.is_empty()
+        || claims.acr.as_ref().is_some_and(|acr| wanted.acr_values.contains(acr));
+    let is_recent = match (wanted.max_age_secs, claims.auth_time) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        // An authentication further ahead than any clock shows nothing.
+        (Some(_), Some(auth_time)) if auth_time > world.now_nanos + nanos(300) => false,
+        (Some(most), Some(auth_time)) => world.now_nanos <= auth_time + nanos(most),
+    };
+    class_is_right && is_recent
+}
+
+fn nanos(seconds: u64) -> u128 {
+    u128::from(seconds) * NANOS_PER_SECOND
+}
+
+/// Midnight after this day, in nanoseconds: every day since 1970 is counted.
+fn end_of_day(day: &str) -> u128 {
+    let number = |text: &str| text.parse::<u32>().unwrap_or(0);
+    let (year, month, day) = (number(&day[..4]), number(&day[5..7]), number(&day[8..]));
+    let is_leap = |year: u32| {
+        year.is_multiple_of(400) || (year.is_multiple_of(4) && !year.is_multiple_of(100))
+    };
+    let mut days = u128::from(day);
+    for past in 1970..year {
+        days += if is_leap(past) { 366 } else { 365 };
+    }
+    for past in 1..month {
+        days += match past {
+            2 if is_leap(year) => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+    }
+    days * 24 * 60 * 60 * NANOS_PER_SECOND
+}
+
+/// Whether an address is in a network: as many bits are the same as its length says.
+fn is_in(address: IpAddr, network: &str) -> bool {
+    let (start, length) = network.split_once('/').unwrap_or((network, "all"));
+    let Ok(start) = start.parse::<IpAddr>() else {
+        return false;
+    };
+    let (address, start) = (bits(address), bits(start));
+    let length = length.parse().unwrap_or(start.len());
+    address.len() == start.len() && address[..length] == start[..length]
+}
+
+/// 32 bits or 128. What came as `::ffff:a.b.c.d` is the address `a.b.c.d`.
+fn bits(address: IpAddr) -> Vec<bool> {
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => match address.octets() {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => vec![a, b, c, d],
+            octets => octets.to_vec(),
+        },
+    };
+    octets.iter().flat_map(|octet| (0..8).rev().map(move |at| (octet >> at) & 1 == 1)).collect()
+}

@@ -1,0 +1,168 @@
+//! What a decision depends on besides the request, as it is kept in files. What a file does not
+//! name is as strict as RFC 9068 has it, and there is no policy beyond it.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a decision depends on besides the request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct World {
+    /// The audience that a token must name.
+    pub(crate) resource: String,
+    /// Other names of the resource.
+    #[serde(default)]
+    pub(crate) other_names: Vec<String>,
+    /// Whether a token may name no audience but these.
+    #[serde(default)]
+    pub(crate) no_other_audience: bool,
+    /// The issuers that are believed.
+    pub(crate) issuers: Vec<NaiveIssuer>,
+    /// Leeway for `exp`, `nbf` and `iat`, in seconds.
+    pub(crate) leeway_secs: u64,
+    /// The largest `exp - iat` of tokens about which no class says more, in seconds.
+    pub(crate) max_lifetime_secs: u64,
+    /// The largest age of such tokens, in seconds.
+    #[serde(default)]
+    pub(crate) max_age_secs: Option<u64>,
+    /// The binding that such tokens need.
+    #[serde(default)]
+    pub(crate) default_binding: Option<String>,
+    /// Further token classes.
+    #[serde(default)]
+    pub(crate) classes: Vec<NaiveClass>,
+    /// The binding that every token needs.
+    #[serde(default = "where_bound")]
+    pub(crate) binding: String,
+    /// The binding that the route needs.
+    #[serde(default)]
+    pub(crate) route_binding: Option<String>,
+    /// Who may do without the binding that every token needs.
+    #[serde(default)]
+    pub(crate) exceptions: Vec<NaiveException>,
+    /// The scopes that the route needs, all of them.
+    pub(crate) needed_scopes: Vec<String>,
+    /// How the route wants users to have authenticated.
+    #[serde(default)]
+    pub(crate) step_up: Option<NaiveStepUp>,
+    /// Nanoseconds since the Unix epoch.
+    #[serde(with = "as_text")]
+    pub(crate) now_nanos: u128,
+}
+
+/// One believed issuer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveIssuer {
+    /// The issuer identifier, compared exactly.
+    pub(crate) id: String,
+    /// The algorithm allow-list, in order.
+    pub(crate) algorithms: Vec<String>,
+    /// The JWKS as JSON text.
+    pub(crate) jwks: String,
+    /// How its tokens are written.
+    #[serde(default)]
+    pub(crate) profile: NaiveProfile,
+}
+
+/// Where an issuer's tokens differ from RFC 9068.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NaiveProfile {
+    /// Types beside `at+jwt`.
+    pub(crate) more_types: Vec<String>,
+    /// Whether a token without a type is one of this issuer's.
+    pub(crate) untyped: bool,
+    /// Which of `client_id`, `iat` and `jti` may be absent.
+    pub(crate) may_lack: Vec<String>,
+    /// The first of these that is there is the client.
+    pub(crate) client_claims: Vec<String>,
+    /// The first of these that is there is the scope.
+    pub(crate) scope_claims: Vec<String>,
+    /// Whether a scope may be an array.
+    pub(crate) scope_arrays: bool,
+    /// The first of these that is there is the audience.
+    pub(crate) audience_claims: Vec<String>,
+    /// Whether ID tokens are welcome.
+    pub(crate) id_tokens: bool,
+    /// Claims that have to be one of these JSON texts.
+    pub(crate) required: Vec<(String, Vec<String>)>,
+    /// Subject kinds; the first whose test holds.
+    pub(crate) kinds: Vec<(String, NaiveTest)>,
+}
+
+impl Default for NaiveProfile {
+    fn default() -> Self {
+        let one = |name: &str| vec![name.to_owned()];
+        Self {
+            more_types: Vec::new(),
+            untyped: false,
+            may_lack: Vec::new(),
+            client_claims: one("client_id"),
+            scope_claims: one("scope"),
+            scope_arrays: false,
+            audience_claims: one("aud"),
+            id_tokens: false,
+            required: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+}
+
+/// A condition on the claims: their names first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum NaiveTest {
+    Equals(String, String),
+    StartsWith(String, String),
+    Absent(String),
+    Same(String, String),
+    /// One claim, another one, and what the first has behind the other.
+    SameWithSuffix(String, String, String),
+}
+
+/// A class describes a token for which every list that is not empty fits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct NaiveClass {
+    pub(crate) issuers: Vec<String>,
+    pub(crate) clients: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) max_lifetime_secs: Option<u64>,
+    pub(crate) max_age_secs: Option<u64>,
+    pub(crate) binding: Option<String>,
+}
+
+/// Clients that need not bind their tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveException {
+    pub(crate) clients: Vec<String>,
+    pub(crate) issuer: Option<String>,
+    /// The last day, `YYYY-MM-DD`, all of it.
+    pub(crate) until: String,
+    pub(crate) max_lifetime_secs: Option<u64>,
+    /// Where requests come from; anywhere if there is none.
+    pub(crate) networks: Vec<String>,
+}
+
+/// How a user has to have authenticated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveStepUp {
+    /// One of these, unless there is none.
+    pub(crate) acr_values: Vec<String>,
+    pub(crate) max_age_secs: Option<u64>,
+}
+
+fn where_bound() -> String {
+    "where_bound".to_owned()
+}
+
+/// JSON numbers end where 64 bits do.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(value: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&value.to_string())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
