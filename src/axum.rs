@@ -37,7 +37,7 @@ use tower::{Layer, Service};
 
 use crate::access::Access;
 use crate::error::{Refusal, Rejection, RejectionKind};
-use crate::layer::{Tokenless, TokenlessReason, misplaced, report};
+use crate::layer::{Subject, Tokenless, TokenlessReason, misplaced, report};
 use crate::observe::Place;
 use crate::sender::PeerAddr;
 
@@ -97,12 +97,12 @@ fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> 
         let (wanted, column) = (std::any::type_name::<T>(), error.column());
         let detail = format!("the claims are not a `{wanted}`, at column {column}");
         let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
-        report(refusal, Arc::clone(access.context()), Some(access), Place::Handler)
+        report(refusal, Arc::clone(access.context()), Subject::Access(access), Place::Handler)
     })
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    report(tokenless.refusal(), Arc::clone(&tokenless.context), None, Place::Handler)
+    tokenless.refuse(Place::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
@@ -112,7 +112,8 @@ fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
         return Ok(Ok(access.clone()));
     }
     let tokenless = parts.extensions.get::<Tokenless>().cloned();
-    let misplaced = || misplaced(&LOGGED, "an Access extractor without a Protect above it");
+    let misplaced =
+        || misplaced(&LOGGED, "an Access extractor without a Protect above it", Place::Handler);
     tokenless.map(Err).ok_or_else(misplaced)
 }
 

@@ -129,7 +129,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::access::Access;
 use crate::error::Rejection;
-use crate::layer::{Tokenless, TokenlessReason, misplaced, report};
+use crate::layer::{Tokenless, TokenlessReason, misplaced};
 use crate::observe::Place;
 
 /// What [`Rejection::to_grpc_response`] says. The [source](std::error::Error::source) is the
@@ -170,7 +170,7 @@ pub fn optional_access<T>(request: &Request<T>) -> Result<Option<&Access>, Statu
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    report(tokenless.refusal(), Arc::clone(&tokenless.context), None, Place::Handler)
+    tokenless.refuse(Place::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
@@ -180,6 +180,7 @@ fn find<T>(request: &Request<T>) -> Result<Result<&Access, &Tokenless>, Rejectio
     if let Some(access) = extensions.get::<Access>() {
         return Ok(Ok(access));
     }
-    let misplaced = || misplaced(&LOGGED, "a gRPC handler without a Protect above it");
+    let misplaced =
+        || misplaced(&LOGGED, "a gRPC handler without a Protect above it", Place::Handler);
     extensions.get::<Tokenless>().map(Err).ok_or_else(misplaced)
 }

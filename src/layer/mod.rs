@@ -54,6 +54,7 @@ use crate::access::Access;
 use crate::context::PolicyContext;
 use crate::error::{CheckError, Refusal, Rejection, RejectionKind};
 use crate::observe::{Decision, Place};
+use crate::time::Timestamp;
 use crate::verify::{Trace, refusal_of};
 
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
@@ -65,6 +66,7 @@ pub use require::{Require, RequireFuture, RequireLayer, require};
 pub(crate) struct Tokenless {
     pub(crate) why: TokenlessReason,
     pub(crate) context: Arc<PolicyContext>,
+    pub(crate) decided_at: Timestamp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,18 @@ pub(crate) enum TokenlessReason {
 }
 
 impl Tokenless {
+    /// The refusal of what is below and wants a token.
+    pub(crate) fn refuse(&self, place: Place) -> Rejection {
+        self.refuse_as(Arc::clone(&self.context), place)
+    }
+
+    /// The same, by a further policy.
+    pub(crate) fn refuse_as(&self, context: Arc<PolicyContext>, place: Place) -> Rejection {
+        report(self.refusal(), context, Subject::Nobody(self.decided_at), place)
+    }
+
     /// Why what is below and wants a token refuses this request.
-    pub(crate) fn refusal(&self) -> Refusal {
+    fn refusal(&self) -> Refusal {
         let detail = match self.why {
             TokenlessReason::Optional => "no Authorization field, and the route wants a token",
             TokenlessReason::Preflight => "a CORS preflight, and the route wants a token",
@@ -106,25 +118,39 @@ impl Access {
     #[must_use]
     pub fn refuse(&self, why: impl Into<CheckError>) -> Rejection {
         let refusal = refusal_of(why.into());
-        report(refusal, Arc::clone(self.context()), Some(self), Place::Handler)
+        report(refusal, Arc::clone(self.context()), Subject::Access(self), Place::Handler)
     }
+}
+
+/// Who is refused below the decision itself.
+pub(crate) enum Subject<'a> {
+    /// Whoever has this.
+    Access(&'a Access),
+    /// Somebody without a token, let through or stopped at this time.
+    Nobody(Timestamp),
+    /// Somebody about whom nothing was decided, by no server that could be told.
+    Unknown,
 }
 
 /// A refusal below the decision itself; the observers of its server are told.
 pub(crate) fn report(
     refusal: Refusal,
     context: Arc<PolicyContext>,
-    access: Option<&Access>,
+    subject: Subject<'_>,
     place: Place,
 ) -> Rejection {
     let rejection = Rejection::new(refusal, Arc::clone(&context));
     let reason = rejection.told();
     let mut trace = Trace::default();
     let mut decision = Decision::new(rejection.outcome().into(), place, &context.route);
-    if let Some(access) = access {
-        trace.issuer = Some(Arc::clone(&access.facts().issuer));
-        trace.facts = Some(Arc::clone(access.facts()));
-        decision.at = access.decided_at();
+    match subject {
+        Subject::Access(access) => {
+            trace.issuer = Some(Arc::clone(&access.facts().issuer));
+            trace.facts = Some(Arc::clone(access.facts()));
+            decision.at = access.decided_at();
+        }
+        Subject::Nobody(at) => decision.at = at,
+        Subject::Unknown => {}
     }
     let decision = Decision {
         kind: Some(rejection.kind()),
@@ -138,12 +164,23 @@ pub(crate) fn report(
 
 /// A layer or an extractor that is mounted where it cannot work: 500, and an error in the log, once
 /// for each of them and not for each request, since anybody can send those.
-pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str) -> Rejection {
+pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str, place: Place) -> Rejection {
+    misplaced_in(logged, detail, Arc::default(), Subject::Unknown, place)
+}
+
+/// The same, by a server that can be told.
+pub(crate) fn misplaced_in(
+    logged: &AtomicBool,
+    detail: &'static str,
+    context: Arc<PolicyContext>,
+    subject: Subject<'_>,
+    place: Place,
+) -> Rejection {
     if !logged.swap(true, Ordering::Relaxed) {
         tracing::error!("{detail}");
     }
     let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
-    report(refusal, Arc::default(), None, Place::Handler)
+    report(refusal, context, subject, place)
 }
 
 /// How a refusal is answered: see [`ProtectLayer::refusal_body`] and [`ProtectLayer::grpc`].

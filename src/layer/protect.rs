@@ -9,11 +9,14 @@ use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{BodyFn, EmptyBody, Grpc, RefusalStyle, Tokenless, TokenlessReason, misplaced};
+use super::{
+    BodyFn, EmptyBody, Grpc, RefusalStyle, Subject, Tokenless, TokenlessReason, misplaced_in,
+};
 use crate::access::Access;
 use crate::credentials::RequestHead;
 use crate::error::Rejection;
 use crate::issuer::KeyWait;
+use crate::observe::Place;
 use crate::server::{
     Asking, Authorization, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
 };
@@ -104,7 +107,9 @@ where
         if extensions.get::<Access>().is_some() || extensions.get::<Tokenless>().is_some() {
             static LOGGED: AtomicBool = AtomicBool::new(false);
             let detail = "a `protect` inside another: give each route one; `layer::require` tightens it further";
-            return self.refused(misplaced(&LOGGED, detail));
+            let (context, now) = (Arc::clone(self.guard.context()), self.guard.now());
+            let subject = Subject::Nobody(now);
+            return self.refused(misplaced_in(&LOGGED, detail, context, subject, Place::Guard));
         }
         match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),
@@ -159,7 +164,8 @@ fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
     };
     if let Some(why) = why {
         let context = Arc::clone(guard.context());
-        request.extensions_mut().insert(Tokenless { why, context });
+        let decided_at = guard.now();
+        request.extensions_mut().insert(Tokenless { why, context, decided_at });
     }
     if guard.authorization() == Authorization::Strip {
         request.headers_mut().remove(AUTHORIZATION);

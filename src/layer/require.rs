@@ -8,7 +8,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{EmptyBody, Grpc, RefusalStyle, Tokenless, misplaced, report};
+use super::{EmptyBody, Grpc, RefusalStyle, Subject, Tokenless, misplaced, report};
 use crate::access::Access;
 use crate::check::{Check, CheckContext, Needs};
 use crate::context::PolicyContext;
@@ -51,35 +51,27 @@ impl<C: Check> Wanted<C> {
     fn decide(&self, head: RequestHead<'_>) -> Result<(), Rejection> {
         if let Some(fault) = &self.fault {
             let refusal = Refusal::new(RejectionKind::Misconfigured, fault.clone());
-            return Err(report(refusal, Arc::default(), None, Place::Require));
+            return Err(report(refusal, Arc::default(), Subject::Unknown, Place::Require));
         }
         let below = |context: &PolicyContext| {
             Arc::new(context.with_needs(self.needs.scopes(), self.needs.step_ups()))
         };
-        let access = head.extensions.get::<Access>();
-        let (refusal, context) = match access {
-            Some(access) => {
-                let request = CheckContext::new(access, head, access.decided_at());
-                match self.check.check(&request) {
-                    Ok(()) => return Ok(()),
-                    Err(error) => {
-                        let context = below(access.context());
-                        (refused_by_check(error, &request, &context), context)
-                    }
-                }
+        if let Some(access) = head.extensions.get::<Access>() {
+            let request = CheckContext::new(access, head, access.decided_at());
+            return self.check.check(&request).map_err(|error| {
+                let context = below(access.context());
+                let refusal = refused_by_check(error, &request, &context);
+                report(refusal, context, Subject::Access(access), Place::Require)
+            });
+        }
+        Err(match head.extensions.get::<Tokenless>() {
+            Some(tokenless) => tokenless.refuse_as(below(&tokenless.context), Place::Require),
+            None => {
+                static LOGGED: AtomicBool = AtomicBool::new(false);
+                let detail = "a `require` without a `protect` outside it; in axum the layer added last is the outer one";
+                misplaced(&LOGGED, detail, Place::Require)
             }
-            None => match head.extensions.get::<Tokenless>() {
-                Some(tokenless) => (tokenless.refusal(), below(&tokenless.context)),
-                None => {
-                    static LOGGED: AtomicBool = AtomicBool::new(false);
-                    return Err(misplaced(
-                        &LOGGED,
-                        "a `require` without a `protect` outside it; in axum the layer added last is the outer one",
-                    ));
-                }
-            },
-        };
-        Err(report(refusal, context, access, Place::Require))
+        })
     }
 }
 

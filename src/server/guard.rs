@@ -16,7 +16,7 @@ use crate::credentials::RequestHead;
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, KeyWait, Remedy};
 use crate::observe::{Decision, DecisionOutcome, Place};
-use crate::time::{Moment, Sleep};
+use crate::time::{Moment, Sleep, Timestamp};
 use crate::verify::{RouteRules, Stop, Trace, refusal_of};
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
@@ -295,6 +295,10 @@ impl Guard {
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {
         &self.inner.context
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
     }
 
     pub(crate) fn authorization(&self) -> Authorization {
