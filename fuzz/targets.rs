@@ -13,6 +13,9 @@
 
 #[path = "targets/challenge.rs"]
 mod challenge;
+#[cfg(feature = "config")]
+#[path = "targets/config.rs"]
+mod config;
 #[path = "targets/decision.rs"]
 mod decision;
 #[path = "targets/json.rs"]
@@ -33,7 +36,9 @@ mod token;
 mod tree;
 
 pub use challenge::challenge;
-pub use decision::{decision, signed_decision};
+#[cfg(feature = "config")]
+pub use config::config;
+pub use decision::{decision, profile, signed_decision};
 pub use json::{claims, header, json};
 pub use keys::{jwk, jwks};
 pub use metadata::metadata;
@@ -49,6 +54,8 @@ pub const ALL: &[(&str, Target)] = &[
     ("challenge", challenge),
     ("claims", claims),
     ("compact", compact),
+    #[cfg(feature = "config")]
+    ("config", config),
     ("credentials", credentials),
     ("decision", decision),
     ("header", header),
@@ -58,6 +65,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("metadata", metadata),
     ("names", names),
     ("numeric_date", numeric_date),
+    ("profile", profile),
     ("resource", resource),
     ("signed_decision", signed_decision),
 ];

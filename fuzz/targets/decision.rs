@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
-use portcullis::check::scope;
+use portcullis::check::{Check, acr, scope};
+use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::{Algorithm, base64url};
-use portcullis::testing::{ManualClock, TestKey};
+use portcullis::testing::{ManualClock, TestKey, challenges};
 use portcullis::time::Timestamp;
-use portcullis::{Binding, Issuer, RejectionKind, ResourceServer, TokenClass};
+use portcullis::{Access, Binding, Issuer, Policy, ResourceServer, SubjectKind, TokenClass};
 
-use super::naive::{self, NaiveIssuer, Verdict, World};
+use super::naive::{
+    self, Granted, NaiveClass, NaiveIssuer, NaiveProfile, NaiveRequest, NaiveStepUp, NaiveTest,
+    Verdict, World,
+};
 
 const RESOURCE: &str = "https://rs.example";
 const NOW: u64 = 1_800_000_000;
@@ -47,7 +51,7 @@ const SIGNED: [(&str, &str); 2] = [
 /// nothing is accepted that was not signed.
 pub fn decision(data: &[u8]) {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    let server = SERVER.get_or_init(|| Server::new(KEYS.to_owned()));
+    let server = SERVER.get_or_init(|| Server::new(KEYS, false));
     let lines: Vec<Vec<u8>> = match data {
         [] => Vec::new(),
         data => data.split(|octet| *octet == b'\n').map(<[u8]>::to_vec).collect(),
@@ -62,19 +66,50 @@ pub fn decision(data: &[u8]) {
     assert!(signed, "accepted what nobody signed: {accepted}");
 }
 
-/// A header, a line feed, a payload: both are signed with the issuer's key, whatever they are.
+/// A header, a line feed, a payload: both are signed with the issuers' key, whatever they are. Of
+/// which issuer the token is, and so how it has to be written, its `iss` says.
 pub fn signed_decision(data: &[u8]) {
-    static SERVER: OnceLock<(TestKey, Server)> = OnceLock::new();
-    let (key, server) = SERVER.get_or_init(|| {
-        let key = TestKey::generate(Algorithm::Ed25519, "k1");
-        let server = Server::new(format!("{{\"keys\":[{}]}}", key.public_jwk()));
-        (key, server)
-    });
     let at = data.iter().position(|octet| *octet == b'\n').unwrap_or(data.len());
-    let (header, payload) = (&data[..at], data.get(at + 1..).unwrap_or_default());
-    let input = format!("{}.{}", base64url::encode(header), base64url::encode(payload));
-    let signature = base64url::encode(key.sign(input.as_bytes()));
-    server.decide(&[format!("Bearer {input}.{signature}").into_bytes()]);
+    static SIGNED: Signed = Signed::new();
+    SIGNED.decide(false, &data[..at], data.get(at + 1..).unwrap_or_default());
+}
+
+/// Claims of the issuer whose profile lets go of everything it can, after an octet that says what
+/// the header is, on a route that wants a good authentication.
+pub fn profile(data: &[u8]) {
+    static SIGNED: Signed = Signed::new();
+    let Some((first, claims)) = data.split_first() else {
+        return;
+    };
+    let header = match first % 4 {
+        0 => r#"{"alg":"Ed25519"}"#,
+        1 => r#"{"alg":"Ed25519","typ":"JWT"}"#,
+        2 => r#"{"alg":"Ed25519","typ":"application/vnd.example+jwt"}"#,
+        _ => r#"{"alg":"Ed25519","typ":"at+jwt"}"#,
+    };
+    let always = r#"{"iss":"https://relaxed.example","aud":"https://rs.example","exp":1800000100,"#
+        .as_bytes();
+    SIGNED.decide(true, header.as_bytes(), &[always, claims].concat());
+}
+
+/// A server and the key of its issuers.
+struct Signed(OnceLock<(TestKey, Server)>);
+
+impl Signed {
+    const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn decide(&self, strong: bool, header: &[u8], payload: &[u8]) {
+        let (key, server) = self.0.get_or_init(|| {
+            let key = TestKey::generate(Algorithm::Ed25519, "k1");
+            let server = Server::new(&format!("{{\"keys\":[{}]}}", key.public_jwk()), strong);
+            (key, server)
+        });
+        let input = format!("{}.{}", base64url::encode(header), base64url::encode(payload));
+        let signature = base64url::encode(key.sign(input.as_bytes()));
+        server.decide(&[format!("Bearer {input}.{signature}").into_bytes()]);
+    }
 }
 
 /// The crate and the reference with one configuration.
@@ -84,32 +119,44 @@ struct Server {
 }
 
 impl Server {
-    fn new(jwks: String) -> Self {
-        let world = World {
-            resource: RESOURCE.to_owned(),
-            issuers: vec![NaiveIssuer {
-                id: "https://as.example".to_owned(),
-                algorithms: vec!["EdDSA".to_owned(), "Ed25519".to_owned(), "ES256".to_owned()],
-                jwks,
-            }],
-            leeway_secs: 10,
-            max_lifetime_secs: 900,
-            needed_scopes: vec!["read".to_owned()],
-            now_nanos: u128::from(NOW) * 1_000_000_000,
-        };
-        let issuer = &world.issuers[0];
+    /// One issuer to the letter of RFC 9068, and one that is far from it, with the same keys.
+    fn new(jwks: &str, strong: bool) -> Self {
+        let world = world(jwks, strong);
         let clock = ManualClock::new();
         clock.set(Timestamp::from_secs(NOW));
+        let minute = Duration::from_mins(1);
+        let issuer = |id: &str| {
+            let algorithms = [Algorithm::EdDsa, Algorithm::Ed25519, Algorithm::Es256];
+            Issuer::fixed_keys(id, jwks).algorithms(algorithms)
+        };
+        let profile = TokenProfile::relaxed()
+            .accept_no_type()
+            .accept_type("JWT")
+            .accept_type("vnd.example+jwt")
+            .may_lack(OptionalClaim::ClientId)
+            .may_lack(OptionalClaim::IssuedAt)
+            .may_lack(OptionalClaim::JwtId)
+            .client_id_from(["azp", "cid"])
+            .scope_from(["scp", "scope"])
+            .accept_scope_array()
+            .require_claim_in("ver", ["1", "2"])
+            .subject_kind(SubjectKind::Workload, ClaimTest::starts_with("sub", "system:"))
+            .subject_kind(SubjectKind::Client, ClaimTest::same("sub", "azp"));
+        let jobs = TokenClass::named("jobs").subject_kinds([SubjectKind::Workload]);
+        let read = scope("read");
         let api = ResourceServer::builder(RESOURCE)
-            .issuer(Issuer::fixed_keys(&issuer.id, issuer.jwks.as_str()).algorithms([
-                Algorithm::EdDsa,
-                Algorithm::Ed25519,
-                Algorithm::Es256,
-            ]))
+            .issuer(issuer("https://as.example"))
+            .issuer(issuer("https://relaxed.example").profile(profile))
             .binding(Binding::WhereBound)
-            .class(TokenClass::default_at_most(Duration::from_secs(world.max_lifetime_secs)))
+            .class(TokenClass::default_at_most(15 * minute))
+            .class(TokenClass::named("old").clients(["old"]).max_age(minute))
+            .class(TokenClass::named("write").scopes(["write"]).at_most(5 * minute))
+            .class(jobs.bound(Binding::Mtls))
             .leeway(Duration::from_secs(world.leeway_secs))
-            .policy(scope("read"))
+            .policy(match strong {
+                true => Policy::new(read.and(acr(["phrh", "phr"]).within(minute))),
+                false => Policy::new(read),
+            })
             .clock(clock)
             .build()
             .unwrap();
@@ -129,22 +176,92 @@ impl Server {
         let Poll::Ready(decision) = decision.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("a decision with fixed keys waits");
         };
-        match (decision, naive::decide(&self.world, lines)) {
-            (Ok(access), Verdict::Pass { iss, sub }) => {
-                assert_eq!((access.issuer().as_str(), access.subject().as_str()), (&*iss, &*sub));
+        let request = NaiveRequest { authorization: lines.to_vec(), peer: None };
+        match (decision, naive::decide(&self.world, &request)) {
+            (Ok(access), Verdict::Pass(granted)) => {
+                assert_eq!(granted_by(&access), granted);
                 let line = String::from_utf8(lines[0].clone()).unwrap();
                 line.split(' ').next_back().map(str::to_owned)
             }
-            (Err(rejection), Verdict::Refuse { status, error }) => {
-                assert_eq!(rejection.status().as_u16(), status, "{rejection}");
-                let bare = matches!(
-                    rejection.kind(),
-                    RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme
-                );
-                assert_eq!(error.is_none(), bare);
+            (Err(rejection), Verdict::Refuse { status, error, params, .. }) => {
+                let response = rejection.to_response::<()>();
+                assert_eq!(response.status().as_u16(), status, "{rejection}");
+                let challenges = challenges(response.headers());
+                let found: Vec<_> = challenges.iter().map(|one| one.param("error")).collect();
+                assert_eq!(found, [error], "{rejection}");
+                for name in ["scope", "acr_values", "max_age"] {
+                    let expected = params.get(name).map(String::as_str);
+                    assert_eq!(challenges[0].param(name), expected, "{rejection}");
+                }
                 None
             }
             (decision, verdict) => panic!("{decision:?}, and by the reference {verdict:?}"),
         }
+    }
+}
+
+fn granted_by(access: &Access) -> Granted {
+    let actor = access.actor();
+    Granted {
+        iss: access.issuer().as_str().to_owned(),
+        sub: access.subject().as_str().to_owned(),
+        kind: access.subject_kind().as_str().to_owned(),
+        client_id: access.client_id().map(|client| client.as_str().to_owned()),
+        jti: access.jwt_id().map(|id| id.as_str().to_owned()),
+        audiences: access.audiences().map(|audience| audience.as_str().to_owned()).collect(),
+        scopes: access.scopes().map(str::to_owned).collect(),
+        acr: access.acr().map(str::to_owned),
+        actor: actor.map(|one| (one.issuer().to_owned(), one.subject().as_str().to_owned())),
+    }
+}
+
+/// The same configuration for the reference.
+fn world(jwks: &str, strong: bool) -> World {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let issuer = |id: &str, profile| NaiveIssuer {
+        id: id.to_owned(),
+        algorithms: texts(&["EdDSA", "Ed25519", "ES256"]),
+        jwks: jwks.to_owned(),
+        profile,
+    };
+    let relaxed = NaiveProfile {
+        more_types: texts(&["JWT", "vnd.example+jwt"]),
+        untyped: true,
+        may_lack: texts(&["client_id", "iat", "jti"]),
+        client_claims: texts(&["azp", "cid"]),
+        scope_claims: texts(&["scp", "scope"]),
+        scope_arrays: true,
+        required: vec![("ver".to_owned(), texts(&["\"1\"", "\"2\""]))],
+        kinds: vec![
+            ("workload".to_owned(), NaiveTest::StartsWith("sub".to_owned(), "system:".to_owned())),
+            ("client".to_owned(), NaiveTest::Same("sub".to_owned(), "azp".to_owned())),
+        ],
+        ..NaiveProfile::default()
+    };
+    let class = NaiveClass::default;
+    World {
+        resource: RESOURCE.to_owned(),
+        other_names: Vec::new(),
+        no_other_audience: false,
+        issuers: vec![
+            issuer("https://as.example", NaiveProfile::default()),
+            issuer("https://relaxed.example", relaxed),
+        ],
+        leeway_secs: 10,
+        max_lifetime_secs: 900,
+        max_age_secs: None,
+        default_binding: None,
+        classes: vec![
+            NaiveClass { clients: texts(&["old"]), max_age_secs: Some(60), ..class() },
+            NaiveClass { scopes: texts(&["write"]), max_lifetime_secs: Some(300), ..class() },
+            NaiveClass { kinds: texts(&["workload"]), binding: Some("mtls".to_owned()), ..class() },
+        ],
+        binding: "where_bound".to_owned(),
+        route_binding: None,
+        exceptions: Vec::new(),
+        needed_scopes: texts(&["read"]),
+        step_up: strong
+            .then(|| NaiveStepUp { acr_values: texts(&["phrh", "phr"]), max_age_secs: Some(60) }),
+        now_nanos: u128::from(NOW) * 1_000_000_000,
     }
 }
