@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Check, CheckContext, CheckError, Denial, Needs};
-use crate::error::{ConfigFault, StepUp};
+use crate::error::StepUp;
 use crate::time::shown_duration;
 
 /// How far the clock of an issuer may be ahead: the most that RFC 9068 §4 has in mind ("no more
@@ -35,7 +35,7 @@ const AHEAD: Duration = Duration::from_mins(5);
 /// ```
 #[must_use]
 pub fn step_up(wanted: StepUp) -> RequireStepUp {
-    RequireStepUp { wanted, classes: Classes::AsGiven }
+    RequireStepUp(wanted)
 }
 
 /// The user's authentication satisfied one of these context classes, preferred ones first
@@ -51,12 +51,7 @@ pub fn step_up(wanted: StepUp) -> RequireStepUp {
 /// ```
 #[must_use]
 pub fn acr<A: Into<String>>(values: impl IntoIterator<Item = A>) -> RequireStepUp {
-    let wanted = StepUp::new().acr_values(values);
-    let classes = match wanted.acr_value_list().len() {
-        0 => Classes::None,
-        _ => Classes::AsGiven,
-    };
-    RequireStepUp { wanted, classes }
+    step_up(StepUp::new().acr_values(values))
 }
 
 /// The user authenticated no longer ago than this, in whole seconds (RFC 9470 §3). The leeway does
@@ -76,47 +71,31 @@ pub fn authenticated_within(age: Duration) -> RequireStepUp {
 
 /// The check of [`step_up`], [`acr`] and [`authenticated_within`].
 #[derive(Clone, Debug)]
-pub struct RequireStepUp {
-    wanted: StepUp,
-    classes: Classes,
-}
-
-/// Whether one of several classes was asked for, and none was given. A maximum age beside that
-/// would hide it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Classes {
-    AsGiven,
-    None,
-}
+pub struct RequireStepUp(StepUp);
 
 impl RequireStepUp {
     /// And no longer ago than this, in whole seconds.
     #[must_use]
     pub fn within(self, age: Duration) -> Self {
-        Self { wanted: self.wanted.max_age(age), ..self }
+        Self(self.0.max_age(age))
     }
 }
 
 impl Check for RequireStepUp {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
-        if self.classes == Classes::None || !self.wanted.faults().is_empty() {
+        if !self.0.faults().is_empty() {
             return Err(Denial::forbidden("the policy names no authentication").into());
         }
-        match unmet(&self.wanted, request) {
+        match unmet(&self.0, request) {
             None => Ok(()),
-            Some(why) => Err(Denial::step_up(self.wanted.clone(), why).into()),
+            Some(why) => Err(Denial::step_up(self.0.clone(), why).into()),
         }
     }
 
     fn needs(&self, needs: &mut Needs) {
-        match self.classes {
-            Classes::AsGiven => needs.step_up(&self.wanted),
-            Classes::None => {
-                needs.fault(ConfigFault::Policy("no `acr` is named; name at least one".to_owned()));
-            }
-        }
-        let values: Vec<_> = self.wanted.acr_value_list().collect();
-        let max_age = self.wanted.max_age_limit().map(shown_duration);
+        needs.step_up(&self.0);
+        let values: Vec<_> = self.0.acr_value_list().collect();
+        let max_age = self.0.max_age_limit().map(shown_duration);
         needs.rule("step_up", json!({ "acr_values": values, "max_age": max_age }));
     }
 }
@@ -158,7 +137,10 @@ pub(crate) fn combined<'a>(step_ups: impl IntoIterator<Item = &'a StepUp>) -> Op
             (Some(ours), Some(other)) => Some(ours.min(other)),
             (ours, other) => ours.or(other),
         };
-        let both = StepUp::new().acr_values(classes);
+        let both = match classes.is_empty() {
+            true => StepUp::new(),
+            false => StepUp::new().acr_values(classes),
+        };
         age.into_iter().fold(both, StepUp::max_age)
     })
 }

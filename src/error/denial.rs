@@ -42,7 +42,8 @@ pub enum DenialKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use = "it does nothing until it is part of a denial or a check"]
 pub struct StepUp {
-    acr_values: Vec<Box<str>>,
+    /// `None`: any. An empty list is one that nobody can satisfy.
+    acr_values: Option<Vec<Box<str>>>,
     max_age: Option<Duration>,
 }
 
@@ -53,9 +54,10 @@ impl StepUp {
     }
 
     /// One of these authentication context classes, preferred ones first. Each is one word of
-    /// printable ASCII without quote and backslash; others are a fault of the policy.
+    /// printable ASCII without quote and backslash; others, and an empty list, are a fault of the
+    /// policy.
     pub fn acr_values<A: Into<String>>(mut self, values: impl IntoIterator<Item = A>) -> Self {
-        self.acr_values = values.into_iter().map(|value| value.into().into()).collect();
+        self.acr_values = Some(values.into_iter().map(|value| value.into().into()).collect());
         self
     }
 
@@ -67,7 +69,7 @@ impl StepUp {
 
     /// The authentication context classes, preferred ones first.
     pub fn acr_value_list(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.acr_values.iter().map(AsRef::as_ref)
+        self.acr_values.as_deref().unwrap_or_default().iter().map(AsRef::as_ref)
     }
 
     /// How long ago the user may have authenticated.
@@ -78,10 +80,13 @@ impl StepUp {
 
     pub(crate) fn faults(&self) -> Vec<NameError> {
         let mut faults = Vec::new();
-        if self.acr_values.is_empty() && self.max_age.is_none() {
+        if self.acr_values.is_none() && self.max_age.is_none() {
             faults.push(NameError::new("step-up", "", "names neither an `acr` nor a maximum age"));
         }
-        for value in self.acr_values.iter().filter(|value| !is_scope_token(value.as_bytes())) {
+        if self.acr_values.as_ref().is_some_and(Vec::is_empty) {
+            faults.push(NameError::new("acr value", "", "is none at all; name at least one"));
+        }
+        for value in self.acr_value_list().filter(|value| !is_scope_token(value.as_bytes())) {
             let wanted = "is not one word of printable ASCII without \" and \\ (RFC 9470 §3)";
             faults.push(NameError::new("acr value", value, wanted));
         }

@@ -334,8 +334,8 @@ async fn an_impossible_authentication_is_a_fault() {
         check_faulty(&world, acr([value]), "acr value").await;
         check_faulty(&world, acr(["phr", value]), "acr value").await;
     }
-    check_faulty(&world, acr([""; 0]), "no `acr` is named").await;
-    check_faulty(&world, acr([""; 0]).within(MINUTES), "no `acr` is named").await;
+    check_faulty(&world, acr([""; 0]), "acr value \"\" is none at all").await;
+    check_faulty(&world, acr([""; 0]).within(MINUTES), "acr value \"\" is none at all").await;
     check_faulty(&world, step_up(StepUp::new()), "names neither").await;
     let fraction = Duration::from_millis(1_500);
     check_faulty(&world, authenticated_within(fraction), "is not in whole seconds").await;
