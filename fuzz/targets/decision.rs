@@ -262,6 +262,9 @@ fn world(jwks: &str, strong: bool) -> World {
         needed_scopes: texts(&["read"]),
         step_up: strong
             .then(|| NaiveStepUp { acr_values: texts(&["phrh", "phr"]), max_age_secs: Some(60) }),
+        clients: None,
+        actor: None,
+        detail: None,
         now_nanos: u128::from(NOW) * 1_000_000_000,
     }
 }

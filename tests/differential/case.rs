@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
-use portcullis::check::{Check, StepUp, all_scopes, allow_all, step_up};
+use portcullis::check::{
+    Check, StepUp, actor, actors, all_scopes, allow_all, authorization_detail, clients, no_actor,
+    step_up,
+};
 use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, challenges};
@@ -21,8 +25,8 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use crate::naive::{
-    self, Granted, NaiveClass, NaiveException, NaiveProfile, NaiveRequest, NaiveTest, Verdict,
-    World,
+    self, Granted, NaiveActor, NaiveClass, NaiveException, NaiveNames, NaiveProfile, NaiveRequest,
+    NaiveTest, Verdict, World,
 };
 
 /// What the crate says, with the kind of a refusal.
@@ -183,18 +187,53 @@ fn kind(name: &str) -> SubjectKind {
 }
 
 fn policy(world: &World, order: Order) -> Policy {
-    let scopes = (!world.needed_scopes.is_empty()).then(|| all_scopes(world.needed_scopes.clone()));
-    let step_up = world.step_up.as_ref().map(|wanted| {
-        let by_class = StepUp::new().acr_values(wanted.acr_values.clone());
-        step_up(wanted.max_age_secs.into_iter().fold(by_class, |it, age| it.max_age(seconds(age))))
-    });
-    let policy = match (scopes, step_up, order) {
-        (None, None, _) => Policy::new(allow_all()),
-        (Some(scopes), None, _) => Policy::new(scopes),
-        (None, Some(step_up), _) => Policy::new(step_up),
-        (Some(scopes), Some(step_up), Order::ScopesFirst) => Policy::new(scopes.and(step_up)),
-        (Some(scopes), Some(step_up), Order::ScopesLast) => Policy::new(step_up.and(scopes)),
-    };
+    let mut checks: Vec<Arc<dyn Check>> = Vec::new();
+    if !world.needed_scopes.is_empty() {
+        checks.push(Arc::new(all_scopes(world.needed_scopes.clone())));
+    }
+    if let Some(naive) = &world.step_up {
+        let mut wanted = StepUp::new();
+        if !naive.acr_values.is_empty() {
+            wanted = wanted.acr_values(naive.acr_values.clone());
+        }
+        if let Some(age) = naive.max_age_secs {
+            wanted = wanted.max_age(seconds(age));
+        }
+        checks.push(Arc::new(step_up(wanted)));
+    }
+    if let Order::ScopesLast = order {
+        checks.reverse();
+    }
+    if let Some(NaiveNames { names, issuer }) = &world.clients {
+        let check = clients(names.clone());
+        checks.push(match issuer {
+            Some(issuer) => Arc::new(check.of_issuer(issuer)),
+            None => Arc::new(check),
+        });
+    }
+    match &world.actor {
+        None => {}
+        Some(NaiveActor::Some) => checks.push(Arc::new(actor())),
+        Some(NaiveActor::None) => checks.push(Arc::new(no_actor())),
+        Some(NaiveActor::OneOf(NaiveNames { names, issuer })) => {
+            let check = actors(names.clone());
+            checks.push(match issuer {
+                Some(issuer) => Arc::new(check.of_issuer(issuer)),
+                None => Arc::new(check),
+            });
+        }
+    }
+    if let Some(naive) = &world.detail {
+        let mut check = authorization_detail(&naive.detail_type);
+        check = naive.actions.iter().fold(check, |check, one| check.action(one));
+        check = naive.locations.iter().fold(check, |check, one| check.location(one));
+        check = naive.datatypes.iter().fold(check, |check, one| check.datatype(one));
+        check = naive.privileges.iter().fold(check, |check, one| check.privilege(one));
+        check = naive.identifier.iter().fold(check, |check, one| check.identifier(one));
+        checks.push(Arc::new(check));
+    }
+    let all = checks.into_iter().reduce(|one, other| Arc::new(one.and(other)));
+    let policy = all.map_or_else(|| Policy::new(allow_all()), Policy::new);
     match &world.route_binding {
         None => policy,
         Some(name) => policy.binding(binding(name)),

@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::dice::Dice;
-use crate::naive::{NaiveClass, NaiveException, NaiveProfile, NaiveStepUp, NaiveTest, World};
+use super::members::quoted;
+use crate::naive::{
+    NaiveActor, NaiveClass, NaiveDetail, NaiveException, NaiveNames, NaiveProfile, NaiveStepUp,
+    NaiveTest, World,
+};
 
 pub(crate) const CLIENTS: [&str; 2] = ["client-7", "client-8"];
 pub(crate) const KIND_CLAIM: &str = "idtyp";
@@ -151,6 +155,95 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
         };
         world.step_up = Some(NaiveStepUp { acr_values, max_age_secs });
     }
+    add_checks(world, dice);
+}
+
+fn add_checks(world: &mut World, dice: &mut Dice) {
+    if dice.percent(12) {
+        let issuer = dice.percent(50).then(|| issuer(world, dice));
+        let names: [&[&str]; 3] = [&["client-7"], &["client-8"], &["x", "client-7"]];
+        world.clients = Some(NaiveNames { names: texts(dice.pick(&names)), issuer });
+    }
+    if dice.percent(12) {
+        world.actor = Some(match dice.below(4) {
+            0 => NaiveActor::Some,
+            1 => NaiveActor::None,
+            _ => {
+                let names: [&[&str]; 2] = [&["gateway"], &["batch", "gateway"]];
+                let issuers = ["https://other.example", &world.issuers[0].id];
+                let issuer = dice.percent(40).then(|| dice.pick(&issuers).to_owned());
+                NaiveActor::OneOf(NaiveNames { names: texts(dice.pick(&names)), issuer })
+            }
+        });
+    }
+    if dice.percent(15) {
+        let some = |texts_of: &[&str], dice: &mut Dice| match dice.percent(40) {
+            true => texts(texts_of),
+            false => Vec::new(),
+        };
+        world.detail = Some(NaiveDetail {
+            detail_type: dice.pick(&["x", "payment"]).to_owned(),
+            actions: some(&["read"], dice),
+            locations: match dice.below(6) {
+                0 => vec![world.resource.clone()],
+                1 => texts(&["https://old.example", "https://there.example"]),
+                _ => Vec::new(),
+            },
+            datatypes: some(&["a", "b"], dice),
+            privileges: some(&["admin"], dice),
+            identifier: dice.percent(20).then(|| "one".to_owned()),
+        });
+    }
+}
+
+/// A claim that grants what the route wants, or not quite.
+pub(crate) fn details(world: &World, dice: &mut Dice) -> String {
+    let wanted = world.detail.clone().unwrap_or_default();
+    let mut objects = Vec::new();
+    if dice.percent(30) {
+        objects.push(dice.pick(&["{\"type\":\"y\"}", "{\"type\":\"x\"}"]).to_owned());
+    }
+    let detail_type = if wanted.detail_type.is_empty() { "x" } else { &wanted.detail_type };
+    let mut members = vec![format!("\"type\":{}", quoted(detail_type))];
+    let lists = [
+        ("actions", &wanted.actions),
+        ("datatypes", &wanted.datatypes),
+        ("privileges", &wanted.privileges),
+        ("locations", &wanted.locations),
+    ];
+    for (name, list) in lists {
+        let mut list = list.clone();
+        match dice.below(14) {
+            0 => {
+                list.pop();
+            }
+            1 => list.push("more".to_owned()),
+            2 => list.reverse(),
+            3 => list = list.iter().map(|text| text.to_uppercase()).collect(),
+            4 => {
+                let value = dice.pick(&["null", "\"read\"", "[null]", "{}", "[[\"read\"]]"]);
+                members.push(format!("{}:{value}", quoted(name)));
+                continue;
+            }
+            5 if name == "locations" => list = vec![world.resource.clone(), "x".to_owned()],
+            6 if name == "locations" => list = texts(&["urn:rs"]),
+            7 if name == "locations" => list = texts(&["https://there.example"]),
+            _ => {}
+        }
+        // an empty list of places is none
+        if !list.is_empty() || dice.percent(10) {
+            let list: Vec<String> = list.iter().map(|text| quoted(text)).collect();
+            members.push(format!("{}:[{}]", quoted(name), list.join(",")));
+        }
+    }
+    if wanted.identifier.is_some() && dice.percent(85) {
+        let identifier = dice.pick(&["\"one\"", "\"one\"", "\"One\"", "1", "\"\\u006fne\""]);
+        members.push(format!("\"identifier\":{identifier}"));
+    }
+    dice.shuffle(&mut members);
+    objects.push(format!("{{{}}}", members.join(",")));
+    dice.shuffle(&mut objects);
+    format!("[{}]", objects.join(","))
 }
 
 fn class(world: &World, dice: &mut Dice) -> NaiveClass {

@@ -60,6 +60,9 @@ pub(crate) const EDITS: &[Edit] = &[
         ]);
         draft.payload.set("act", value);
     }),
+    edit(2, M, "other authorization details", |draft, around, dice| {
+        draft.payload.set("authorization_details", policies::details(&around.scene.world, dice));
+    }),
     edit(4, M, "authorization details", |draft, _, dice| {
         let value = dice.pick(&[
             "[]",

@@ -85,7 +85,10 @@ pub(crate) fn request(pool: &Pool, scene: &Scene, dice: &mut Dice) -> Made {
 }
 
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 22] = [
+pub(crate) const TRAITS: [&str; 25] = [
+    "wanted clients",
+    "wanted actors",
+    "wanted details",
     "a scope too few",
     "another typ",
     "no typ",
@@ -196,6 +199,26 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
                 "auth_time",
                 seconds((world.now_nanos / 1_000_000_000 + 1).saturating_sub(age)),
             );
+        }
+    }
+    if world.clients.is_some() {
+        traits.push("wanted clients");
+    }
+    if world.actor.is_some() {
+        traits.push("wanted actors");
+        let other = quoted(&issuer.id);
+        let issued = format!("{{\"iss\":{other},\"sub\":\"gateway\"}}");
+        let foreign = "{\"sub\":\"gateway\",\"iss\":\"https://other.example\"}".to_owned();
+        let inside = "{\"sub\":\"x\",\"act\":{\"sub\":\"gateway\"}}".to_owned();
+        let plain = "{\"sub\":\"gateway\"}".to_owned();
+        if dice.percent(70) {
+            payload.set("act", dice.pick(&[plain.clone(), plain, issued, foreign, inside]));
+        }
+    }
+    if world.detail.is_some() {
+        traits.push("wanted details");
+        if dice.percent(90) {
+            payload.set("authorization_details", policies::details(world, dice));
         }
     }
     if !world.classes.is_empty() {

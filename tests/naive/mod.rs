@@ -17,7 +17,9 @@
 //! 6. audience, time, token classes (AT-06, AT-08, AT-18, NHI-07, JWS-44, JWS-45, JWS-46)
 //! 7. a `cnf` claim, whatever it holds, is refused (JWS-53, decision 12); a token without one is
 //!    refused where server, class or route want a bound one, and no exception holds (BCP-01)
-//! 9. scopes, and how the user authenticated (AUTH-14, SCOPE-01, STEP-01 to STEP-04, STEP-06)
+//! 9. scopes, and how the user authenticated (AUTH-14, SCOPE-01, STEP-01 to STEP-04, STEP-06); then
+//!    the client, the actor, the authorization details (DEL-01, DEL-04, RAR-01, RAR-03, RAR-04,
+//!    RAR-05, RAR-07, RAR-08)
 //!
 //! One key it judges earlier than the crate: an RSA key with an even modulus is unusable here, and
 //! verifies nothing there. An Ed25519 key that is no point is usable here, and verifies nothing. It
@@ -26,8 +28,8 @@
 //!
 //! A required claim that is a number it compares as it is written.
 //!
-//! It knows nothing of sender proofs, introspection, revocation, replay, or of checks that a route
-//! brings along.
+//! It knows nothing of sender proofs, introspection, revocation, replay, or of other checks that a
+//! route brings along.
 #![allow(
     clippy::indexing_slicing,
     reason = "slices are matched or cut where their length is known"
@@ -46,7 +48,8 @@ mod world;
 
 #[allow(unused_imports, reason = "a fuzz target's world is simpler than a generated one")]
 pub(crate) use world::{
-    NaiveClass, NaiveException, NaiveIssuer, NaiveProfile, NaiveStepUp, NaiveTest, World,
+    NaiveActor, NaiveClass, NaiveDetail, NaiveException, NaiveIssuer, NaiveNames, NaiveProfile,
+    NaiveStepUp, NaiveTest, World,
 };
 
 /// What is decided about.
@@ -93,8 +96,7 @@ pub(crate) struct Granted {
 
 /// Every reason for which a token is refused that is well-formed, signed by its issuer, and meant
 /// for an API.
-#[allow(dead_code, reason = "only the generator has to reach each of them")]
-pub(crate) const REASONS: [&str; 34] = [
+pub(crate) const REASONS: [&str; 37] = [
     "type",
     "another kind of token by name",
     "another kind of token by its claims",
@@ -129,6 +131,9 @@ pub(crate) const REASONS: [&str; 34] = [
     "authentication",
     "authentication and scope",
     "scope missing",
+    "a client that may not",
+    "an actor that may not",
+    "no authorization detail",
 ];
 
 type Refusal = (u16, Option<&'static str>);
@@ -152,7 +157,8 @@ pub(crate) fn decide(world: &World, request: &NaiveRequest) -> Verdict {
         Err(refused) => refused,
     };
     let mut params = BTreeMap::new();
-    if refusal != INVALID_REQUEST {
+    // no scope would help against the last three reasons
+    if refusal != INVALID_REQUEST && !REASONS[REASONS.len() - 3..].contains(&why) {
         // each scope once, in the order of the route, whatever the token has of them
         let mut scopes: Vec<&str> = Vec::new();
         for scope in &world.needed_scopes {
@@ -199,7 +205,10 @@ fn steps(world: &World, request: &NaiveRequest) -> Result<Claims, (Refusal, &'st
     // 9
     let has_scopes = world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed));
     match (policy::authenticated_well(world, &claims), has_scopes) {
-        (true, true) => Ok(claims),
+        (true, true) => match policy::not_for_route(world, &claims) {
+            None => Ok(claims),
+            Some(why) => Err((INSUFFICIENT_SCOPE, why)),
+        },
         (true, false) => Err((INSUFFICIENT_SCOPE, "scope missing")),
         (false, true) => Err((INSUFFICIENT_USER_AUTHENTICATION, "authentication")),
         (false, false) => Err((INSUFFICIENT_USER_AUTHENTICATION, "authentication and scope")),
@@ -258,6 +267,7 @@ struct Claims {
     auth_time: Option<u128>,
     acr: Option<String>,
     actor: Option<(String, String)>,
+    details: Vec<Members>,
     has_cnf: bool,
 }
 
@@ -349,7 +359,9 @@ fn verified_claims(world: &World, token: &str) -> Result<Claims, &'static str> {
     let auth_time = absent_or(&payload, "auth_time", numeric_date).ok_or("auth_time")?;
     let acr = absent_or(&payload, "acr", non_empty).ok_or("acr")?;
     let actor = absent_or(&payload, "act", |value| actor(value, &iss)).ok_or("act")?;
-    absent_or(&payload, "authorization_details", typed_objects).ok_or("authorization_details")?;
+    let details = absent_or(&payload, "authorization_details", typed_objects)
+        .ok_or("authorization_details")?
+        .unwrap_or_default();
     let by_rule = profile.kinds.iter().find(|(_, test)| holds(test, &payload));
     let kind = match (by_rule, &client_id) {
         (Some((kind, _)), _) => ["client", "person", "workload", "unknown"]
@@ -375,6 +387,7 @@ fn verified_claims(world: &World, token: &str) -> Result<Claims, &'static str> {
         auth_time,
         acr,
         actor,
+        details,
         has_cnf,
     })
 }
@@ -475,17 +488,19 @@ fn actor(value: &Json, token_iss: &str) -> Option<(String, String)> {
 }
 
 /// An array of objects that each say their `type`.
-fn typed_objects(value: &Json) -> Option<()> {
+fn typed_objects(value: &Json) -> Option<Vec<Members>> {
     let Json::Array(items) = value else {
         return None;
     };
+    let mut objects = Vec::new();
     for item in items {
         let Json::Object(members) = item else {
             return None;
         };
         non_empty_string(members, "type")?;
+        objects.push(members.clone());
     }
-    Some(())
+    Some(objects)
 }
 
 fn holds(test: &NaiveTest, payload: &Members) -> bool {
@@ -768,6 +783,7 @@ fn base64url(text: &str) -> Option<Vec<u8>> {
 type Members = Vec<(String, Json)>;
 
 /// JSON as it was written: numbers keep their text, objects the order and the repeats of members.
+#[derive(Clone)]
 enum Json {
     Null,
     Boolean(bool),

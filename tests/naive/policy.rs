@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::world::{NaiveClass, NaiveException, World};
-use super::{Claims, NANOS_PER_SECOND};
+use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, World};
+use super::{Claims, Json, Members, NANOS_PER_SECOND, absent_or, text};
 
 /// Whether the token is for this resource.
 pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
@@ -128,6 +128,72 @@ pub(super) fn authenticated_well(world: &World, claims: &Claims) -> bool {
         (Some(most), Some(auth_time)) => world.now_nanos <= auth_time + nanos(most),
     };
     class_is_right && is_recent
+}
+
+/// Why the route is not for this token, whatever its scopes are.
+pub(super) fn not_for_route(world: &World, claims: &Claims) -> Option<&'static str> {
+    if let Some(wanted) = &world.clients {
+        let is_listed =
+            claims.client_id.as_ref().is_some_and(|client| wanted.names.contains(client));
+        if !is_listed || wanted.issuer.as_ref().is_some_and(|issuer| *issuer != claims.iss) {
+            return Some("a client that may not");
+        }
+    }
+    let actor_may = match (&world.actor, &claims.actor) {
+        (None, _) | (Some(NaiveActor::Some), Some(_)) | (Some(NaiveActor::None), None) => true,
+        (Some(NaiveActor::OneOf(wanted)), Some((issuer, subject))) => {
+            let wanted_issuer = wanted.issuer.as_ref().unwrap_or(&claims.iss);
+            issuer == wanted_issuer && wanted.names.contains(subject)
+        }
+        (Some(_), _) => false,
+    };
+    if !actor_may {
+        return Some("an actor that may not");
+    }
+    let Some(wanted) = &world.detail else {
+        return None;
+    };
+    let granted = claims.details.iter().any(|detail| grants(detail, wanted, world) == Some(true));
+    (!granted).then_some("no authorization detail")
+}
+
+/// `None`: it has a common field of another type, so that nobody knows what it grants.
+fn grants(detail: &Members, wanted: &NaiveDetail, world: &World) -> Option<bool> {
+    let texts = |value: &Json| match value {
+        Json::Array(items) => items.iter().map(a_text).collect::<Option<Vec<String>>>(),
+        _ => None,
+    };
+    let actions = absent_or(detail, "actions", texts)?.unwrap_or_default();
+    let datatypes = absent_or(detail, "datatypes", texts)?.unwrap_or_default();
+    let privileges = absent_or(detail, "privileges", texts)?.unwrap_or_default();
+    let locations = absent_or(detail, "locations", texts)?;
+    let identifier = absent_or(detail, "identifier", a_text)?;
+
+    let has_all =
+        |found: &[String], wanted: &[String]| wanted.iter().all(|one| found.contains(one));
+    let is_here = match (locations, wanted.locations.as_slice()) {
+        (None, []) => true,
+        (None, _) => false,
+        (Some(named), []) => {
+            named.iter().any(|name| *name == world.resource || world.other_names.contains(name))
+        }
+        (Some(named), wanted) => wanted.iter().any(|name| named.contains(name)),
+    };
+    Some(
+        text(detail, "type").as_ref() == Some(&wanted.detail_type)
+            && has_all(&actions, &wanted.actions)
+            && has_all(&datatypes, &wanted.datatypes)
+            && has_all(&privileges, &wanted.privileges)
+            && (wanted.identifier.is_none() || wanted.identifier == identifier)
+            && is_here,
+    )
+}
+
+fn a_text(value: &Json) -> Option<String> {
+    match value {
+        Json::Text(text) => Some(text.clone()),
+        _ => None,
+    }
 }
 
 fn nanos(seconds: u64) -> u128 {

@@ -43,6 +43,15 @@ pub(crate) struct World {
     /// How the route wants users to have authenticated.
     #[serde(default)]
     pub(crate) step_up: Option<NaiveStepUp>,
+    /// The clients that the route is for.
+    #[serde(default)]
+    pub(crate) clients: Option<NaiveNames>,
+    /// What the route wants of actors.
+    #[serde(default)]
+    pub(crate) actor: Option<NaiveActor>,
+    /// The authorization detail that the route needs.
+    #[serde(default)]
+    pub(crate) detail: Option<NaiveDetail>,
     /// Nanoseconds since the Unix epoch.
     #[serde(with = "as_text")]
     pub(crate) now_nanos: u128,
@@ -147,6 +156,39 @@ pub(crate) struct NaiveStepUp {
     /// One of these, unless there is none.
     pub(crate) acr_values: Vec<String>,
     pub(crate) max_age_secs: Option<u64>,
+}
+
+/// Names that an issuer gave to somebody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveNames {
+    pub(crate) names: Vec<String>,
+    pub(crate) issuer: Option<String>,
+}
+
+/// Who may use a token on behalf of its subject.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum NaiveActor {
+    /// Somebody has to.
+    Some,
+    /// Nobody.
+    None,
+    /// One of these; of the token's issuer unless it says of which.
+    OneOf(NaiveNames),
+}
+
+/// What one object of `authorization_details` has to grant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct NaiveDetail {
+    pub(crate) detail_type: String,
+    /// All of these.
+    pub(crate) actions: Vec<String>,
+    /// One of these.
+    pub(crate) locations: Vec<String>,
+    /// All of these.
+    pub(crate) datatypes: Vec<String>,
+    /// All of these.
+    pub(crate) privileges: Vec<String>,
+    pub(crate) identifier: Option<String>,
 }
 
 fn where_bound() -> String {
