@@ -52,7 +52,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::context::{ChallengeParams, ChallengeVisibility};
 use crate::credentials::Scheme;
-use crate::error::{ConfigFault, Faults, Rejection, RejectionKind};
+use crate::error::{ConfigFault, Faults, Rejection, RejectionKind, key};
 use crate::name::is_scope_token;
 
 /// Error codes of RFC 6750 §3.1.
@@ -331,8 +331,8 @@ pub(crate) struct ParamsBuilder {
 
 impl ParamsBuilder {
     pub(crate) fn build(&self, faults: &mut Faults) -> ChallengeParams {
-        let mut fault = |name: &str, wanted| {
-            faults.push(ConfigFault::ChallengeParam { name: name.to_owned(), wanted });
+        let mut fault = |place: &str, name: &str, wanted| {
+            faults.push_at(place, ConfigFault::ChallengeParam { name: name.to_owned(), wanted });
         };
         let mut common = String::new();
         let mut push = |name: &str, value: &str| {
@@ -342,26 +342,31 @@ impl ParamsBuilder {
             common.push_str(&format!("{name}=\"{value}\""));
         };
         if !is_description(&self.realm) || self.realm.is_empty() {
-            fault("realm", "has to be printable ASCII without \" and \\, and not empty");
+            fault("realm", "realm", "has to be printable ASCII without \" and \\, and not empty");
         }
         push("realm", &self.realm);
         if let Some(url) = &self.metadata_url {
             if !is_description(url) {
-                fault("resource_metadata", "has to be printable ASCII without \" and \\");
+                fault(
+                    "resource_metadata",
+                    "resource_metadata",
+                    "has to be printable ASCII without \" and \\",
+                );
             }
             push("resource_metadata", url);
         }
         let mut seen: Vec<String> = RESERVED.iter().map(ToString::to_string).collect();
         for (name, value) in &self.params {
             let lower = name.to_ascii_lowercase();
+            let mut fault = |wanted| fault(&format!("params.{}", key(name)), name, wanted);
             let is_token = !name.is_empty()
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
             if !is_token {
-                fault(name, "has to be named with letters, digits, `_`, `-` and `.`");
+                fault("has to be named with letters, digits, `_`, `-` and `.`");
             } else if seen.contains(&lower) {
-                fault(name, "occurs twice; each auth-param occurs once (RFC 9110 §11.2)");
+                fault("occurs twice; each auth-param occurs once (RFC 9110 §11.2)");
             } else if !is_description(value) {
-                fault(name, "has to be printable ASCII without \" and \\");
+                fault("has to be printable ASCII without \" and \\");
             } else {
                 push(name, value);
             }
@@ -371,7 +376,7 @@ impl ParamsBuilder {
         if let Some(uri) = &self.error_uri {
             let legal = !uri.is_empty() && !uri.contains(' ') && is_description(uri);
             if !legal || uri.parse::<http::Uri>().is_err() {
-                fault("error_uri", "has to be a URI reference (RFC 6750 §3)");
+                fault("error_uri", "error_uri", "has to be a URI reference (RFC 6750 §3)");
             }
             with_error = format!(", error_uri=\"{uri}\"");
         }

@@ -356,24 +356,24 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
     };
     let named = || TokenClass::named("x");
     for (name, class, wanted) in [
-        ("no conditions", named().at_most(MINUTE), "classes[1]: token class `x`: it describes no"),
-        ("no demands", named().clients(["a"]), "classes[1]: token class `x`: it wants nothing"),
-        ("no name", TokenClass::named("").clients(["a"]).at_most(MINUTE), "classes[1].name"),
+        ("no conditions", named().at_most(MINUTE), "classes[0]: token class `x`: it describes no"),
+        ("no demands", named().clients(["a"]), "classes[0]: token class `x`: it wants nothing"),
+        ("no name", TokenClass::named("").clients(["a"]).at_most(MINUTE), "classes[0].name"),
         (
             "the default's name",
             TokenClass::named("default").clients(["a"]).at_most(MINUTE),
-            "classes[1].name",
+            "classes[0].name",
         ),
-        ("zero", named().clients(["a"]).at_most(Duration::ZERO), "classes[1].at_most: token class"),
-        ("for ever", named().clients(["a"]).max_age(Duration::MAX), "classes[1].max_age"),
+        ("zero", named().clients(["a"]).at_most(Duration::ZERO), "classes[0].at_most: token class"),
+        ("for ever", named().clients(["a"]).max_age(Duration::MAX), "classes[0].max_age"),
         (
             "a stranger's",
             named().issuers(["https://x.example"]).at_most(MINUTE),
-            "classes[1].issuers",
+            "classes[0].issuers",
         ),
-        ("no scope", named().scopes(["a b"]).at_most(MINUTE), "classes[1].scopes: scope \"a b\""),
-        ("no audience", named().audiences([""]).at_most(MINUTE), "classes[1].audiences"),
-        ("no client", named().clients([""]).at_most(MINUTE), "classes[1].clients"),
+        ("no scope", named().scopes(["a b"]).at_most(MINUTE), "classes[0].scopes: scope \"a b\""),
+        ("no audience", named().audiences([""]).at_most(MINUTE), "classes[0].audiences"),
+        ("no client", named().clients([""]).at_most(MINUTE), "classes[0].clients"),
         (
             "a condition on the default",
             TokenClass::default_at_most(MINUTE).clients(["a"]),
@@ -390,7 +390,7 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
         let default = TokenClass::default_at_most(MINUTE);
         builder.binding(Binding::WhereBound).class(default).class(class()).class(class())
     });
-    assert_eq!(twice, ["classes[2]: token class `x`: another class has this name"]);
+    assert_eq!(twice, ["classes[1]: token class `x`: another class has this name"]);
     let many = faults(|builder| {
         (0..70).fold(builder.binding(Binding::WhereBound), |builder, number| {
             let class = TokenClass::named(format!("c{number}")).clients(["a"]).at_most(MINUTE);
@@ -398,7 +398,10 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
         })
     });
     assert!(many.iter().any(|fault| fault.contains("number of token classes of 70")), "{many:?}");
-    assert!(many.iter().any(|fault| fault.starts_with("classes: no token class")), "{many:?}");
+    assert!(
+        many.iter().any(|fault| fault.starts_with("default_class: no token class")),
+        "{many:?}"
+    );
 }
 
 #[test]
@@ -427,7 +430,7 @@ fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
         ),
         ("not a network", exception().from(["ten"]), "exceptions[0].from: network \"ten\" is not"),
         ("no life", exception().at_most(Duration::ZERO), "exceptions[0].at_most"),
-        ("a stranger's", exception().of_issuer("https://x.example"), "exceptions[0].issuer"),
+        ("a stranger's", exception().of_issuer("https://x.example"), "exceptions[0].of_issuer"),
     ] {
         let found = faults(|builder| {
             let class = TokenClass::default_at_most(MINUTE);
@@ -462,7 +465,7 @@ fn with_tenants_an_exception_names_its_issuer() {
             .tenants(TenantList::new(), 10)
             .exception(Exception::for_clients(["a"]).until("2027-03-31").because("x"))
     });
-    assert!(found.iter().any(|fault| fault.starts_with("exceptions[0].issuer")), "{found:?}");
+    assert!(found.iter().any(|fault| fault.starts_with("exceptions[0].of_issuer")), "{found:?}");
 }
 
 /// FAPI-02, FAPI-03, FAPI-05, FAPI-06, BCP-01, decision 18: everything the profile asks is named,
@@ -486,7 +489,7 @@ fn fapi2_names_every_demand_that_is_not_met() {
     });
     for wanted in [
         "issuers[1].algorithms: FAPI 2.0: `RS256` is not allowed",
-        "classes[0].at_most: FAPI 2.0: tokens of 7200s",
+        "default_class.at_most: FAPI 2.0: tokens of 7200s",
         "binding: FAPI 2.0: only sender-constrained tokens",
         "exceptions[0]: FAPI 2.0: it knows no plain bearer token",
         "leeway: FAPI 2.0: a leeway of 5s",

@@ -12,6 +12,8 @@
 
 #[path = "../examples/axum.rs"]
 mod axum_example;
+#[path = "../examples/config.rs"]
+mod config;
 #[path = "../examples/hyper.rs"]
 mod hyper_example;
 #[path = "../examples/tonic.rs"]
@@ -44,6 +46,11 @@ async fn every_call_of_the_tonic_example_comes_out_as_it_should() {
 #[tokio::test]
 async fn a_token_that_is_used_too_much_is_locked_out() {
     volume::run().await.unwrap();
+}
+
+#[test]
+fn the_config_example_builds_and_its_faulty_twins_tell_every_fault() {
+    assert_eq!(config::run().unwrap(), [7, 10]);
 }
 
 async fn status(version: http::Version, method: &str, url: &str, token: Option<&str>) -> u16 {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 20] = [
+const LEVELS: [(&str, u8); 21] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
@@ -28,6 +28,7 @@ const LEVELS: [(&str, u8); 20] = [
     ("verify", 4),
     ("server", 5),
     ("layer", 6),
+    ("config", 6),
     ("axum", 7),
     ("tonic", 7),
     ("testing", 7),

@@ -158,6 +158,16 @@ impl BuildError {
     }
 }
 
+/// A name of the user's own choice, as a place has it: quoted where it is not bare.
+pub(crate) fn key(name: &str) -> String {
+    const LONGEST_BARE: usize = 100;
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
+    if !name.is_empty() && name.len() <= LONGEST_BARE && name.bytes().all(bare) {
+        return name.to_owned();
+    }
+    format!("{name:?}")
+}
+
 /// Faults as they are found.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {

@@ -13,7 +13,7 @@ mod fault;
 mod rejection;
 
 pub use denial::{CheckError, Denial, DenialKind, StepUp, Unavailable};
-pub(crate) use fault::Faults;
 pub use fault::{BuildError, ConfigFault};
+pub(crate) use fault::{Faults, key};
 pub(crate) use rejection::Refusal;
 pub use rejection::{Outcome, Rejection, RejectionKind, Step};

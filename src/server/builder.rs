@@ -10,7 +10,7 @@ use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
 use crate::context::{Implies, ServerContext};
 use crate::credentials::MAX_TOKEN;
-use crate::error::{BuildError, ConfigFault, Faults};
+use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
 use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules};
 use crate::jose::Algorithm;
@@ -396,7 +396,7 @@ impl ServerBuilder {
         if !(1..=MOST).contains(at_most) {
             let what = "number of tenants";
             let fault = ConfigFault::Bound { what, found: *at_most, maximum: MOST };
-            faults.push_at("tenants", fault);
+            faults.push_at("tenants.at_most", fault);
         }
         Some(TenantRules { resolver: Arc::clone(resolver), at_most: *at_most, rules })
     }
@@ -427,7 +427,7 @@ impl ServerBuilder {
     fn check_policies(&self, faults: &mut Faults) -> BTreeMap<String, Policy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &self.policies {
-            faults.at(&format!("policies.{name:?}"), |faults| {
+            faults.at(&format!("policies.{}", key(name)), |faults| {
                 policy.check(faults);
                 if policies.insert(name.clone(), policy.clone()).is_some() {
                     faults.push(ConfigFault::DuplicatePolicy(name.clone()));

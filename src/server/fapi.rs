@@ -4,7 +4,7 @@ use crate::error::{ConfigFault, Faults};
 use crate::issuer::config::Issuer;
 use crate::jose::Algorithm;
 use crate::sender::Binding;
-use crate::verify::{Exception, TokenClass};
+use crate::verify::{Classes, Exception, TokenClass};
 
 /// A named set of demands on a whole configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,8 @@ pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
     for (index, class) in asked.classes.iter().enumerate() {
         if let Some(most) = class.most().filter(|most| *most > LONGEST) {
             let what = format!("tokens of {most:?}: at most {LONGEST:?} are accepted under it");
-            faults.at_element("classes", index, |faults| faults.push_at("at_most", fault(what)));
+            let place = Classes::place(asked.classes, index);
+            faults.at(&place, |faults| faults.push_at("at_most", fault(what)));
         }
     }
     if asked.binding == Some(Binding::WhereBound) {

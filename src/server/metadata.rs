@@ -17,7 +17,7 @@ use tower::Service;
 
 use super::Shared;
 use crate::check::Needs;
-use crate::error::Faults;
+use crate::error::{Faults, key};
 use crate::name::{NameError, Scope};
 
 /// The human-readable part of the metadata document (RFC 9728 §2). Everything else in it is
@@ -94,8 +94,12 @@ impl Metadata {
             ["resource_name", "resource_documentation", "resource_policy_uri", "resource_tos_uri"];
         for (index, (name, value)) in self.members.iter().enumerate() {
             let (base, language) = name.split_once('#').unwrap_or((name, "und"));
+            let place = match name.split_once('#') {
+                Some((base, language)) => format!("localized.{}.{}", key(language), key(base)),
+                None => key(name),
+            };
             let mut fault = |wanted| {
-                faults.push(NameError::new("metadata member", name, wanted));
+                faults.push_at(&place, NameError::new("metadata member", name, wanted));
             };
             if !NAMES.contains(&base) {
                 fault("is not one of resource_name, _documentation, _policy_uri, _tos_uri");

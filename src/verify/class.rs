@@ -181,9 +181,9 @@ impl Classes {
         let before = faults.len();
         let defaults = classes.iter().filter(|class| class.is_default()).count();
         match defaults {
-            0 => faults.push_at("classes", ConfigFault::NoTokenClass),
+            0 => faults.push_at("default_class", ConfigFault::NoTokenClass),
             1 => {}
-            several => faults.push_at("classes", ConfigFault::SeveralTokenClasses(several)),
+            several => faults.push_at("default_class", ConfigFault::SeveralTokenClasses(several)),
         }
         if classes.len() > Self::MOST {
             let found = classes.len();
@@ -192,7 +192,7 @@ impl Classes {
             faults.push_at("classes", fault);
         }
         for (index, class) in classes.iter().enumerate() {
-            faults.at_element("classes", index, |faults| {
+            faults.at(&Self::place(&classes, index), |faults| {
                 Self::check_one(class, issuers, faults);
                 let mut others = classes.iter().take(index);
                 if !class.is_default() && others.any(|other| other.name() == class.name()) {
@@ -208,6 +208,17 @@ impl Classes {
             classes.into_iter().partition(TokenClass::is_default);
         let default = default.into_iter().next().map(checked)?;
         Some(Self { default, others: others.into_iter().map(checked).collect() })
+    }
+
+    /// Where a class is: the default class is not in the list of the others.
+    pub(crate) fn place(classes: &[TokenClass], index: usize) -> String {
+        match classes.get(index) {
+            Some(class) if class.is_default() => "default_class".to_owned(),
+            _ => {
+                let before = classes.iter().take(index).filter(|class| !class.is_default());
+                format!("classes[{}]", before.count())
+            }
+        }
     }
 
     fn check_one(class: &TokenClass, issuers: &IssuerNames<'_>, faults: &mut Faults) {

@@ -123,11 +123,11 @@ impl CheckedException {
         match &exception.issuer {
             Some(issuer) if !issuers.can_be(issuer) => {
                 let what = format!("issuer {issuer:?} is none of the server's");
-                faults.push_at("issuer", fault(what));
+                faults.push_at("of_issuer", fault(what));
             }
             None if !issuers.is_one() => {
                 let what = "the server has more than one issuer: say `of_issuer`";
-                faults.push_at("issuer", fault(what.into()));
+                faults.push_at("of_issuer", fault(what.into()));
             }
             _ => {}
         }

@@ -1,0 +1,391 @@
+//! Issuers, and how their tokens are written.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::value::{
+    AlgorithmWord, KindWord, OptionalClaimWord, SecretRef, Some1, Table, Time, WordOr, beside,
+    words,
+};
+use crate::error::{ConfigFault, Faults};
+use crate::issuer::config::Issuer;
+use crate::issuer::{ClaimTest, KeyRefresh, TokenProfile};
+
+/// The longest file of keys or certificates, in bytes.
+const LONGEST: u64 = 1024 * 1024;
+
+/// An issuer whose tokens are accepted. Its metadata says where its keys are, unless `jwks_uri` or
+/// `keys` does.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Issuer", extend("required" = ["id"])))]
+pub(super) struct IssuerTable {
+    /// The issuer identifier, exactly as tokens carry it in `iss`.
+    pub(super) id: Option<String>,
+    /// Where its JWK Set is.
+    jwks_uri: Option<String>,
+    /// The path of a file with its JWK Set: nothing is fetched.
+    keys: Option<String>,
+    /// The algorithms that its tokens may be signed with, preferred ones first.
+    algorithms: Option<Some1<AlgorithmWord>>,
+    /// How its tokens are written: the name of a profile, or a table that starts from one.
+    profile: Option<WordOr<ProfileWord, ProfileTable>>,
+    /// How long fetched keys are fresh, and how long they are kept through an outage.
+    key_refresh: Option<Table<KeyRefreshTable>>,
+    /// The path of a PEM file with the certificates of a private authority: the issuer's documents
+    /// are then fetched with these as trust anchors, and no others.
+    ca_file: Option<String>,
+    /// What is sent as a bearer token with each fetch of its documents.
+    fetch_token: Option<SecretRef>,
+    /// Settings that weaken what protects its keys.
+    dangerous: Option<Table<DangerousTable>>,
+}
+
+/// How long fetched keys are fresh, and how long they are kept through an outage.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "KeyRefresh"))]
+struct KeyRefreshTable {
+    /// Keys are fresh for at least this long; "1m" unless said otherwise.
+    fresh_at_least: Option<Time>,
+    /// Keys are fresh for at most this long; "1h" unless said otherwise.
+    fresh_at_most: Option<Time>,
+    /// How long keys are used after the last good fetch; "24h" unless said otherwise.
+    keep_through_outage: Option<Time>,
+    /// How long a request waits for a fetch; "1s" unless said otherwise.
+    wait_at_most: Option<Time>,
+}
+
+/// Settings that weaken what protects the keys.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "DangerousOfIssuer"))]
+struct DangerousTable {
+    /// Lets the issuer, its metadata and its keys be at `http` URLs of a loopback host.
+    insecure_loopback_http: bool,
+}
+
+/// What starts from a profile and differs from it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Profile"))]
+struct ProfileTable {
+    /// What it starts from; "relaxed", which is as strict as "rfc9068", unless said otherwise.
+    base: Option<ProfileWord>,
+    /// Further values of `typ` that are taken.
+    accept_types: Option<Some1<String>>,
+    /// Whether tokens without `typ` are taken.
+    accept_no_type: bool,
+    /// Claims that a token may lack.
+    may_lack: Option<Some1<OptionalClaimWord>>,
+    /// The client is in the first of these claims that is there.
+    client_id_from: Option<Some1<String>>,
+    /// The scope is in the first of these claims that is there.
+    scope_from: Option<Some1<String>>,
+    /// Whether the scope may be an array.
+    accept_scope_array: bool,
+    /// Claims that have to have a value.
+    require_claims: Option<Some1<Table<RequiredClaim>>>,
+    /// How a token says whom it speaks for. The first that holds decides.
+    subject_kinds: Option<Some1<Table<KindTable>>>,
+    /// Whether ID tokens are taken as access tokens, which no standard does.
+    accept_id_tokens: bool,
+    /// Settings that weaken what a token has to prove.
+    dangerous: Option<Table<DangerousProfileTable>>,
+}
+
+/// A claim that has to be there with one of these values.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["claim", "one_of"])))]
+struct RequiredClaim {
+    /// The claim.
+    claim: Option<String>,
+    /// The values, compared exactly.
+    one_of: Option<Some1<Value>>,
+}
+
+/// A kind of subject, and one condition on a claim.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "SubjectKind", extend("required" = ["kind", "claim"])))]
+struct KindTable {
+    /// The kind.
+    kind: Option<KindWord>,
+    /// The claim.
+    claim: Option<String>,
+    /// The claim is this string.
+    equals: Option<String>,
+    /// The claim is a string that starts so.
+    starts_with: Option<String>,
+    /// The claim is absent.
+    absent: bool,
+    /// The claim and this one are the same string.
+    same_as: Option<String>,
+    /// With `same_as`: the claim is the other one and then this.
+    suffix: Option<String>,
+}
+
+/// Settings that weaken what a token has to prove.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "DangerousOfProfile"))]
+struct DangerousProfileTable {
+    /// The audience is in the first of these claims that is there.
+    insecure_audience_from: Option<Some1<String>>,
+}
+
+/// The files that a configuration names, and the place from which they are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Files<'a>(pub(super) Option<&'a Path>);
+
+impl Files<'_> {
+    /// A whole file; what is wrong is at the current place.
+    fn read(self, what: &str, path: &str, faults: &mut Faults) -> Option<Vec<u8>> {
+        let mut fault = |why: String| faults.push(ConfigFault::File(why));
+        // A document in place of its path must not be shown: it may hold a private key.
+        if path.is_empty() || path.contains(['{', '\n']) || path.contains("-----BEGIN") {
+            fault(format!("wanted the path of a file with {what}, not {what} in its place"));
+            return None;
+        }
+        let path = beside(self.0, Path::new(path));
+        let mut bytes = Vec::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes));
+        match read {
+            Err(error) => {
+                fault(format!("file {:?} cannot be read: {error}", path.display().to_string()));
+                None
+            }
+            Ok(read) if u64::try_from(read).is_ok_and(|read| read > LONGEST) => {
+                fault(format!("file {:?} is longer than 1 MiB", path.display().to_string()));
+                None
+            }
+            Ok(_) => Some(bytes),
+        }
+    }
+}
+
+impl IssuerTable {
+    /// The issuer. Where something is wrong it stands for it all the same, so that the places of
+    /// the others are right.
+    pub(super) fn build(&self, files: Files<'_>, faults: &mut Faults) -> Issuer {
+        let id = self.id.clone().unwrap_or_else(|| {
+            let fault = "an issuer without identifier: say `id = \"https://...\"`";
+            faults.push_at("id", ConfigFault::File(fault.to_owned()));
+            String::new()
+        });
+        let mut issuer = match (&self.jwks_uri, &self.keys) {
+            (Some(_), Some(_)) => {
+                let fault = "`jwks_uri` says already where the keys are: keep one of the two";
+                faults.push_at("keys", ConfigFault::File(fault.to_owned()));
+                Issuer::discover(id)
+            }
+            (Some(jwks_uri), None) => Issuer::jwks(id, jwks_uri),
+            (None, Some(path)) => {
+                let keys = faults.at("keys", |faults| files.read("a JWK Set", path, faults));
+                match keys {
+                    Some(keys) => Issuer::fixed_keys(id, keys),
+                    None => Issuer::discover(id),
+                }
+            }
+            (None, None) => Issuer::discover(id),
+        };
+        if let Some(Some1(algorithms)) = &self.algorithms {
+            issuer = issuer.algorithms(algorithms.iter().map(|word| word.0));
+        }
+        match &self.profile {
+            None => {}
+            Some(WordOr::Word(word)) => issuer = issuer.profile((word.0)()),
+            Some(WordOr::Table(table)) => {
+                let profile = faults.at("profile", |faults| table.profile(faults));
+                issuer = issuer.profile(profile);
+            }
+        }
+        if let Some(Table(refresh)) = &self.key_refresh {
+            issuer = issuer.key_refresh(refresh.key_refresh());
+        }
+        if let Some(path) = &self.ca_file {
+            let pem = faults.at("ca_file", |faults| files.read("certificates", path, faults));
+            if let Some(pem) = pem {
+                issuer = faults.at("ca_file", |faults| with_authority(issuer, &pem, faults));
+            }
+        }
+        if let Some(secret) = &self.fetch_token {
+            let source = secret.from(files.0);
+            // A secret that is not there would show with the first fetch, when nobody looks.
+            if let Err(error) = source.read() {
+                faults.push_at("fetch_token", ConfigFault::Secret(error.to_string()));
+            }
+            issuer = issuer.fetch_token(source);
+        }
+        match &self.dangerous {
+            Some(Table(DangerousTable { insecure_loopback_http: true })) => {
+                issuer.dangerous().insecure_loopback_http()
+            }
+            _ => issuer,
+        }
+    }
+}
+
+#[cfg(feature = "reqwest")]
+fn with_authority(issuer: Issuer, pem: &[u8], faults: &mut Faults) -> Issuer {
+    match crate::transport::ReqwestTransport::with_root_certificates(pem) {
+        Ok(transport) => issuer.transport(transport),
+        Err(error) => {
+            faults.push(ConfigFault::File(format!("its certificates cannot be used: {error}")));
+            issuer
+        }
+    }
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn with_authority(issuer: Issuer, _: &[u8], faults: &mut Faults) -> Issuer {
+    let fault =
+        "a private authority needs the crate's own HTTP client: enable the feature `reqwest`";
+    faults.push(ConfigFault::File(fault.to_owned()));
+    issuer
+}
+
+impl KeyRefreshTable {
+    fn key_refresh(&self) -> KeyRefresh {
+        let mut refresh = KeyRefresh::new();
+        if let Some(Time(time)) = self.fresh_at_least {
+            refresh = refresh.fresh_at_least(time);
+        }
+        if let Some(Time(time)) = self.fresh_at_most {
+            refresh = refresh.fresh_at_most(time);
+        }
+        if let Some(Time(time)) = self.keep_through_outage {
+            refresh = refresh.keep_through_outage(time);
+        }
+        if let Some(Time(time)) = self.wait_at_most {
+            refresh = refresh.wait_at_most(time);
+        }
+        refresh
+    }
+}
+
+impl ProfileTable {
+    fn profile(&self, faults: &mut Faults) -> TokenProfile {
+        let list = |list: &Option<Some1<String>>| list.as_ref().map(|Some1(list)| list.clone());
+        let mut profile = self.base.map_or_else(TokenProfile::relaxed, |base| (base.0)());
+        for typ in list(&self.accept_types).unwrap_or_default() {
+            profile = profile.accept_type(typ);
+        }
+        if self.accept_no_type {
+            profile = profile.accept_no_type();
+        }
+        for OptionalClaimWord(claim) in self.may_lack.iter().flat_map(|Some1(list)| list) {
+            profile = profile.may_lack(*claim);
+        }
+        if let Some(claims) = list(&self.client_id_from) {
+            profile = profile.client_id_from(claims);
+        }
+        if let Some(claims) = list(&self.scope_from) {
+            profile = profile.scope_from(claims);
+        }
+        if self.accept_scope_array {
+            profile = profile.accept_scope_array();
+        }
+        let required = self.require_claims.iter().flat_map(|Some1(list)| list).enumerate();
+        for (index, Table(required)) in required {
+            let claim = required.claim.as_ref();
+            let values = required.one_of.as_ref();
+            faults.at_element("require_claims", index, |faults| {
+                wanted("claim", claim.is_some(), faults);
+                wanted("one_of", values.is_some(), faults);
+            });
+            if let (Some(claim), Some(Some1(values))) = (claim, values) {
+                profile = profile.require_claim_in(claim, values.iter().cloned());
+            }
+        }
+        let kinds = self.subject_kinds.iter().flat_map(|Some1(list)| list).enumerate();
+        for (index, Table(rule)) in kinds {
+            let test = faults.at_element("subject_kinds", index, |faults| {
+                wanted("kind", rule.kind.is_some(), faults);
+                wanted("claim", rule.claim.is_some(), faults);
+                rule.test(faults)
+            });
+            if let (Some(KindWord(kind)), Some(test)) = (rule.kind, test) {
+                profile = profile.subject_kind(kind, test);
+            }
+        }
+        if self.accept_id_tokens {
+            profile = profile.accept_id_tokens();
+        }
+        let dangerous =
+            self.dangerous.as_ref().and_then(|Table(table)| list(&table.insecure_audience_from));
+        if let Some(claims) = dangerous {
+            profile = profile.dangerous().insecure_audience_from(claims);
+        }
+        profile
+    }
+}
+
+impl KindTable {
+    fn test(&self, faults: &mut Faults) -> Option<ClaimTest> {
+        let claim = self.claim.as_ref()?;
+        let mut tests = Vec::new();
+        tests.extend(self.equals.as_ref().map(|value| ClaimTest::equals(claim, value)));
+        tests.extend(self.starts_with.as_ref().map(|start| ClaimTest::starts_with(claim, start)));
+        tests.extend(self.absent.then(|| ClaimTest::absent(claim)));
+        tests.extend(self.same_as.as_ref().map(|other| match &self.suffix {
+            Some(suffix) => ClaimTest::same_with_suffix(claim, other, suffix),
+            None => ClaimTest::same(claim, other),
+        }));
+        if self.suffix.is_some() && self.same_as.is_none() {
+            let fault = "`suffix` says nothing without `same_as`";
+            faults.push_at("suffix", ConfigFault::File(fault.to_owned()));
+        }
+        match <[ClaimTest; 1]>::try_from(tests) {
+            Ok([test]) => Some(test),
+            Err(tests) => {
+                let found = tests.len();
+                let fault = format!(
+                    "{found} conditions: say one of `equals`, `starts_with`, `absent = true`, \
+                     `same_as`"
+                );
+                faults.push(ConfigFault::File(fault));
+                None
+            }
+        }
+    }
+}
+
+/// A member without which its table says nothing.
+pub(super) fn wanted(member: &str, there: bool, faults: &mut Faults) {
+    if !there {
+        let fault = format!("`{member}` is missing");
+        faults.push_at(member, ConfigFault::File(fault));
+    }
+}
+
+/// The profiles that a file can name.
+type Start = fn() -> TokenProfile;
+
+words! {
+    /// The name of a profile.
+    ProfileWord(Start):
+        "rfc9068" => TokenProfile::rfc9068,
+        "relaxed" => TokenProfile::relaxed,
+        "keycloak" => TokenProfile::keycloak,
+        "auth0" => TokenProfile::auth0,
+        "entra_id" => TokenProfile::entra_id,
+        "okta" => TokenProfile::okta,
+        "cognito" => TokenProfile::cognito,
+        "kubernetes" => TokenProfile::kubernetes,
+        "oidc_provider" => TokenProfile::oidc_provider,
+        "hydra" => TokenProfile::hydra,
+}

@@ -1,0 +1,228 @@
+//! Configuration from a file: TOML or JSON, every fault at once, each with its place.
+//!
+//! 1. The members of a file are the methods of [`crate::ServerBuilder`] and mean the same. What a
+//!    file does not say is as it is without a file.
+//! 2. A member that is not known is a fault, and so are a member that stands twice, `null`, and an
+//!    empty list where one would be read as "nothing" by some and as "anything" by others.
+//! 3. Every fault is reported at once, with its place in the file: `issuers[1].algorithms[0]`. The
+//!    faults of the text and those of what it says come together; what only seems wrong because
+//!    something else is, is left out.
+//! 4. A secret stands in a file by reference only: `{ env = "NAME" }` or `{ file = "/path" }`. What
+//!    stands in its place is a fault, and is not shown. A text that is no TOML or JSON at all is
+//!    not shown either: it may be a pasted secret.
+//! 5. Times are texts such as `"15m"` or `"1h 30m"`; there is no bare number for a time.
+//! 6. A policy asks everything that it names, all of it. One that names nothing is a fault, unless
+//!    it says `allow_all = true`.
+//! 7. A scope grants another one only by `scope_implications`, by whole names, and what that one
+//!    grants as well.
+//! 8. Paths of files are looked for from the directory of the configuration, where it came from a
+//!    file, and are read once, when the server is built; `fetch_token` is read for each fetch.
+//! 9. A text is at most 1 MiB.
+//!
+//! What a file cannot say: transports but for a private authority, clocks, observers, resolvers of
+//! issuers, and checks of your own. [`ServerConfig::builder`] gives the builder to add them to, and
+//! [`crate::ResourceServer::policy`] a policy of the file to extend: its name stands in the file,
+//! and where it is mounted stands in the code.
+//!
+//! A schema for editors is [`JSON_SCHEMA`].
+//!
+//! ```
+//! use portcullis::check::Denial;
+//! use portcullis::config::ServerConfig;
+//!
+//! let config = ServerConfig::from_toml(r#"
+//!     resource = "https://api.example.com"
+//!     accept_audiences = ["https://api.example.com/v1"]
+//!     binding = "where_bound"
+//!     leeway = "10s"
+//!     scope_implications = { "notes:admin" = ["notes:write"], "notes:write" = ["notes:read"] }
+//!
+//!     [[issuers]]
+//!     id = "https://login.example.com"
+//!     algorithms = ["ES256", "EdDSA"]
+//!     key_refresh = { keep_through_outage = "6h" }
+//!
+//!     [[issuers]]
+//!     id = "https://keycloak.example.com/realms/partners"
+//!     profile = "keycloak"
+//!
+//!     [default_class]
+//!     at_most = "15m"
+//!
+//!     [[classes]]
+//!     name = "agents"
+//!     scopes = ["agent"]
+//!     at_most = "10m"
+//!
+//!     [policies.read]
+//!     all_scopes = ["notes:read"]
+//!     credentials = "optional"
+//!
+//!     [policies.pay]
+//!     all_scopes = ["payments"]
+//!     subject_kinds = ["person"]
+//!     actor = "forbidden"
+//!     claims = [{ path = ["realm_access", "roles"], contains = "payer" }]
+//!     step_up = { acr_values = ["phr"], max_age = "5m" }
+//!
+//!     [challenge]
+//!     realm = "example"
+//!
+//!     [metadata]
+//!     resource_name = "Notes"
+//!     localized.de.resource_name = "Notizen"
+//! "#)?;
+//! let api = config.builder()?.build()?;
+//! let pay = api.policy("pay");
+//! assert!(api.guard(pay).is_ok());
+//! assert_eq!(api.effective_policy()["classes"][1]["at_most"], "10m");
+//!
+//! let error = ServerConfig::from_toml(r#"
+//!     resource = "https://api.example.com"
+//!     bindng = "either"
+//!     token_hash_key = "correct horse battery staple"
+//!     issuers = [{ id = "https://login.example.com", algorithms = ["HS256"] }]
+//! "#).unwrap_err();
+//! let places: Vec<_> = error.places().map(|(place, _)| place).collect();
+//! assert_eq!(
+//!     places,
+//!     ["bindng", "issuers[0].algorithms[0]", "token_hash_key", "default_class", "binding"],
+//! );
+//! assert!(!error.to_string().contains("horse"));
+//! # Ok::<(), portcullis::BuildError>(())
+//! ```
+
+mod build;
+mod issuer;
+mod policy;
+#[cfg(feature = "schema")]
+mod schema;
+mod shape;
+mod tree;
+mod value;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{BuildError, ConfigFault, Faults};
+use crate::server::{ResourceServer, ServerBuilder};
+
+use build::Merged;
+use shape::File;
+use tree::{Cuts, Fault, Read, Source};
+use value::Table;
+
+/// The JSON Schema (draft 2020-12) of a configuration, for editors and for checks before a
+/// deployment. What it lets through can still be faulty: an issuer that is no URL, say.
+pub const JSON_SCHEMA: &str = include_str!("schema.json");
+
+#[cfg(feature = "schema")]
+pub use schema::json_schema;
+
+/// A configuration as a file has it: well-formed, and not yet known to make sense. It holds no
+/// secret, only where secrets are.
+///
+/// See the [module's documentation](self) for what a file can say.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    file: File,
+    /// Where the files are that it names.
+    directory: Option<PathBuf>,
+}
+
+impl ServerConfig {
+    /// Reads TOML. Paths in it are looked for from the working directory.
+    ///
+    /// # Errors
+    /// Every fault of the text and, if there is one, of what it says as well, as far as it can be
+    /// known: as if code added nothing to it.
+    pub fn from_toml(text: &str) -> Result<Self, BuildError> {
+        Self::read(tree::toml(text), None)
+    }
+
+    /// Reads JSON. Paths in it are looked for from the working directory.
+    ///
+    /// # Errors
+    /// As [`ServerConfig::from_toml`].
+    pub fn from_json(text: &str) -> Result<Self, BuildError> {
+        Self::read(tree::json(text), None)
+    }
+
+    /// Reads a file whose name ends with `.toml` or `.json`. Paths in it are looked for from its
+    /// directory.
+    ///
+    /// # Errors
+    /// If it cannot be read, is longer than 1 MiB, or has another name; else as
+    /// [`ServerConfig::from_toml`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        let path = path.as_ref();
+        let fault = |what: &str| {
+            let name = path.display().to_string();
+            single(&format!("configuration file {name:?}: {what}"))
+        };
+        let parse = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => tree::toml,
+            Some("json") => tree::json,
+            _ => return Err(fault("its name ends neither with `.toml` nor with `.json`")),
+        };
+        let most = u64::try_from(tree::LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(most).read_to_end(&mut bytes))
+            .map_err(|error| fault(&error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| fault("it is not UTF-8"))?;
+        Self::read(parse(&text), path.parent())
+    }
+
+    fn read(source: Result<Source, String>, directory: Option<&Path>) -> Result<Self, BuildError> {
+        let Read { structure: Table(file), faults, cuts } =
+            source.map_err(|what| single(&what))?.read::<Table<File>>();
+        let config = Self { file, directory: directory.map(Path::to_owned) };
+        if faults.is_empty() { Ok(config) } else { Err(config.all_faults(&faults, &cuts)) }
+    }
+
+    /// The builder, with everything that the file says. Add what a file cannot say: a transport, a
+    /// clock, observers.
+    ///
+    /// # Errors
+    /// What a builder cannot be told: a secret or a file that cannot be read, a member that is
+    /// missing, a policy that asks nothing. Faults that [`ServerBuilder::build`] would find come
+    /// with them, as far as they are known.
+    pub fn builder(self) -> Result<ServerBuilder, BuildError> {
+        let (builder, faults) = self.file.builder(self.directory.as_deref());
+        if faults.len() == 0 {
+            return Ok(builder);
+        }
+        Err(self.all_faults(&[], &Cuts::default()))
+    }
+
+    /// The server, with nothing added to what the file says.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn build(self) -> Result<ResourceServer, BuildError> {
+        self.builder()?.build()
+    }
+
+    /// What was wrong with the text, with each member, and with all of it together.
+    fn all_faults(&self, read: &[Fault], cuts: &Cuts) -> BuildError {
+        let mut merged = Merged::new(read);
+        // Nothing is known of a text that is no table, or that has faults without end.
+        if !read.iter().any(|fault| fault.path.is_empty()) {
+            let (builder, faults) = self.file.builder(self.directory.as_deref());
+            if let Err(error) = faults.unless_none(()) {
+                merged.add(&error, cuts);
+            }
+            if let Err(error) = builder.build() {
+                merged.add(&error, cuts);
+            }
+        }
+        merged.into_error()
+    }
+}
+
+fn single(what: &str) -> BuildError {
+    let mut faults = Faults::new();
+    faults.push(ConfigFault::File(what.to_owned()));
+    faults.into_error()
+}

@@ -1,0 +1,82 @@
+//! The JSON Schema of a configuration, from the structure that reads it.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::shape::File;
+use super::value::{
+    Actor, Count, Names, NamesOfIssuer, PresenceWord, SecretRef, Some1, Switch, Table, Time, Way,
+    WordOr,
+};
+
+/// The JSON Schema of a configuration, made from the code: [`super::JSON_SCHEMA`] is this.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>().to_value()
+}
+
+/// A type that stands in the schema where it is used. Its name is for recursion only, and has to
+/// tell what it is of.
+macro_rules! inline {
+    ([$($of:ident),*] $name:ty, $generator:ident => $schema:expr) => {
+        impl<$($of: JsonSchema),*> JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                let of: Vec<Cow<'static, str>> = vec![$($of::schema_id()),*];
+                format!("{}({})", stringify!($name), of.join(",")).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema($generator: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+inline!([] Time, _generator => json_schema!({ "type": "string", "examples": ["15m", "1h 30m"] }));
+inline!([] Count, _generator => json_schema!({ "type": "integer", "minimum": 0 }));
+inline!([T] Table<T>, generator => generator.subschema_for::<T>());
+inline!([T] Some1<T>, generator => json_schema!({
+    "type": "array",
+    "items": generator.subschema_for::<T>(),
+    "minItems": 1,
+}));
+inline!([T] Switch<T>, generator => json_schema!({
+    "anyOf": [{ "type": "boolean" }, generator.subschema_for::<T>()],
+}));
+inline!([W, T] WordOr<W, T>, generator => json_schema!({
+    "anyOf": [generator.subschema_for::<W>(), generator.subschema_for::<T>()],
+}));
+inline!([] Names, generator => json_schema!({
+    "anyOf": [
+        generator.subschema_for::<Some1<String>>(),
+        generator.subschema_for::<NamesOfIssuer>(),
+    ],
+}));
+inline!([] Actor, generator => json_schema!({
+    "anyOf": [generator.subschema_for::<PresenceWord>(), generator.subschema_for::<Names>()],
+}));
+inline!([] Way, generator => json_schema!({
+    "anyOf": [{ "type": "string" }, generator.subschema_for::<Some1<String>>()],
+}));
+inline!([] SecretRef, _generator => json_schema!({
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": { "env": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" } },
+            "required": ["env"],
+            "additionalProperties": false,
+        },
+        {
+            "type": "object",
+            "properties": { "file": { "type": "string", "minLength": 1 } },
+            "required": ["file"],
+            "additionalProperties": false,
+        },
+    ],
+}));

@@ -1,0 +1,541 @@
+//! Values that a file writes in its own way.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, Expected, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::access::SubjectKind;
+use crate::issuer::OptionalClaim;
+use crate::jose::Algorithm;
+use crate::secret::SecretSource;
+use crate::sender::Binding;
+use crate::server::Preflight;
+use crate::verify::OtherAudiences;
+
+/// A value as a message shows it: escaped, and not more of it than its start.
+fn shown(found: &str) -> String {
+    const SHOWN: usize = 100;
+    let mut text: String = found.chars().take(SHOWN).collect();
+    if text.len() < found.len() {
+        text.push('…');
+    }
+    format!("{text:?}")
+}
+
+/// One word of a list.
+pub(super) struct OneWord<T: 'static> {
+    pub(super) words: &'static [(&'static str, T)],
+}
+
+impl<T: Copy> Visitor<'_> for OneWord<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one of")?;
+        let mut separator = " ";
+        for (word, _) in self.words {
+            write!(f, "{separator}`{word}`")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, found: &str) -> Result<T, E> {
+        match self.words.iter().find(|(word, _)| *word == found) {
+            Some((_, value)) => Ok(*value),
+            None => {
+                let (found, wanted): (_, &dyn Expected) = (shown(found), &self);
+                Err(E::custom(format_args!("found {found}, wanted {wanted}")))
+            }
+        }
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident($value:ty): $($word:literal => $of:expr,)+) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(pub(super) $value);
+
+        impl $name {
+            const WORDS: &'static [(&'static str, $value)] = &[$(($word, $of)),+];
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                let word = crate::config::value::OneWord { words: Self::WORDS };
+                deserializer.deserialize_str(word).map(Self)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": [$($word),+] })
+            }
+        }
+    };
+}
+
+pub(super) use words;
+
+words! {
+    /// How a token has to be bound to its sender.
+    BindingWord(Binding):
+        "where_bound" => Binding::WhereBound,
+        "either" => Binding::Either,
+        "dpop" => Binding::Dpop,
+        "mtls" => Binding::Mtls,
+        "both" => Binding::Both,
+}
+
+words! {
+    /// What a token may do that names other audiences as well.
+    OtherAudiencesWord(OtherAudiences):
+        "accept" => OtherAudiences::Accept,
+        "refuse" => OtherAudiences::Refuse,
+}
+
+words! {
+    /// An algorithm.
+    AlgorithmWord(Algorithm):
+        "RS256" => Algorithm::Rs256,
+        "RS384" => Algorithm::Rs384,
+        "RS512" => Algorithm::Rs512,
+        "PS256" => Algorithm::Ps256,
+        "PS384" => Algorithm::Ps384,
+        "PS512" => Algorithm::Ps512,
+        "ES256" => Algorithm::Es256,
+        "ES384" => Algorithm::Es384,
+        "ES512" => Algorithm::Es512,
+        "EdDSA" => Algorithm::EdDsa,
+        "Ed25519" => Algorithm::Ed25519,
+}
+
+words! {
+    /// A kind of subject.
+    KindWord(SubjectKind):
+        "client" => SubjectKind::Client,
+        "person" => SubjectKind::Person,
+        "workload" => SubjectKind::Workload,
+        "unknown" => SubjectKind::Unknown,
+}
+
+words! {
+    /// A claim that a profile can do without.
+    OptionalClaimWord(OptionalClaim):
+        "client_id" => OptionalClaim::ClientId,
+        "iat" => OptionalClaim::IssuedAt,
+        "jti" => OptionalClaim::JwtId,
+}
+
+words! {
+    /// What becomes of a CORS preflight.
+    PreflightWord(Preflight):
+        "refuse" => Preflight::Refuse,
+        "pass" => Preflight::Pass,
+}
+
+/// Whether a request needs credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    Required,
+    Optional,
+}
+
+words! {
+    /// Whether a request needs credentials.
+    CredentialsWord(Credentials):
+        "required" => Credentials::Required,
+        "optional" => Credentials::Optional,
+}
+
+/// A named set of demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecurityProfile {
+    Fapi2,
+}
+
+words! {
+    /// A named set of demands on the whole configuration.
+    SecurityProfileWord(SecurityProfile):
+        "fapi2" => SecurityProfile::Fapi2,
+}
+
+/// Whether there has to be an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Forbidden,
+}
+
+words! {
+    /// Whether there has to be an actor.
+    PresenceWord(Presence):
+        "required" => Presence::Required,
+        "forbidden" => Presence::Forbidden,
+}
+
+/// A time such as `15m` or `1h 30m`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as \"15m\" or \"1h 30m\"")
+            }
+
+            fn visit_str<E: Error>(self, found: &str) -> Result<Time, E> {
+                humantime::parse_duration(found).map(Time).map_err(|_| {
+                    let found = shown(found);
+                    E::custom(format_args!(
+                        "found {found}, wanted a time such as \"15m\" or \"1h 30m\""
+                    ))
+                })
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A whole number that counts something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub(super) usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number, not negative")
+            }
+
+            fn visit_u64<E: Error>(self, found: u64) -> Result<Count, E> {
+                usize::try_from(found).map(Count).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_u64(Number)
+    }
+}
+
+/// A list with at least one element. An empty one would mean "nothing", or, read carelessly,
+/// "anything": whoever means either leaves the member out.
+#[derive(Clone, Debug)]
+pub(super) struct Some1<T>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Some1<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Vec::<T>::deserialize(deserializer)? {
+            none if none.is_empty() => {
+                Err(D::Error::custom("an empty list: name at least one, or leave the member out"))
+            }
+            some => Ok(Self(some)),
+        }
+    }
+}
+
+/// A table, by its members' names only. What serde derives would take a list as well, and read
+/// members by their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Table<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table (in JSON: an object)")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Table<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Table)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// `false`, or a table.
+#[derive(Clone, Debug)]
+pub(super) enum Switch<T> {
+    Off,
+    On(T),
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Either<T> {
+            type Value = Switch<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`false`, or a table (in JSON: an object)")
+            }
+
+            fn visit_bool<E: Error>(self, on: bool) -> Result<Switch<T>, E> {
+                Ok(if on { Switch::On(T::default()) } else { Switch::Off })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Switch::On)
+            }
+        }
+        deserializer.deserialize_any(Either(PhantomData))
+    }
+}
+
+/// A word or a table: a name, or what starts from one.
+#[derive(Clone, Debug)]
+pub(super) enum WordOr<W, T> {
+    Word(W),
+    Table(T),
+}
+
+impl<'de, W: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for WordOr<W, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<W, T>(PhantomData<(W, T)>);
+        impl<'de, W: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for Either<W, T> {
+            type Value = WordOr<W, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, or a table (in JSON: an object)")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+                let word = serde::de::value::StrDeserializer::new(word);
+                W::deserialize(word).map(WordOr::Word)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(WordOr::Table)
+            }
+        }
+        deserializer.deserialize_any(Either(PhantomData))
+    }
+}
+
+/// Names, and whose they are: a list of names, or `{ one_of = [...], of_issuer = "https://..." }`.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) one_of: Vec<String>,
+    pub(super) of_issuer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) struct NamesOfIssuer {
+    /// The names, at least one.
+    #[serde(default)]
+    one_of: Option<Some1<String>>,
+    /// The issuer whose they are.
+    #[serde(default)]
+    of_issuer: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of names, or { one_of = [...], of_issuer = \"https://...\" }")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Names, A::Error> {
+                let Some1(one_of) = Some1::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(Names { one_of, of_issuer: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Names, A::Error> {
+                let names = NamesOfIssuer::deserialize(MapAccessDeserializer::new(map))?;
+                // The check refuses an empty list, at this place.
+                let one_of = names.one_of.map(|Some1(names)| names).unwrap_or_default();
+                Ok(Names { one_of, of_issuer: names.of_issuer })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Whether there has to be an actor, or who it may be.
+#[derive(Clone, Debug)]
+pub(super) enum Actor {
+    Presence(Presence),
+    Names(Names),
+}
+
+impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Actor;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "`required`, `forbidden`, a list of names, or { one_of = [...], of_issuer = \
+                     \"https://...\" }",
+                )
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Actor, E> {
+                let word = serde::de::value::StrDeserializer::new(word);
+                PresenceWord::deserialize(word).map(|word| Actor::Presence(word.0))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Actor, A::Error> {
+                Names::deserialize(SeqAccessDeserializer::new(list)).map(Actor::Names)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Actor, A::Error> {
+                Names::deserialize(MapAccessDeserializer::new(map)).map(Actor::Names)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The name of a claim, or the names on the way into nested objects.
+#[derive(Clone, Debug)]
+pub(super) struct Way(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Way {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Way;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a claim, or a list of names into nested objects")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Way, E> {
+                Ok(Way(vec![name.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Way, A::Error> {
+                Some1::deserialize(SeqAccessDeserializer::new(list)).map(|Some1(names)| Way(names))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Where a secret is. Nothing of what stands in its place by mistake is ever shown.
+#[derive(Clone, Debug)]
+pub(super) struct SecretRef(pub(super) SecretSource);
+
+impl SecretRef {
+    /// With a path that is looked for from this directory on.
+    pub(super) fn from(&self, directory: Option<&Path>) -> SecretSource {
+        match &self.0 {
+            SecretSource::File(path) => SecretSource::File(beside(directory, path)),
+            other => other.clone(),
+        }
+    }
+}
+
+/// The path of a file that a configuration names: from the configuration's directory on.
+pub(super) fn beside(directory: Option<&Path>, path: &Path) -> PathBuf {
+    directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
+}
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reference)
+    }
+}
+
+struct Reference;
+
+impl Reference {
+    /// The one answer to everything else: no value, and no name either.
+    fn refuse<E: Error>(self) -> Result<SecretRef, E> {
+        let wanted: &dyn Expected = &self;
+        Err(E::custom(format_args!("found something else, wanted {wanted}")))
+    }
+}
+
+impl<'de> Visitor<'de> for Reference {
+    type Value = SecretRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a secret by reference: { env = \"NAME\" } with a name of letters, digits and `_`, or \
+             { file = \"/path\" }; it never stands in a configuration itself",
+        )
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<SecretRef, E> {
+        self.refuse()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<SecretRef, E> {
+        self.refuse()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<SecretRef, E> {
+        self.refuse()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<SecretRef, E> {
+        self.refuse()
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<SecretRef, E> {
+        self.refuse()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<SecretRef, A::Error> {
+        self.refuse()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretRef, A::Error> {
+        let mut members = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            members.push((name, value));
+        }
+        let [(name, Value::String(place))] = members.as_slice() else {
+            return self.refuse();
+        };
+        match name.as_str() {
+            "env" if is_variable(place) => Ok(SecretRef(SecretSource::env(place))),
+            "file" if !place.is_empty() => Ok(SecretRef(SecretSource::file(place))),
+            _ => self.refuse(),
+        }
+    }
+}
+
+/// A name that a shell can set. Most secrets are none, and so are not taken for one and shown.
+fn is_variable(name: &str) -> bool {
+    name.len() <= 100
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.is_empty()
+}
