@@ -14,27 +14,16 @@ pub(crate) const CLIENTS: [&str; 2] = ["client-7", "client-8"];
 pub(crate) const KIND_CLAIM: &str = "idtyp";
 const KINDS: [&str; 4] = ["client", "person", "workload", "unknown"];
 const BINDINGS: [&str; 5] = ["where_bound", "either", "dpop", "mtls", "both"];
-/// Networks, with an address inside each.
-const NETWORKS: [(&str, &str); 8] = [
-    ("10.0.0.0/8", "10.1.2.3"),
-    ("10.0.0.0/8", "::ffff:10.9.9.9"),
-    ("192.0.2.7", "192.0.2.7"),
-    ("203.0.113.128/25", "203.0.113.128"),
-    ("0.0.0.0/0", "203.0.113.127"),
-    ("2001:db8::/32", "2001:db8::1"),
-    ("::1", "::1"),
-    ("2001:db8:0:8000::/49", "2001:db8:0:8000::1"),
-];
-/// Addresses next to them.
-const PEERS: [&str; 8] = [
-    "11.0.0.1",
-    "9.255.255.255",
-    "192.0.2.6",
-    "203.0.113.127",
-    "::ffff:192.0.2.8",
-    "2001:db9::1",
-    "2001:db8:0:7fff::1",
-    "::2",
+/// Networks, with an address inside each, and one that the last bit of the prefix keeps out.
+const NETWORKS: [(&str, &str, &str); 8] = [
+    ("10.0.0.0/8", "10.1.2.3", "11.0.0.1"),
+    ("10.0.0.0/8", "::ffff:10.9.9.9", "::ffff:11.9.9.9"),
+    ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+    ("203.0.113.128/25", "203.0.113.128", "203.0.113.127"),
+    ("0.0.0.0/0", "203.0.113.127", "::1"),
+    ("2001:db8::/32", "2001:db8::1", "2001:db9::1"),
+    ("::1", "::1", "::"),
+    ("2001:db8:0:8000::/49", "2001:db8:0:8000::1", "2001:db8:0:7fff::1"),
 ];
 const SECONDS_PER_DAY: u64 = 86_400;
 /// 9999-12-31.
@@ -124,7 +113,7 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
     if dice.percent(10) {
         world.max_age_secs = Some(dice.pick(&[1, 60, 3_600]));
     }
-    if dice.percent(4) {
+    if dice.percent(6) {
         world.default_binding = Some(dice.pick(&BINDINGS).to_owned());
     }
     if dice.percent(45) {
@@ -271,6 +260,10 @@ fn class(world: &World, dice: &mut Dice) -> NaiveClass {
     if dice.percent(35) {
         class.max_age_secs = Some(dice.pick(&[1, 60, 300]));
     }
+    if world.default_binding.is_some() && dice.percent(60) {
+        class.binding = Some("where_bound".to_owned());
+        return class;
+    }
     let wants_nothing = class.max_lifetime_secs.is_none() && class.max_age_secs.is_none();
     if wants_nothing || dice.percent(10) {
         class.binding = Some(dice.pick(&BINDINGS).to_owned());
@@ -284,7 +277,9 @@ fn issuer(world: &World, dice: &mut Dice) -> String {
 
 fn exception(world: &World, dice: &mut Dice) -> NaiveException {
     let today = u64::try_from(world.now_nanos / 1_000_000_000).unwrap() / SECONDS_PER_DAY;
+    let at_midnight = world.now_nanos.is_multiple_of(u128::from(SECONDS_PER_DAY) * 1_000_000_000);
     let last = match dice.below(10) {
+        _ if at_midnight && dice.percent(60) => today.saturating_sub(1),
         0 => today.saturating_sub(400),
         1 => today.saturating_sub(1),
         2..=5 => today,
@@ -307,17 +302,20 @@ fn exception(world: &World, dice: &mut Dice) -> NaiveException {
     }
 }
 
-/// Where a request comes from: mostly, if anybody asks, from inside of a network.
+/// Where a request comes from: mostly, if anybody asks, from inside of a network or next to it.
 pub(crate) fn peer(world: &World, dice: &mut Dice) -> Option<IpAddr> {
-    let mut inside = Vec::new();
+    let mut asked = Vec::<(&str, &str, &str)>::new();
     for network in world.exceptions.iter().flat_map(|exception| &exception.networks) {
-        inside.extend(NETWORKS.iter().filter(|(name, _)| name == network).map(|(_, peer)| *peer));
+        asked.extend(NETWORKS.iter().filter(|(name, ..)| name == network).copied());
     }
+    let (_, inside, outside) = match asked.is_empty() {
+        true => dice.pick(&NETWORKS),
+        false => dice.pick(&asked),
+    };
     let peer = match dice.below(10) {
-        0 | 1 => return None,
-        2..=7 if !inside.is_empty() => dice.pick(&inside),
-        8 => dice.pick(&NETWORKS).1,
-        _ => dice.pick(&PEERS),
+        0 => return None,
+        1..=3 => outside,
+        _ => inside,
     };
     Some(peer.parse().unwrap())
 }
