@@ -7,10 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::value::{
-    AlgorithmWord, KindWord, OptionalClaimWord, SecretRef, Some1, Table, Time, WordOr, beside,
-    words,
-};
+use super::value::{SecretRef, Some1, Table, Time, WordOr, beside};
+use super::word::{AlgorithmWord, KindWord, OptionalClaimWord, words};
 use crate::error::{ConfigFault, Faults};
 use crate::issuer::config::Issuer;
 use crate::issuer::{ClaimTest, KeyRefresh, TokenProfile};

@@ -100,6 +100,7 @@ mod schema;
 mod shape;
 mod tree;
 mod value;
+mod word;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -6,10 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::issuer::wanted;
-use super::value::{
-    Actor, BindingWord, Credentials, CredentialsWord, KindWord, Names, PreflightWord, Presence,
-    Some1, Table, Time, Way,
-};
+use super::value::{Actor, Names, Some1, Table, Time, Way};
+use super::word::{BindingWord, Credentials, CredentialsWord, KindWord, PreflightWord, Presence};
 use crate::check::{
     Check, CheckContext, CheckError, Needs, StepUp, actor, actors, all_scopes, allow_all,
     any_scope, authorization_detail, claim, clients, issuers, no_actor, peer_in, step_up,

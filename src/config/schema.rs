@@ -7,9 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::shape::File;
 use super::value::{
-    Actor, Count, Names, NamesOfIssuer, PresenceWord, SecretRef, Some1, Switch, Table, Time, Way,
-    WordOr,
+    Actor, Count, Names, NamesOfIssuer, SecretRef, Some1, Switch, Table, Time, Way, WordOr,
 };
+use super::word::PresenceWord;
 
 /// The JSON Schema of a configuration, made from the code: [`super::JSON_SCHEMA`] is this.
 #[must_use]

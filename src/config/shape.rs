@@ -6,10 +6,8 @@ use serde::Deserialize;
 
 use super::issuer::IssuerTable;
 use super::policy::PolicyTable;
-use super::value::{
-    BindingWord, Count, KindWord, OtherAudiencesWord, SecretRef, SecurityProfileWord, Some1,
-    Switch, Table, Time,
-};
+use super::value::{Count, SecretRef, Some1, Switch, Table, Time};
+use super::word::{BindingWord, KindWord, OtherAudiencesWord, SecurityProfileWord};
 
 /// A resource server: which issuers it accepts tokens of, and what it wants of them.
 #[derive(Clone, Debug, Default, Deserialize)]

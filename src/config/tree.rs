@@ -151,6 +151,10 @@ fn message(error: &serde_json::Error) -> String {
         Some(wanted) => format!("invalid type: list{wanted}"),
         None => text,
     };
+    let text = match text.strip_prefix("invalid type: map") {
+        Some(wanted) => format!("invalid type: table{wanted}"),
+        None => text,
+    };
     match text.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text,

@@ -1,0 +1,195 @@
+//! Every fault at once, each at its place, and nothing that only follows from another.
+
+use std::collections::BTreeSet;
+
+use portcullis::config::ServerConfig;
+use serde_json::{Value, json};
+
+use super::support::{ISSUER, RESOURCE};
+use super::{DIRECTORY, config, faults, least, tables_of, told, with};
+
+/// Every kind of fault in one file, none hidden by another.
+#[test]
+fn all_faults_are_told_at_once_with_their_places() {
+    let error = ServerConfig::from_file(format!("{DIRECTORY}/faulty.toml")).unwrap_err();
+    let found = told(&error);
+    let expected = [
+        ("tokn_hash_key", "unknown field"),
+        ("accept_audiences[1]", "expected a string"),
+        ("other_audiences", "found \"ignore\", wanted"),
+        ("leeway", "wanted a time"),
+        ("max_token_bytes", "whole number"),
+        ("token_hash_key", "by reference"),
+        ("security_profile", "found \"fapi3\""),
+        ("issuers[0].algorithms[1]", "found \"HS256\", wanted one of `RS256`"),
+        ("issuers[0].algoritms", "unknown field `algoritms`, expected one of"),
+        ("tenants.issuers[0]", "expected a table"),
+        ("issuers[2].id", "expected a string"),
+        ("issuers[2].profile", "found \"keycloack\", wanted one of"),
+        ("issuers[2].key_refresh.fresh_at_most", "expected a time"),
+        ("issuers[2].fetch_token", "by reference"),
+        ("issuers[3].profile.base", "found \"pingfederate\""),
+        ("issuers[3].profile.may_lack[1]", "found \"sub\""),
+        ("issuers[3].profile.subject_kinds[0].kind", "found \"robot\""),
+        ("issuers[3].dangerous.insecure_lopback_http", "unknown field"),
+        ("default_class.at_least", "unknown field"),
+        ("classes[0].bound", "found \"dpopp\""),
+        ("classes[1].scopes", "an empty list"),
+        ("exceptions[0].until", "expected a string"),
+        ("exceptions[0].becuase", "unknown field"),
+        ("policies.read.all_scopes", "expected a list"),
+        ("policies.\"pay now\".claims[0].eqals", "unknown field"),
+        ("policies.\"pay now\".actor", "found \"maybe\""),
+        ("challenge.relm", "unknown field"),
+        ("metadata", "`false`, or a table"),
+        ("scope_implications.admin", "an empty list"),
+        // And what only the builder knows.
+        ("resource", "is not an https URL"),
+        ("issuers[3].jwks_uri", "is not an https URL"),
+        ("issuers[4].id", "`https://as.example` is configured twice"),
+        ("issuers[5].keys", "cannot be read"),
+        ("default_class.at_most", "not between 1 second and 366 days"),
+        ("classes[2]", "it wants nothing"),
+        ("exceptions[0].because", "say `because"),
+        ("policies.\"pay now\".claims[0]", "it asks nothing of the claim"),
+        ("policies.\"pay now\".peer_in", "is not a network"),
+        ("policies.nothing", "nothing is asked"),
+        ("challenge.error_uri", "URI reference"),
+        ("binding", "no binding policy"),
+    ];
+    for (place, what) in expected {
+        let there = found.iter().any(|(at, said)| at == place && said.contains(what));
+        assert!(there, "no {place}: {what}\nin {error}");
+    }
+    assert_eq!(found.len(), expected.len(), "{error}");
+    let distinct: BTreeSet<_> = found.iter().collect();
+    assert_eq!(distinct.len(), found.len(), "nothing is told twice: {error}");
+    for secret in ["correct horse", "hunter2"] {
+        assert!(!format!("{error} {error:?}").contains(secret));
+    }
+}
+
+#[test]
+fn what_follows_from_another_fault_is_not_told() {
+    // Each has one fault, and would seem to have two.
+    for (place, value, fault) in [
+        ("/issuers", json!("https://as.example"), "issuers"),
+        ("/issuers/0/id", json!(1), "issuers[0].id"),
+        ("/binding", json!("bearer"), "binding"),
+        ("/default_class", json!("15m"), "default_class"),
+        ("/default_class/at_most", json!(900), "default_class.at_most"),
+        ("/resource", json!(["x"]), "resource"),
+        ("/resource", Value::Null, "resource"),
+        ("/policies", json!({ "p": { "all_scopes": "a" } }), "policies.p.all_scopes"),
+        (
+            "/policies",
+            json!({ "p": { "claims": [{ "path": 1, "equals": 1 }] } }),
+            "policies.p.claims[0].path",
+        ),
+        (
+            "/classes",
+            json!([{ "name": "c", "clients": "a", "at_most": "1m" }]),
+            "classes[0].clients",
+        ),
+        ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]"),
+        ("/issuers/0/keys", json!("nowhere.json"), "issuers[0].keys"),
+        ("/token_hash_key", json!({ "env": "PORTCULLIS_UNSET" }), "token_hash_key"),
+    ] {
+        let found = faults(&with(least(), place, value.clone()));
+        let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, [fault], "{place} = {value}: {found:?}");
+    }
+    // What was taken out of a list does not move what follows.
+    let issuers = json!(["x", { "id": ISSUER }, 5, { "id": "http://x" }, { "id": 7 }]);
+    let found = faults(&with(least(), "/issuers", issuers));
+    let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, ["issuers[0]", "issuers[2]", "issuers[4].id", "issuers[3].id"], "{found:?}");
+    // The only issuer is broken: whoever names it is not to blame.
+    let mut file = least();
+    file["issuers"][0]["id"] = json!(1);
+    file["classes"] = json!([{ "name": "c", "issuers": [ISSUER], "at_most": "1m" }]);
+    assert_eq!(faults(&file).len(), 1);
+}
+
+#[test]
+fn a_member_that_is_not_known_is_refused_at_every_level() {
+    let whole = std::fs::read_to_string(format!("{DIRECTORY}/full.json")).unwrap();
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let mut tables = Vec::new();
+    tables_of(&whole, "", &mut tables);
+    // Names of the user's own choice: what they hold is looked at by itself.
+    let free = ["/policies", "/scope_implications", "/challenge/params", "/metadata/localized"];
+    let mut seen = 0;
+    for table in tables {
+        if free.contains(&table.as_str()) {
+            continue;
+        }
+        let secret = table.ends_with("/token_hash_key") || table.ends_with("/fetch_token");
+        let file = with(whole.clone(), &format!("{table}/surprise"), json!("s"));
+        let error = ServerConfig::from_json(&file.to_string()).unwrap_err().to_string();
+        let wanted = if secret { "by reference" } else { "unknown field `surprise`, expected" };
+        assert!(error.contains(wanted), "{table}: {error}");
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen} levels");
+}
+
+#[test]
+fn json_members_that_stand_twice_are_refused() {
+    let text = format!(
+        r#"{{"resource": "{RESOURCE}", "binding": "either", "binding": "where_bound",
+            "default_class": {{"at_most": "1m", "at_most": "1h"}}, "issuers": [{{"id": "{ISSUER}"}}]}}"#
+    );
+    let found = told(&ServerConfig::from_json(&text).unwrap_err());
+    let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, ["binding", "default_class.at_most"], "{found:?}");
+}
+
+#[test]
+fn an_empty_list_or_null_is_not_read_as_anything() {
+    for (place, value) in [
+        ("/policies", json!({ "p": { "all_scopes": [], "clients": ["a"] } })),
+        ("/policies", json!({ "p": { "all_scopes": null, "clients": ["a"] } })),
+        ("/policies", json!({ "p": { "clients": { "of_issuer": ISSUER } } })),
+        ("/policies", json!({ "p": { "subjects": [] } })),
+        ("/policies", json!({ "p": { "claims": [{ "path": "c", "contains_all": [] }] } })),
+        ("/policies", json!({ "p": { "allow_all": false } })),
+        ("/policies", json!({ "p": { "allow_all": true, "clients": ["a"] } })),
+        ("/policies", json!({ "p": { "step_up": {} } })),
+        ("/policies", json!({ "p": {} })),
+        ("/policy", json!({})),
+        ("/issuers/0/algorithms", json!([])),
+        (
+            "/exceptions",
+            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from": [] }]),
+        ),
+    ] {
+        assert_eq!(faults(&with(least(), place, value.clone())).len(), 1, "{place} = {value}");
+    }
+}
+
+/// A table is read by its members' names, not as a list by their order.
+#[test]
+fn a_list_is_no_table() {
+    for (place, value) in [
+        ("/challenge", json!(["realm"])),
+        ("/default_class", json!(["15m"])),
+        ("/issuers/0/key_refresh", json!(["1m", "1h", "24h", "1s"])),
+        ("/issuers/0/dangerous", json!([true])),
+        ("/issuers/0/profile", json!(["okta"])),
+        ("/metadata", json!(["Notes"])),
+    ] {
+        let found = faults(&with(least(), place, value.clone()));
+        assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");
+        assert!(found[0].1.contains("a table"), "{found:?}");
+    }
+}
+
+#[test]
+fn faults_without_end_are_cut() {
+    let many: Vec<_> = (0..1000).collect();
+    let error = config(&with(least(), "/accept_audiences", json!(many))).unwrap_err();
+    assert_eq!(error.faults().len(), 101);
+    assert!(error.to_string().contains("accept_audiences[99]: invalid type: integer `99`"));
+    assert!(error.to_string().contains("100 faults and more"));
+}

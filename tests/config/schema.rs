@@ -1,0 +1,141 @@
+//! The JSON Schema: that of the code, and it says what the code says.
+
+use portcullis::config::{JSON_SCHEMA, json_schema};
+use serde_json::{Value, json};
+
+use super::{DIRECTORY, faults, least, with};
+
+/// `PORTCULLIS_WRITE_SCHEMA=1 cargo test --test config` writes it.
+#[test]
+fn the_schema_is_that_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/schema.json");
+    let current = format!("{:#}\n", json_schema());
+    if std::env::var_os("PORTCULLIS_WRITE_SCHEMA").is_some() {
+        std::fs::write(path, current).unwrap();
+        return;
+    }
+    assert!(
+        current == JSON_SCHEMA,
+        "src/config/schema.json is not what the code says: write it with \
+         `PORTCULLIS_WRITE_SCHEMA=1 cargo test --test config the_schema`"
+    );
+}
+
+#[test]
+fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let schema = Schema { root: &schema };
+    let full = std::fs::read_to_string(format!("{DIRECTORY}/full.json")).unwrap();
+    let full: Value = serde_json::from_str(&full).unwrap();
+    schema.check(schema.root, &full).unwrap();
+    schema.check(schema.root, &least()).unwrap();
+    for (place, value) in [
+        ("/surprise", json!(1)),
+        ("/binding", json!("bearer")),
+        ("/leeway", json!(10)),
+        ("/token_hash_key", json!("secret")),
+        ("/token_hash_key", json!({ "env": "A", "file": "b" })),
+        ("/issuers/0/algorithms", json!(["HS256"])),
+        ("/issuers/0/algorithms", json!([])),
+        ("/issuers/0/profile", json!("pingfederate")),
+        ("/issuers/0/profile", json!({ "bse": "okta" })),
+        ("/policies", json!({ "p": { "actor": "maybe" } })),
+        ("/policies", json!({ "p": { "claims": [{ "equals": 1 }] } })),
+        ("/default_class", json!({})),
+        ("/metadata", json!("no")),
+    ] {
+        let file = with(least(), place, value.clone());
+        assert!(schema.check(schema.root, &file).is_err(), "{place} = {value}");
+        assert!(!faults(&file).is_empty(), "{place} = {value}");
+    }
+    // Every member is described.
+    let mut bare = Vec::new();
+    for (name, table) in schema.root["$defs"].as_object().unwrap() {
+        for (member, said) in table["properties"].as_object().into_iter().flatten() {
+            if said.get("description").is_none() {
+                bare.push(format!("{name}.{member}"));
+            }
+        }
+    }
+    assert_eq!(bare, [""; 0]);
+}
+
+/// As much of JSON Schema as this schema uses.
+struct Schema<'a> {
+    root: &'a Value,
+}
+
+impl Schema<'_> {
+    fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        let Some(schema) = schema.as_object() else {
+            return if schema == &json!(true) { Ok(()) } else { Err(format!("{schema}")) };
+        };
+        for (word, wanted) in schema {
+            let holds = match word.as_str() {
+                "$schema" | "title" | "description" | "default" | "examples" | "format"
+                | "$defs" => true,
+                "$ref" => {
+                    let place = wanted.as_str().unwrap().strip_prefix('#').unwrap();
+                    self.check(self.root.pointer(place).unwrap(), value)?;
+                    true
+                }
+                "type" => match wanted {
+                    Value::Array(kinds) => kinds.iter().any(|kind| is(kind, value)),
+                    kind => is(kind, value),
+                },
+                "enum" => wanted.as_array().unwrap().contains(value),
+                "anyOf" => {
+                    wanted.as_array().unwrap().iter().any(|one| self.check(one, value).is_ok())
+                }
+                "minItems" => value.as_array().is_none_or(|list| !list.is_empty()),
+                "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
+                "minimum" => value.as_i64().is_none_or(|number| number >= 0),
+                // Of names of variables only.
+                "pattern" => value.as_str().is_none_or(|text| !text.contains('-')),
+                "items" => {
+                    for element in value.as_array().into_iter().flatten() {
+                        self.check(wanted, element)?;
+                    }
+                    true
+                }
+                "required" => wanted.as_array().unwrap().iter().all(|name| {
+                    value.as_object().is_none_or(|table| table.contains_key(name.as_str().unwrap()))
+                }),
+                "properties" => {
+                    for (name, wanted) in wanted.as_object().unwrap() {
+                        if let Some(value) = value.get(name) {
+                            self.check(wanted, value).map_err(|what| format!("{name}: {what}"))?;
+                        }
+                    }
+                    true
+                }
+                "additionalProperties" => {
+                    let known = schema.get("properties").and_then(Value::as_object);
+                    for (name, value) in value.as_object().into_iter().flatten() {
+                        if !known.is_some_and(|known| known.contains_key(name)) {
+                            self.check(wanted, value).map_err(|what| format!("{name}: {what}"))?;
+                        }
+                    }
+                    true
+                }
+                other => panic!("`{other}` is not checked here yet"),
+            };
+            if !holds {
+                return Err(format!("{value} is not as `{word}` wants it: {wanted}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is(kind: &Value, value: &Value) -> bool {
+    match kind.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "null" => value.is_null(),
+        other => panic!("`{other}` is not checked here yet"),
+    }
+}

@@ -1,0 +1,145 @@
+//! Secrets, and the files that a configuration names: referred to, read, and never shown.
+
+use std::sync::{Arc, Mutex};
+
+use portcullis::config::ServerConfig;
+use portcullis::observe::{Decision, Observer};
+use serde_json::{Value, json};
+
+use super::support::present;
+use super::{DIRECTORY, Desk, config, faults, least, told, with};
+
+/// Keeps the hash of the last token.
+struct Hashes(Arc<Mutex<Option<String>>>);
+
+impl Observer for Hashes {
+    fn observe(&self, decision: &Decision<'_>) {
+        *self.0.lock().unwrap() = decision.token_hash().map(|hash| hash.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_secret_by_reference_is_read() {
+    async fn hash(file: &Value) -> String {
+        let seen = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&seen);
+        let desk = Desk::with(file, |builder| builder.observer(Hashes(keep))).await;
+        let token = desk.token().claim("jti", "one").sign();
+        present(&desk.api, &token).await.unwrap();
+        let hash = seen.lock().unwrap().take();
+        hash.expect("the observer was told of a token")
+    }
+    let keyed = |key: Value| with(least(), "/token_hash_key", key);
+    let described = hash(&keyed(json!({ "env": "CARGO_PKG_DESCRIPTION" }))).await;
+    assert_eq!(described, hash(&keyed(json!({ "env": "CARGO_PKG_DESCRIPTION" }))).await);
+    assert_ne!(described, hash(&keyed(json!({ "file": "Cargo.toml" }))).await);
+    assert_ne!(described, hash(&least()).await);
+}
+
+#[test]
+fn files_are_looked_for_beside_the_configuration() {
+    let text = std::fs::read_to_string(format!("{DIRECTORY}/full.toml")).unwrap();
+    let error = ServerConfig::from_toml(&text).unwrap().builder().unwrap_err();
+    let found = told(&error);
+    assert_eq!(found.len(), 2, "{error}");
+    assert_eq!(found[0].0, "issuers[0].ca_file");
+    assert_eq!(found[1].0, "issuers[3].keys");
+    assert!(ServerConfig::from_file(format!("{DIRECTORY}/full.toml")).unwrap().builder().is_ok());
+}
+
+#[test]
+fn what_stands_in_place_of_a_secret_is_never_shown() {
+    const SECRET: &str = "s3cr3t-hunter2";
+    for place in ["/token_hash_key", "/issuers/0/fetch_token"] {
+        for value in [
+            json!(SECRET),
+            json!([SECRET]),
+            json!({ "env": SECRET }),
+            json!({ "value": SECRET }),
+            json!({ SECRET: "x" }),
+            json!({ "env": "HOME", "file": SECRET }),
+            json!({ "env": [SECRET] }),
+        ] {
+            let error = config(&with(least(), place, value.clone())).unwrap_err();
+            assert_eq!(error.faults().len(), 1, "{value}: {error}");
+            let text = format!("{error} {error:?} {:?}", error.faults());
+            assert!(!text.contains("hunter2"), "{place} = {value}: {text}");
+            assert!(text.contains("by reference"), "{text}");
+        }
+        for number in [json!(12345), json!(-12345), json!(12345.5)] {
+            let error = config(&with(least(), place, number)).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("12345"), "{error}");
+        }
+    }
+    let keys = json!({ "keys": [{ "kty": "oct", "k": SECRET }] }).to_string();
+    for (member, value) in [("keys", keys), ("ca_file", format!("-----BEGIN {SECRET}"))] {
+        let found = faults(&with(least(), &format!("/issuers/0/{member}"), json!(value)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(!found[0].1.contains("hunter2") && found[0].1.contains("path"), "{found:?}");
+    }
+    // A key that was read is nowhere in what prints.
+    let file = with(least(), "/token_hash_key", json!({ "env": "CARGO_PKG_DESCRIPTION" }));
+    let shown = format!("{:?} {:?}", config(&file).unwrap(), config(&file).unwrap().builder());
+    assert!(!shown.contains(env!("CARGO_PKG_DESCRIPTION")), "{shown}");
+}
+
+#[test]
+fn secrets_and_files_that_cannot_be_read_are_faults_with_their_place() {
+    for (place, value, wanted) in [
+        ("/token_hash_key", json!({ "env": "PORTCULLIS_UNSET" }), "it is not set"),
+        ("/token_hash_key", json!({ "file": "/nowhere" }), "\"/nowhere\""),
+        // 10 bytes: read, and too short.
+        ("/token_hash_key", json!({ "env": "CARGO_PKG_NAME" }), "shorter than 16 bytes"),
+        ("/issuers/0/fetch_token", json!({ "file": "/nowhere" }), "\"/nowhere\""),
+        ("/issuers/0/keys", json!("/nowhere"), "\"/nowhere\" cannot be read"),
+        ("/issuers/0/keys", json!(""), "wanted the path"),
+        ("/issuers/0/keys", json!("Cargo.toml"), "not a JWK Set"),
+        ("/issuers/0/ca_file", json!("/nowhere"), "\"/nowhere\" cannot be read"),
+        ("/issuers/0/ca_file", json!("Cargo.toml"), "certificate"),
+    ] {
+        let found = faults(&with(least(), place, value.clone()));
+        assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");
+        let dotted = place[1..].replace("/0", "[0]").replace('/', ".");
+        assert!(found[0].0 == dotted && found[0].1.contains(wanted), "{value}: {found:?}");
+    }
+    let mut file = least();
+    file["issuers"][0]["keys"] = json!("tests/config/keys.json");
+    file["issuers"][0]["jwks_uri"] = json!("https://as.example/jwks");
+    assert_eq!(faults(&file)[0].0, "issuers[0].keys");
+}
+
+#[test]
+fn a_text_that_is_none_is_told_by_line_and_column_only() {
+    const SECRET: &str = "hunter2";
+    for (text, wanted) in [
+        (format!("resource = \"x\"\nkey = {SECRET}\n"), "it is not TOML: line 2, column"),
+        (format!("-----BEGIN PRIVATE KEY-----\n{SECRET}"), "it is not TOML: line 1"),
+        (format!("{SECRET} = 1\n{SECRET} = 2"), "it is not TOML: line 2, column 1"),
+        (format!("[{SECRET}]\n[{SECRET}]"), "it is not TOML: line 2"),
+    ] {
+        let error = ServerConfig::from_toml(&text).unwrap_err().to_string();
+        assert!(error.contains(wanted) && !error.contains(SECRET), "{error}");
+    }
+    for text in [format!("{{\n \"a\": {SECRET}}}"), format!("{{\n \"a\": \"{SECRET}")] {
+        let error = ServerConfig::from_json(&text).unwrap_err().to_string();
+        assert!(error.contains("it is not JSON: line 2, column"), "{error}");
+        assert!(!error.contains(SECRET), "{error}");
+    }
+    for text in ["null", "[]", "1", "\"x\""] {
+        let error = ServerConfig::from_json(text).unwrap_err();
+        assert_eq!(error.faults().len(), 1, "{text}: {error}");
+        assert!(error.to_string().contains("a table"), "{text}: {error}");
+    }
+    let long = format!("# {}", "x".repeat(1024 * 1024));
+    for error in [ServerConfig::from_toml(&long), ServerConfig::from_json(&long)] {
+        assert!(error.unwrap_err().to_string().contains("longer than 1048576"));
+    }
+    for (file, wanted) in [
+        ("Cargo.lock", "neither with `.toml` nor with `.json`"),
+        ("nowhere.toml", "configuration file \"nowhere.toml\""),
+        ("src", "neither with"),
+    ] {
+        let error = ServerConfig::from_file(file).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
