@@ -207,7 +207,7 @@ fn the_number_of_tenants_has_a_bound() {
         assert_eq!(built.is_ok(), fine, "{at_most}");
         if let Err(error) = built {
             let (place, _) = error.places().next().unwrap();
-            assert_eq!(place, "tenants");
+            assert_eq!(place, "tenants.at_most");
         }
     }
 }
