@@ -33,6 +33,7 @@ impl Networks {
     ) -> Result<Self, NameError> {
         const WANTED: &str = "is not a network such as 10.0.0.0/8 or 2001:db8::/32";
         const HOST_BITS: &str = "has bits set beyond its prefix length";
+        const MAPPED: &str = "is IPv4 in IPv6 form, which holds no address; write it as IPv4";
         let mut parsed = Vec::new();
         for network in networks {
             let text = network.as_ref();
@@ -45,6 +46,12 @@ impl Networks {
                 Ok(network) => network,
                 Err(_) => text.parse::<IpAddr>().map(IpNet::from).map_err(|_| wrong(WANTED))?,
             };
+            // Addresses are compared as what they are, so that it would silently hold none.
+            if let IpNet::V6(network) = network
+                && network.addr().to_ipv4_mapped().is_some()
+            {
+                return Err(wrong(MAPPED));
+            }
             parsed.push(network);
         }
         match parsed.is_empty() {

@@ -66,6 +66,8 @@ async fn an_impossible_network_is_a_fault() {
     for (network, words) in [
         ("10.0.0.0/33", "is not a network"),
         ("10.0.0.1/8", "has bits set beyond its prefix length"),
+        ("::ffff:10.0.0.0/104", "is IPv4 in IPv6 form"),
+        ("::ffff:10.0.0.1", "is IPv4 in IPv6 form"),
         ("example.com", "is not a network"),
         ("", "is not a network"),
         ("10.0.0.0/8,10.0.0.0/8", "is not a network"),
