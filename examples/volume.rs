@@ -91,6 +91,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     run().await
 }
 
+/// The whole example, asserting what it prints.
 pub async fn run() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::new();
     let issuer = TestIssuer::new("https://login.example.com", &clock);

@@ -457,7 +457,7 @@ fn other_lines() -> Vec<Line> {
         line!(
             ["/issuers/1/id", "/issuers/1/jwks_uri"],
             |s| s.jwks_uri = "https://nowhere.example/jwks",
-            |w, api, s| { plain(w, api, s, of_two(w)).await }
+            |w, api, s| plain(w, api, s, of_two(w)).await
         ),
         line!(
             ["/issuers/1/key_refresh/fresh_at_most"],

@@ -86,8 +86,8 @@ pub use later::{AsyncCheck, CheckRequest, Checking};
 pub use needs::Needs;
 pub use peer::{RequirePeer, peer_in};
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
-pub(crate) use step_up::{combined, unmet};
 pub use step_up::{RequireStepUp, acr, authenticated_within, step_up};
+pub(crate) use step_up::{combined, unmet};
 pub use subject::{
     RequireIssuer, RequireSubject, RequireSubjectKind, issuers, subject_kind, subject_kinds,
     subjects,

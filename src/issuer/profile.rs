@@ -299,11 +299,19 @@ impl TokenProfile {
         self
     }
 
+    /// What differs from RFC 9068 does not go by its name.
+    fn no_longer_strict(&mut self) {
+        if self.name == Self::rfc9068().name {
+            self.name = Self::relaxed().name;
+        }
+    }
+
     /// Takes tokens with this `typ` as well; compared without case and without a leading
     /// `application/`. With `JWT`, only the claims tell an access token from an ID token, which is
     /// refused by its own ones (`nonce`, `at_hash`, ...) where it has them. An ID token for another
     /// audience than this resource is refused in any case.
     pub fn accept_type(mut self, typ: impl Into<String>) -> Self {
+        self.no_longer_strict();
         const PREFIX: &str = "application/";
         let typ = typ.into();
         // As a token's own `typ` is read.
@@ -317,12 +325,14 @@ impl TokenProfile {
 
     /// Takes tokens without `typ` as well.
     pub fn accept_no_type(mut self) -> Self {
+        self.no_longer_strict();
         self.untyped = Untyped::Accepted;
         self
     }
 
     /// Does without this claim. See [`OptionalClaim`] for what that costs.
     pub fn may_lack(mut self, claim: OptionalClaim) -> Self {
+        self.no_longer_strict();
         if !self.may_lack.contains(&claim) {
             self.may_lack.push(claim);
         }
@@ -331,18 +341,21 @@ impl TokenProfile {
 
     /// The client is in the first of these claims that is there, in place of `client_id`.
     pub fn client_id_from<C: Into<String>>(mut self, claims: impl IntoIterator<Item = C>) -> Self {
+        self.no_longer_strict();
         self.client_id_claims = claims.into_iter().map(Into::into).collect();
         self
     }
 
     /// The scope is in the first of these claims that is there, in place of `scope`.
     pub fn scope_from<C: Into<String>>(mut self, claims: impl IntoIterator<Item = C>) -> Self {
+        self.no_longer_strict();
         self.scope_claims = claims.into_iter().map(Into::into).collect();
         self
     }
 
     /// Takes a scope claim that is an array as well, with one scope token in each element.
     pub fn accept_scope_array(mut self) -> Self {
+        self.no_longer_strict();
         self.scope_form = ScopeForm::TextOrArray;
         self
     }
@@ -375,6 +388,7 @@ impl TokenProfile {
     /// to read. It is for issuers that write nothing else for one's own URL as audience, such as
     /// Google ([`TokenProfile::google_id_token`]).
     pub fn accept_id_tokens(mut self) -> Self {
+        self.no_longer_strict();
         self.id_tokens = IdTokens::Accepted;
         self
     }
@@ -495,6 +509,7 @@ impl DangerousProfile {
         mut self,
         claims: impl IntoIterator<Item = C>,
     ) -> TokenProfile {
+        self.0.no_longer_strict();
         self.0.audience_claims = claims.into_iter().map(Into::into).collect();
         self.0
     }

@@ -127,7 +127,7 @@ impl TokenProfile {
     /// (<https://learn.microsoft.com/entra/identity-platform/optional-claims-reference>). Not
     /// confirmed by a sample of the vendor's: the whole set of members of an app-only token.
     pub fn entra_id() -> Self {
-        Self::named("entra-id")
+        Self::named("entra_id")
             .accept_type("JWT")
             .may_lack(OptionalClaim::JwtId)
             .client_id_from(["azp", "appid"])
@@ -237,7 +237,7 @@ impl TokenProfile {
     /// Not confirmed: that `azp` equals `sub` in tokens of every source; the vendor's sample has it
     /// so.
     pub fn google_id_token<S: Into<String>>(subjects: impl IntoIterator<Item = S>) -> Self {
-        Self::named("google-id-token")
+        Self::named("google_id_token")
             .accept_type("JWT")
             .accept_id_tokens()
             .may_lack(OptionalClaim::JwtId)
@@ -326,7 +326,7 @@ impl TokenProfile {
     /// Source: `lib/helpers/defaults.js` and `lib/models/formats/jwt.js` of panva/node-oidc-provider
     /// (<https://github.com/panva/node-oidc-provider>), version 9.
     pub fn oidc_provider() -> Self {
-        Self::named("oidc-provider")
+        Self::named("oidc_provider")
     }
 
     /// Ory Hydra (written for 2), with the access token strategy `jwt`. Issuer:

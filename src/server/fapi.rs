@@ -106,3 +106,40 @@ pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
         faults.push_at("revocation", fault(what.to_owned()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(means: Means) -> Vec<String> {
+        let asked = Asked {
+            issuers: &[Issuer::discover("https://as.example").algorithms([Algorithm::Ps256])],
+            classes: &[TokenClass::default_at_most(Duration::from_mins(10))],
+            exceptions: &[],
+            binding: Some(Binding::Either),
+            leeway: Duration::from_secs(10),
+            means,
+        };
+        let mut faults = Faults::new();
+        check(&asked, &mut faults);
+        let error = faults.into_error();
+        error.places().map(|(place, fault)| format!("{place}: {fault}")).collect()
+    }
+
+    /// FAPI-03, FAPI-05: what no configuration of today has, and will be enough.
+    #[test]
+    fn a_binding_and_a_source_of_revocation_are_wanted_and_enough() {
+        use Provided::{No, Yes};
+        for (sender, revocation, expected) in [
+            (Yes, Yes, &[][..]),
+            (No, Yes, &["binding"]),
+            (Yes, No, &["revocation"]),
+            (No, No, &["binding", "revocation"]),
+        ] {
+            let found = faults(Means { sender, revocation });
+            let places: Vec<_> =
+                found.iter().filter_map(|fault| Some(fault.split_once(':')?.0)).collect();
+            assert_eq!(places, expected, "{found:?}");
+        }
+    }
+}
