@@ -102,7 +102,7 @@ fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> 
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    tokenless.refuse(Place::Handler)
+    tokenless.refuse(Arc::clone(&tokenless.context), Place::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.

@@ -170,7 +170,7 @@ pub fn optional_access<T>(request: &Request<T>) -> Result<Option<&Access>, Statu
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    tokenless.refuse(Place::Handler)
+    tokenless.refuse(Arc::clone(&tokenless.context), Place::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.

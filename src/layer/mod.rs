@@ -78,13 +78,8 @@ pub(crate) enum TokenlessReason {
 }
 
 impl Tokenless {
-    /// The refusal of what is below and wants a token.
-    pub(crate) fn refuse(&self, place: Place) -> Rejection {
-        self.refuse_as(Arc::clone(&self.context), place)
-    }
-
-    /// The same, by a further policy.
-    pub(crate) fn refuse_as(&self, context: Arc<PolicyContext>, place: Place) -> Rejection {
+    /// The refusal of what is below and wants a token, in the name of this context.
+    pub(crate) fn refuse(&self, context: Arc<PolicyContext>, place: Place) -> Rejection {
         report(self.refusal(), context, Subject::Nobody(self.decided_at), place)
     }
 

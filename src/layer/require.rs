@@ -65,7 +65,7 @@ impl<C: Check> Wanted<C> {
             });
         }
         Err(match head.extensions.get::<Tokenless>() {
-            Some(tokenless) => tokenless.refuse_as(below(&tokenless.context), Place::Require),
+            Some(tokenless) => tokenless.refuse(below(&tokenless.context), Place::Require),
             None => {
                 static LOGGED: AtomicBool = AtomicBool::new(false);
                 let detail = "a `require` without a `protect` outside it; in axum the layer added last is the outer one";
