@@ -1,5 +1,6 @@
 //! In whose name a request is decided and refused.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,21 +68,48 @@ pub(crate) enum ChallengeVisibility {
     Exposed,
 }
 
-/// The server's rule that one scope implies another, if it was given one.
+/// The server's rules that one scope implies another, if it was given any.
 #[derive(Clone, Default)]
-pub(crate) struct Implies(pub(crate) Option<Arc<ImplyFn>>);
+pub(crate) struct Implies {
+    /// What each scope grants beside itself, and what those grant.
+    pub(crate) table: BTreeMap<Scope, BTreeSet<Scope>>,
+    pub(crate) rule: Option<Arc<ImplyFn>>,
+}
 
 /// `(held, wanted)`
 pub(crate) type ImplyFn = dyn Fn(&str, &str) -> bool + Send + Sync;
 
 impl Implies {
+    /// The table of what each scope grants directly, completed by what those grant.
+    pub(crate) fn complete(
+        direct: &BTreeMap<Scope, BTreeSet<Scope>>,
+    ) -> BTreeMap<Scope, BTreeSet<Scope>> {
+        let grants = |held: &Scope| {
+            let mut granted = BTreeSet::new();
+            let mut open = vec![held];
+            while let Some(scope) = open.pop() {
+                for next in direct.get(scope).into_iter().flatten() {
+                    if granted.insert(next.clone()) {
+                        open.push(next);
+                    }
+                }
+            }
+            granted
+        };
+        direct.keys().map(|held| (held.clone(), grants(held))).collect()
+    }
+
     pub(crate) fn implies(&self, held: &str, wanted: &str) -> bool {
-        self.0.as_ref().is_some_and(|rule| rule(held, wanted))
+        let in_table = self.table.get(held).is_some_and(|granted| granted.contains(wanted));
+        in_table || self.rule.as_ref().is_some_and(|rule| rule(held, wanted))
     }
 }
 
 impl fmt::Debug for Implies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Implies").field(&self.0.is_some()).finish()
+        f.debug_struct("Implies")
+            .field("table", &self.table)
+            .field("rule", &self.rule.is_some())
+            .finish()
     }
 }

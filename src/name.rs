@@ -4,6 +4,7 @@
 //! folding and without Unicode normalisation (RFC 7519 §7.3, RFC 8414 §4, RFC 9728 §6): two
 //! spellings are two names.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use http::Uri;
@@ -50,6 +51,13 @@ macro_rules! name {
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// It is compared and ordered as its text is.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

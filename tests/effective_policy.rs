@@ -43,6 +43,7 @@ struct Settings {
     max_token: usize,
     binding: Binding,
     tenants: usize,
+    implied: &'static str,
     // The first issuer: fixed keys, a relaxed profile.
     id: &'static str,
     keys: Keys,
@@ -102,6 +103,7 @@ impl Settings {
             max_token: 4_000,
             binding: Binding::Either,
             tenants: 1,
+            implied: "a",
             id: "https://one.example",
             keys: Keys::Fixed,
             algorithms: vec![Algorithm::Es256],
@@ -203,6 +205,7 @@ impl Settings {
             .max_token_bytes(self.max_token)
             .binding(self.binding)
             .tenants(world.tenants.clone(), self.tenants)
+            .scope_implies("admin", [self.implied])
             .issuer(one.algorithms(self.algorithms.clone()).profile(self.profile()))
             .issuer(Issuer::jwks(SECOND, self.jwks_uri).key_refresh(refresh))
             .class(TokenClass::default_at_most(self.default_at_most))
@@ -381,6 +384,7 @@ fn token_lines() -> Vec<Line> {
         "/other_audiences", |s| s.other_audiences = OtherAudiences::Refuse, |w| w.token().claim("aud", [RESOURCE, "https://x.example"]);
         "/leeway", |s| s.leeway = Duration::from_secs(30), |w| w.token().claim("nbf", w.clock.now().as_secs() + 20);
         "/max_token_bytes", |s| s.max_token = 300, |w| w.token();
+        "/scope_implications/admin/0", |s| s.implied = "b", |w| w.token().claim("scp", ["admin"]);
         "/binding", |s| s.binding = Binding::WhereBound, |w| w.token().claim("azp", "nobody");
         "/issuers/0/id", |s| { s.id = "https://x.example"; s.class_issuer = SECOND; s.exception[1] = "https://x.example"; }, |w| w.token();
         "/issuers/0/keys", |s| s.keys = Keys::Fetched, |w| w.token();

@@ -1,8 +1,7 @@
 //! From the structure to the builder, and every fault on the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::Files;
@@ -14,12 +13,8 @@ use super::word::{BindingWord, KindWord, OtherAudiencesWord};
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::{IssuerRules, TenantList};
 use crate::jose::Algorithm;
-use crate::name::Scope;
 use crate::server::{Metadata, Policy, ResourceServer, ServerBuilder};
 use crate::verify::{Exception, TokenClass};
-
-/// Whom a scope grants more than it says, at most so many pairs: the closure of them is kept.
-const MOST_IMPLICATIONS: usize = 1_000;
 
 impl File {
     /// The builder with everything that the file says, and what is wrong with it.
@@ -73,7 +68,9 @@ impl File {
         for (name, Table(policy)) in &self.policies {
             builder = builder.named_policy(name, named(name, policy, &mut faults));
         }
-        builder = self.add_implications(builder, &mut faults);
+        for (held, Some1(implied)) in &self.scope_implications {
+            builder = builder.scope_implies(held, implied);
+        }
         if let Some(Table(challenge)) = &self.challenge {
             if let Some(realm) = &challenge.realm {
                 builder = builder.realm(realm);
@@ -137,50 +134,6 @@ impl File {
         });
         builder.tenants(list, tenants.at_most.map_or(1, |Count(at_most)| at_most))
     }
-
-    fn add_implications(&self, builder: ServerBuilder, faults: &mut Faults) -> ServerBuilder {
-        if self.scope_implications.is_empty() {
-            return builder;
-        }
-        faults.at("scope_implications", |faults| {
-            let found = self.scope_implications.values().map(|Some1(list)| list.len()).sum();
-            if found > MOST_IMPLICATIONS {
-                let what = "number of scope implications";
-                faults.push(ConfigFault::Bound { what, found, maximum: MOST_IMPLICATIONS });
-            }
-            for (held, Some1(implied)) in &self.scope_implications {
-                faults.at(&key(held), |faults| {
-                    let scopes = std::iter::once(held).chain(implied);
-                    faults
-                        .extend(scopes.filter_map(|scope| Some(Scope::parse(scope).err()?.into())));
-                });
-            }
-        });
-        let granted = closure(&self.scope_implications);
-        builder.scope_implication(move |held, wanted| {
-            granted.get(held).is_some_and(|granted| granted.contains(wanted))
-        })
-    }
-}
-
-/// What each scope grants beside itself, and what those grant.
-fn closure(direct: &BTreeMap<String, Some1<String>>) -> BTreeMap<String, BTreeSet<Arc<str>>> {
-    let pairs = direct.values().map(|Some1(list)| list.len()).sum::<usize>();
-    let direct = if pairs > MOST_IMPLICATIONS { &BTreeMap::new() } else { direct };
-    let mut all = BTreeMap::new();
-    for held in direct.keys() {
-        let mut granted = BTreeSet::new();
-        let mut open = vec![held.as_str()];
-        while let Some(scope) = open.pop() {
-            for next in direct.get(scope).into_iter().flat_map(|Some1(list)| list) {
-                if granted.insert(Arc::from(next.as_str())) {
-                    open.push(next);
-                }
-            }
-        }
-        all.insert(held.clone(), granted);
-    }
-    all
 }
 
 fn named(name: &str, policy: &PolicyTable, faults: &mut Faults) -> Policy {

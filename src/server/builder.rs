@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use super::metadata::Document;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
 use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
-use crate::context::{Implies, ServerContext};
+use crate::context::{Implies, ImplyFn, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
 use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules};
 use crate::jose::Algorithm;
-use crate::name::{Audience, Resource};
+use crate::name::{Audience, Resource, Scope};
 use crate::observe::{HashKey, Observer, Observers};
 use crate::secret::Secret;
 use crate::sender::Binding;
@@ -45,7 +45,8 @@ pub struct ServerBuilder {
     leeway: Duration,
     max_token: usize,
     policy: Policy,
-    implies: Implies,
+    implied: Vec<(String, Vec<String>)>,
+    implies: Option<Arc<ImplyFn>>,
     realm: Option<String>,
     error_uri: Option<String>,
     params: Vec<(String, String)>,
@@ -73,7 +74,8 @@ impl ServerBuilder {
             leeway: Duration::from_secs(10),
             max_token: MAX_TOKEN,
             policy: Policy::from(allow_all()),
-            implies: Implies::default(),
+            implied: Vec::new(),
+            implies: None,
             realm: None,
             error_uri: None,
             params: Vec::new(),
@@ -188,8 +190,21 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether one granted scope implies another: `rule(held, wanted)`. Without it a scope is
-    /// granted by its exact name only.
+    /// Who holds the scope `held` has these others too, and whatever they imply. Call it once for
+    /// each. Unless a scope is implied it is granted by its exact name only.
+    pub fn scope_implies<S: Into<String>>(
+        mut self,
+        held: impl Into<String>,
+        implied: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let implied = implied.into_iter().map(Into::into).collect();
+        self.implied.push((held.into(), implied));
+        self
+    }
+
+    /// Whether one granted scope implies another, by a rule of yours: `rule(held, wanted)`. Where
+    /// names can be listed, [`Self::scope_implies`] is the better way: the effective policy shows
+    /// it.
     ///
     /// A rule that says yes too often grants what nobody granted. Compare whole names, or whole
     /// segments of them: never prefixes of text.
@@ -197,7 +212,7 @@ impl ServerBuilder {
         mut self,
         rule: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.implies = Implies(Some(Arc::new(rule)));
+        self.implies = Some(Arc::new(rule));
         self
     }
 
@@ -316,6 +331,7 @@ impl ServerBuilder {
             params: self.params.clone(),
         };
         let params = faults.at("challenge", |faults| params.build(faults));
+        let implications = self.check_implications(&mut faults);
         let metadata = self.metadata.clone().unwrap_or_default();
         faults.at("metadata", |faults| metadata.check(faults));
         faults.at("policy", |faults| self.policy.check(faults));
@@ -335,7 +351,7 @@ impl ServerBuilder {
         let endings = exceptions.iter().map(CheckedException::ending).collect();
         let context = Arc::new(ServerContext {
             params,
-            implies: self.implies,
+            implies: Implies { table: implications, rule: self.implies },
             audiences: audiences.clone(),
             observers: Observers::new(self.observers, key, endings),
         });
@@ -422,6 +438,31 @@ impl ServerBuilder {
             });
         }
         checked
+    }
+
+    fn check_implications(&self, faults: &mut Faults) -> BTreeMap<Scope, BTreeSet<Scope>> {
+        /// Each is looked through for what it implies, and may imply every other.
+        const MOST: usize = 1_000;
+        let found = self.implied.iter().map(|(_, implied)| implied.len()).sum();
+        if found > MOST {
+            let what = "number of scope implications";
+            let fault = ConfigFault::Bound { what, found, maximum: MOST };
+            faults.push_at("scope_implications", fault);
+            return BTreeMap::new();
+        }
+        let mut direct: BTreeMap<Scope, BTreeSet<Scope>> = BTreeMap::new();
+        for (held, implied) in &self.implied {
+            faults.at(&format!("scope_implications.{}", key(held)), |faults| {
+                let mut scope =
+                    |text: &String| Scope::parse(text).map_err(|fault| faults.push(fault));
+                let held = scope(held);
+                let implied: Vec<_> = implied.iter().filter_map(|text| scope(text).ok()).collect();
+                if let Ok(held) = held {
+                    direct.entry(held).or_default().extend(implied);
+                }
+            });
+        }
+        Implies::complete(&direct)
     }
 
     fn check_policies(&self, faults: &mut Faults) -> BTreeMap<String, Policy> {

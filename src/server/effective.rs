@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::check::Needs;
 use crate::issuer::{IdTokens, IssuerKeys, TokenProfile, Untyped};
 use crate::jose::{Algorithm, ScopeForm};
-use crate::name::Audience;
+use crate::name::{Audience, Scope};
 use crate::time::shown_duration;
 use crate::verify::{CheckedException, OtherAudiences, TokenClass};
 
@@ -46,7 +48,18 @@ impl Shared {
             if let Some(profile) = self.security_profile {
                 policy.insert("security_profile".to_owned(), profile.as_str().into());
             }
-            if self.context.implies.0.is_some() {
+            let implies = &self.context.implies;
+            if !implies.table.is_empty() {
+                let table: BTreeMap<&str, Vec<&str>> = implies
+                    .table
+                    .iter()
+                    .map(|(held, granted)| {
+                        (held.as_str(), granted.iter().map(Scope::as_str).collect())
+                    })
+                    .collect();
+                policy.insert("scope_implications".to_owned(), json!(table));
+            }
+            if implies.rule.is_some() {
                 policy.insert("scope_implication".to_owned(), "custom".into());
             }
         }
