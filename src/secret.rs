@@ -101,9 +101,9 @@ impl SecretSource {
         }
     }
 
-    /// The error of a secret that is not fit for its use.
-    pub(crate) fn unusable(&self) -> SecretError {
-        self.error("it has characters that no header field may have")
+    /// The error of a secret that is there and cannot be used.
+    pub(crate) fn unusable(&self, what: &str) -> SecretError {
+        self.error(what)
     }
 
     fn error(&self, what: &str) -> SecretError {

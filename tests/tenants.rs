@@ -100,30 +100,170 @@ async fn who_is_distrusted_is_out_with_the_next_request() {
     assert_eq!(world.fetches(0), 2);
 }
 
-/// A place is for who proves something: names in tokens that nobody signed hold none for long.
+/// Who is distrusted and trusted anew has its new keys and settings, with the next token.
 #[tokio::test]
-async fn places_are_bounded_and_go_to_who_has_good_tokens() {
-    let world = World::new(4, 2);
-    (0..4).for_each(|number| world.trust(number));
-    let junk = |number: usize| world.issuers[number].token(RESOURCE).tampered();
-    assert_eq!(world.kind(0).await, None);
-    let refused = present(&world.api, &junk(1)).await.unwrap_err();
-    assert_eq!(refused.kind(), Kind::BadSignature);
-    // Both places are taken, and neither is old.
-    let refused = present(&world.api, &world.issuers[2].token(RESOURCE).sign()).await.unwrap_err();
-    assert_eq!(refused.kind(), Kind::IssuerUnavailable, "503, never 401");
-    assert_eq!(world.fetches(2), 0);
+async fn an_issuer_that_is_trusted_anew_has_its_new_keys() {
+    let clock = ManualClock::new();
+    let (stolen, fresh) = (
+        TestIssuer::new("https://t0.example", &clock),
+        TestIssuer::new("https://t0.example", &clock),
+    );
+    let tenants = TenantList::new();
+    let api = builder(&clock).tenants(tenants.clone(), 10).build().unwrap();
+    let accepts =
+        async |issuer: &TestIssuer| present(&api, &issuer.token(RESOURCE).sign()).await.is_ok();
+    tenants.trust(stolen.fixed_keys());
+    assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
+    // No token comes between the two.
+    tenants.distrust("https://t0.example");
+    tenants.trust(fresh.fixed_keys());
+    assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
+    // The same without a distrust, and for all at once.
+    tenants.trust(stolen.fixed_keys());
+    assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
+    tenants.replace([fresh.fixed_keys()]);
+    assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
+    tenants.replace([]);
+    assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, false));
+}
 
-    // The first goes on proving; the second has proved nothing for a minute.
-    world.clock.advance(Duration::from_secs(59));
+/// What changes while an issuer is being described is seen with the next token.
+#[tokio::test]
+async fn a_change_while_an_issuer_is_described_is_not_lost() {
+    struct Racing {
+        list: TenantList,
+        fresh: Issuer,
+    }
+    impl IssuerResolver for Racing {
+        fn trust(&self, issuer: &str) -> Trust {
+            self.list.trust_of(issuer)
+        }
+        fn issuer(&self, issuer: &str) -> Option<Issuer> {
+            let described = self.list.issuer(issuer);
+            self.list.trust(self.fresh.clone());
+            described
+        }
+        fn version(&self, issuer: &str) -> u64 {
+            self.list.version(issuer)
+        }
+    }
+    let clock = ManualClock::new();
+    let (stolen, fresh) = (
+        TestIssuer::new("https://t0.example", &clock),
+        TestIssuer::new("https://t0.example", &clock),
+    );
+    let list = TenantList::new();
+    list.trust(stolen.fixed_keys());
+    let api =
+        builder(&clock).tenants(Racing { list, fresh: fresh.fixed_keys() }, 10).build().unwrap();
+    let (old, new) = (stolen.token(RESOURCE).sign(), fresh.token(RESOURCE).sign());
+    assert!(present(&api, &old).await.is_ok(), "it was described so");
+    assert_eq!(present(&api, &old).await.unwrap_err().kind(), Kind::BadSignature);
+    assert!(present(&api, &new).await.is_ok());
+}
+
+/// Who is distrusted and sends nothing more is not fetched from any more.
+#[tokio::test]
+async fn keys_of_a_distrusted_issuer_are_not_refreshed() {
+    let world = World::new(1, 10);
+    world.trust(0);
     assert_eq!(world.kind(0).await, None);
-    assert_eq!(present(&world.api, &junk(1)).await.unwrap_err().kind(), Kind::BadSignature);
-    world.clock.advance(Duration::from_secs(2));
-    assert_eq!(world.kind(2).await, None, "it took the second's place");
+    world.tenants.distrust("https://t0.example");
+    for _ in 0..10 {
+        settle().await;
+        world.clock.advance(Duration::from_hours(1));
+    }
+    settle().await;
+    assert_eq!(world.fetches(0), 1);
+    assert!(world.api.health().is_empty());
+}
+
+/// A place is for who proves something: names in tokens that nobody signed take none of those, and
+/// others for a few seconds.
+#[tokio::test]
+async fn unsigned_tokens_take_no_place_of_who_has_good_ones() {
+    let world = World::new(6, 2);
+    (0..6).for_each(|number| world.trust(number));
+    let junk = async |number: usize| {
+        let token = world.issuers[number].token(RESOURCE).tampered();
+        present(&world.api, &token).await.unwrap_err().kind()
+    };
+    assert_eq!((world.kind(0).await, world.kind(1).await), (None, None));
+    // However long they are idle, and however often somebody names others.
+    for names in [[2, 3, 4], [4, 5, 2], [3, 2, 5]] {
+        world.clock.advance(Duration::from_secs(61));
+        let before = world.fetches(names[2]);
+        assert_eq!(junk(names[0]).await, Kind::BadSignature);
+        assert_eq!(junk(names[1]).await, Kind::BadSignature);
+        // No place is left to name a third, and it is not fetched from.
+        assert_eq!(junk(names[2]).await, Kind::IssuerUnavailable, "503, never 401");
+        assert_eq!(world.fetches(names[2]), before);
+    }
+    for number in [0, 1] {
+        world.issuers[number].fail(Failure::Connection);
+        assert_eq!(world.kind(number).await, None, "{number}: its keys are there still");
+        world.issuers[number].recover();
+    }
+    // A newcomer with good tokens gets a place as soon as the names of the others are seconds old.
+    assert_eq!(world.kind(4).await, Some(Kind::IssuerUnavailable));
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(world.kind(4).await, None);
+}
+
+/// Proven issuers make room for proven ones, the longest idle first.
+#[tokio::test]
+async fn places_are_bounded_and_go_to_who_used_them_last() {
+    let world = World::new(3, 1);
+    (0..3).for_each(|number| world.trust(number));
     assert_eq!(world.kind(0).await, None);
-    let mut seen: Vec<_> = world.api.health().into_iter().map(|health| health.issuer).collect();
-    seen.sort();
-    assert_eq!(seen, ["https://t0.example", "https://t2.example"]);
+    world.clock.advance(Duration::from_secs(30));
+    // Too early to take the place of the first; the second is decided all the same.
+    assert_eq!(world.kind(1).await, None);
+    world.clock.advance(Duration::from_secs(40));
+    assert_eq!(world.kind(1).await, None);
+    let seen = || {
+        let health = world.api.health().into_iter();
+        health.map(|health| health.issuer.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(), ["https://t1.example"], "it took the place of the first");
+    world.clock.advance(Duration::from_secs(70));
+    assert_eq!(world.kind(2).await, None);
+    assert_eq!(seen(), ["https://t2.example"]);
+    assert_eq!(world.kind(0).await, None, "a place beside it, until it proves more");
+    assert_eq!(seen().len(), 2);
+}
+
+/// AUTH-32, decision 13: a list that is not there yet says nothing about anybody.
+#[tokio::test]
+async fn a_list_that_is_being_loaded_is_503() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://t0.example", &clock);
+    let tenants = TenantList::loading();
+    let api = builder(&clock).tenants(tenants.clone(), 10).build().unwrap();
+    let token = issuer.token(RESOURCE).sign();
+    assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::IssuerUnavailable);
+    tenants.replace([]);
+    assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::UnknownIssuer);
+    tenants.replace([issuer.fixed_keys()]);
+    assert!(present(&api, &token).await.is_ok());
+    assert_eq!((tenants.len(), tenants.is_empty()), (1, false));
+}
+
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+trait TrustOf {
+    fn trust_of(&self, issuer: &str) -> Trust;
+}
+
+/// `TenantList::trust` has the same name.
+impl TrustOf for TenantList {
+    fn trust_of(&self, issuer: &str) -> Trust {
+        IssuerResolver::trust(self, issuer)
+    }
 }
 
 /// AUTH-32, decision 13: cannot tell is 503.
@@ -134,8 +274,8 @@ async fn a_resolver_that_cannot_tell_is_503_and_one_that_lies_too() {
         fn trust(&self, _: &str) -> Trust {
             self.0.lock().unwrap().clone()
         }
-        fn issuer(&self, _: &str) -> Issuer {
-            Issuer::discover("https://somebody-else.example")
+        fn issuer(&self, _: &str) -> Option<Issuer> {
+            Some(Issuer::discover("https://somebody-else.example"))
         }
     }
     let clock = ManualClock::new();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,17 +96,24 @@ pub(super) struct Fetcher<'a> {
     pub(super) loopback_http: LoopbackHttp,
     pub(super) transport: &'a dyn Transport,
     pub(super) clock: &'a dyn Clock,
-    pub(super) token: Option<FetchToken<'a>>,
+    pub(super) token: Option<&'a Arc<FetchToken>>,
 }
 
 /// A bearer token of ours for the issuer's documents.
-pub(super) struct FetchToken<'a> {
-    pub(super) source: &'a SecretSource,
+pub(super) struct FetchToken {
+    source: SecretSource,
     /// It goes to the host of this URL, by https, and nowhere else.
-    pub(super) url: &'a str,
+    url: String,
+    /// Whether it is being read: a file can be on a file system that hangs, and must not take a
+    /// thread with each fetch.
+    reading: AtomicBool,
 }
 
-impl FetchToken<'_> {
+impl FetchToken {
+    pub(super) fn new(source: SecretSource, url: String) -> Self {
+        Self { source, url, reading: AtomicBool::new(false) }
+    }
+
     fn goes_to(&self, url: &str) -> bool {
         let (Ok(own), Ok(other)) = (self.url.parse::<Uri>(), url.parse::<Uri>()) else {
             return false;
@@ -113,16 +122,25 @@ impl FetchToken<'_> {
         own.scheme() == other.scheme() && own.authority() == other.authority()
     }
 
-    async fn read(&self) -> Result<HeaderValue, SecretError> {
-        let source = self.source.clone();
-        // A file can be on a file system that hangs.
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let secret = match read {
-            Ok(secret) => secret?,
-            Err(_) => self.source.read()?,
+    /// Reads it on a thread that may block.
+    async fn read(self: &Arc<Self>) -> Result<HeaderValue, SecretError> {
+        if self.reading.swap(true, Ordering::AcqRel) {
+            return Err(self.source.unusable("it is still being read for an earlier fetch"));
+        }
+        let token = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || {
+            let secret = token.source.read();
+            token.reading.store(false, Ordering::Release);
+            secret
+        });
+        let Ok(secret) = read.await else {
+            self.reading.store(false, Ordering::Release);
+            return Err(self.source.unusable("it was not read: the runtime is ending"));
         };
-        let value = [b"Bearer ", secret.expose()].concat();
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_| self.source.unusable())?;
+        let value = [b"Bearer ", secret?.expose()].concat();
+        let mut value = HeaderValue::from_bytes(&value).map_err(|_| {
+            self.source.unusable("it has characters that no header field may have")
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -187,15 +205,19 @@ impl Fetcher<'_> {
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        if let Some(token) = self.token.as_ref().filter(|token| token.goes_to(url)) {
-            let token = token.read().await;
-            let token =
-                token.map_err(|error| KeyFetchError::Token { url: url.to_owned(), error })?;
-            request.headers_mut().insert(AUTHORIZATION, token);
-        }
+        let token = self.token.filter(|token| token.goes_to(url));
         let limits = FetchLimits { max_body, timeout: TIMEOUT, loopback_http: self.loopback_http };
+        let fetch = async {
+            if let Some(token) = token {
+                let token = token.read().await;
+                let token =
+                    token.map_err(|error| KeyFetchError::Token { url: url.to_owned(), error })?;
+                request.headers_mut().insert(AUTHORIZATION, token);
+            }
+            self.transport.fetch(request, limits).await.map_err(failed)
+        };
         let answer = tokio::select! {
-            answer = self.transport.fetch(request, limits) => answer.map_err(failed)?,
+            answer = fetch => answer?,
             () = self.clock.sleep(TIMEOUT) => {
                 return Err(failed(FetchError::new(FetchErrorKind::Timeout)));
             }

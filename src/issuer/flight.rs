@@ -212,9 +212,15 @@ impl Flights {
     pub(super) fn stop(&self) {
         let mut book = self.book();
         book.stopped = true;
-        let fetch = book.under_way.take().and_then(|flight| flight.task);
+        let under_way = book.under_way.take();
+        let last = under_way.as_ref().map(|flight| flight.number);
+        let fetch = under_way.and_then(|flight| flight.task);
         let tasks = [fetch, book.refresh_task.take()];
         drop(book);
+        if let Some(last) = last {
+            // Whoever waits for it has nothing to wait for.
+            self.ended.send_modify(|ended| *ended = (*ended).max(last));
+        }
         tasks.into_iter().flatten().for_each(|task| task.abort());
     }
 

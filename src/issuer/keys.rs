@@ -7,10 +7,11 @@ use tokio::runtime::Handle;
 
 use super::fetch::{FetchToken, Fetched, FetchedKeys, Fetcher, KeyFetchError};
 use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason};
-use super::{Checked, CheckedSource, IssuerHealth, KeyRefresh, KeyState, TokenProfile};
+use super::{
+    Checked, CheckedSource, IssuerHealth, IssuerResolver, KeyRefresh, KeyState, TokenProfile, Trust,
+};
 use crate::jose::{Algorithm, JwkSet, KeyChoiceError, PublicKey};
 use crate::name::{IssuerId, LoopbackHttp};
-use crate::secret::SecretSource;
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
 
@@ -39,7 +40,9 @@ struct Remote {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     loopback_http: LoopbackHttp,
-    fetch_token: Option<SecretSource>,
+    fetch_token: Option<Arc<FetchToken>>,
+    /// Asked before keys are refreshed.
+    resolver: Option<Arc<dyn IssuerResolver>>,
     place: KeyPlace,
     known: Mutex<Known>,
 }
@@ -104,12 +107,38 @@ impl IssuerKeys {
         transport: Option<&Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
     ) -> Option<Self> {
+        Self::with(issuer, transport, clock, None)
+    }
+
+    /// The keys of an issuer that is trusted as long as this resolver says so.
+    pub(super) fn of_tenant(
+        issuer: Checked,
+        transport: Option<&Arc<dyn Transport>>,
+        clock: &Arc<dyn Clock>,
+        resolver: Arc<dyn IssuerResolver>,
+    ) -> Option<Self> {
+        Self::with(issuer, transport, clock, Some(resolver))
+    }
+
+    fn with(
+        issuer: Checked,
+        transport: Option<&Arc<dyn Transport>>,
+        clock: &Arc<dyn Clock>,
+        resolver: Option<Arc<dyn IssuerResolver>>,
+    ) -> Option<Self> {
         let remote = |place| {
             Some(Remote {
                 transport: Arc::clone(issuer.transport.as_ref().or(transport)?),
                 clock: Arc::clone(clock),
                 loopback_http: issuer.loopback_http,
-                fetch_token: issuer.fetch_token.clone(),
+                fetch_token: issuer.fetch_token.clone().map(|source| {
+                    let host = match &place {
+                        KeyPlace::Url(url) => url.clone(),
+                        KeyPlace::Metadata(_) => issuer.id.as_str().to_owned(),
+                    };
+                    Arc::new(FetchToken::new(source, host))
+                }),
+                resolver: resolver.clone(),
                 place,
                 known: Mutex::default(),
             })
@@ -332,13 +361,7 @@ impl IssuerKeys {
             loopback_http: remote.loopback_http,
             transport: &*remote.transport,
             clock: &*remote.clock,
-            token: remote.fetch_token.as_ref().map(|source| FetchToken {
-                source,
-                url: match &remote.place {
-                    KeyPlace::Url(url) => url,
-                    KeyPlace::Metadata(_) => self.id.as_str(),
-                },
-            }),
+            token: remote.fetch_token.as_ref(),
         };
         let url = match &remote.place {
             KeyPlace::Url(url) => url.clone(),
@@ -457,6 +480,13 @@ async fn refresh_ahead(keys: Weak<IssuerKeys>) {
                 sleep.await;
                 let Some(keys) = keys.upgrade() else { return };
                 let Some(remote) = &keys.remote else { return };
+                let gone = remote
+                    .resolver
+                    .as_ref()
+                    .is_some_and(|resolver| resolver.trust(keys.id.as_str()) == Trust::Unknown);
+                if gone {
+                    return;
+                }
                 let at = remote.clock.moment();
                 let snapshot = keys.snapshot.load_full();
                 // Somebody else may have fetched meanwhile.

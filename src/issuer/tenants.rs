@@ -30,16 +30,25 @@ pub enum Trust {
 /// known of yet: compare it whole with a list of yours, never with a pattern that a stranger's name
 /// can fit.
 ///
-/// Both methods are synchronous and are called while a request is decided: answer from memory. A
-/// list that is elsewhere is loaded by a task of yours; until it is there, say
-/// [`Trust::Unavailable`].
+/// All methods are synchronous and are called while a request is decided: answer from memory. A list
+/// that is elsewhere is loaded by a task of yours; until it is there, say [`Trust::Unavailable`].
 pub trait IssuerResolver: Send + Sync + 'static {
     /// Whether this issuer is trusted. It is asked for every token whose issuer is not among the
-    /// configured ones, so that who leaves the list is out with the next request.
+    /// configured ones, so that who leaves the list is out with the next request, and before its
+    /// keys are refreshed.
     fn trust(&self, issuer: &str) -> Trust;
 
-    /// The issuer of that name, when its first token comes. It has to have that very identifier.
-    fn issuer(&self, issuer: &str) -> Issuer;
+    /// The issuer of that name, when its first token comes; `None` if it is trusted no longer. It
+    /// has to have that very identifier.
+    fn issuer(&self, issuer: &str) -> Option<Issuer>;
+
+    /// A number that changes whenever the settings of this issuer do. An issuer whose number is
+    /// another than when it was described is described anew, and its keys are fetched anew: a list
+    /// whose issuers change has to count.
+    fn version(&self, issuer: &str) -> u64 {
+        let _ = issuer;
+        0
+    }
 }
 
 /// A list of trusted issuers that can be changed while the server runs. A clone is the same list.
@@ -58,57 +67,102 @@ pub trait IssuerResolver: Send + Sync + 'static {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TenantList {
-    issuers: Arc<RwLock<HashMap<String, Issuer>>>,
+    listed: Arc<RwLock<Listed>>,
+}
+
+#[derive(Debug, Default)]
+struct Listed {
+    issuers: HashMap<String, (Issuer, u64)>,
+    /// How many changes there were.
+    changes: u64,
+    loading: bool,
 }
 
 impl TenantList {
-    /// Nobody yet.
+    /// Nobody yet: every token is refused.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts this issuer from now on. Its faults, if it has any, show with its first token: 503,
-    /// and an error in the log. One that is trusted already keeps its keys and its settings until
-    /// it was distrusted.
+    /// A list that has yet to be loaded: until the first [`TenantList::replace`] nobody can say who
+    /// is trusted, and tokens get 503.
+    #[must_use]
+    pub fn loading() -> Self {
+        let list = Self::default();
+        list.write().loading = true;
+        list
+    }
+
+    /// Trusts this issuer from now on, with these settings: one that is trusted already gets them,
+    /// and its keys are fetched anew. Its faults, if it has any, show with its first token: 503, and
+    /// an error in the log.
     pub fn trust(&self, issuer: Issuer) {
-        self.write().insert(issuer.id().to_owned(), issuer);
+        self.write().add(issuer);
     }
 
     /// Trusts this issuer no longer: its next token is refused, and its keys are dropped.
     pub fn distrust(&self, issuer: &str) {
-        self.write().remove(issuer);
+        self.write().issuers.remove(issuer);
+    }
+
+    /// Trusts these issuers and no others, from now on and at once. Each gets its settings and its
+    /// keys anew.
+    pub fn replace(&self, issuers: impl IntoIterator<Item = Issuer>) {
+        // The issuers are made before the lock is taken: making them is foreign code.
+        let issuers: Vec<_> = issuers.into_iter().collect();
+        let mut listed = self.write();
+        listed.loading = false;
+        listed.issuers.clear();
+        issuers.into_iter().for_each(|issuer| listed.add(issuer));
     }
 
     /// How many are trusted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.read().issuers.len()
     }
 
     /// Whether nobody is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.read().is_empty()
+        self.read().issuers.is_empty()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Issuer>> {
-        self.issuers.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Listed> {
+        self.listed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Issuer>> {
-        self.issuers.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Listed> {
+        self.listed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listed {
+    fn add(&mut self, issuer: Issuer) {
+        self.changes = self.changes.wrapping_add(1);
+        self.issuers.insert(issuer.id().to_owned(), (issuer, self.changes));
     }
 }
 
 impl IssuerResolver for TenantList {
     fn trust(&self, issuer: &str) -> Trust {
-        if self.read().contains_key(issuer) { Trust::Trusted } else { Trust::Unknown }
+        let listed = self.read();
+        match listed.issuers.contains_key(issuer) {
+            true => Trust::Trusted,
+            false if listed.loading => {
+                Trust::Unavailable(Unavailable::new("the list of tenants is not loaded yet"))
+            }
+            false => Trust::Unknown,
+        }
     }
 
-    fn issuer(&self, issuer: &str) -> Issuer {
-        // Distrusted between the two calls: an issuer that has no keys.
-        self.read().get(issuer).cloned().unwrap_or_else(|| Issuer::fixed_keys(issuer, ""))
+    fn issuer(&self, issuer: &str) -> Option<Issuer> {
+        self.read().issuers.get(issuer).map(|(issuer, _)| issuer.clone())
+    }
+
+    fn version(&self, issuer: &str) -> u64 {
+        self.read().issuers.get(issuer).map_or(0, |(_, version)| *version)
     }
 }
 
@@ -117,8 +171,12 @@ impl<R: IssuerResolver + ?Sized> IssuerResolver for Arc<R> {
         (**self).trust(issuer)
     }
 
-    fn issuer(&self, issuer: &str) -> Issuer {
+    fn issuer(&self, issuer: &str) -> Option<Issuer> {
         (**self).issuer(issuer)
+    }
+
+    fn version(&self, issuer: &str) -> u64 {
+        (**self).version(issuer)
     }
 }
 
@@ -129,31 +187,61 @@ pub(crate) enum Resolved {
     Unavailable(Unavailable),
 }
 
-/// The issuers of a resolver that have been seen, at most so many.
+/// The issuers of a resolver that have been seen.
+///
+/// Two sets of at most so many each: those of which a token had a good signature, and those that
+/// were only named. Whoever writes the names of trusted issuers into tokens that nobody signed
+/// cannot take a place of the first kind, and of the second for no longer than a few seconds.
 pub(super) struct Tenants {
     rules: TenantRules,
     transport: Option<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
-    seen: RwLock<HashMap<Box<str>, Tenant>>,
+    seen: RwLock<Seen>,
+    /// When an issuer that cannot be used was last complained of, in steady seconds.
+    complained: AtomicU64,
+}
+
+#[derive(Default)]
+struct Seen {
+    proven: Places,
+    named: Places,
+}
+
+/// A bounded set of tenants.
+#[derive(Default)]
+struct Places {
+    tenants: HashMap<Box<str>, Tenant>,
+    /// Before this time, in steady seconds, no place can become free: nobody has to look.
+    full_until: u64,
 }
 
 struct Tenant {
     keys: Arc<IssuerKeys>,
-    /// When it was first seen, or when last a token of it had a good signature, in steady seconds.
-    proved: AtomicU64,
+    version: u64,
+    /// When it was named, or when last a token of it had a good signature, in steady seconds.
+    used: AtomicU64,
 }
 
 impl Tenants {
-    /// A place is kept for this long after it was last worth it. Whoever writes the names of
-    /// trusted issuers into tokens that nobody signed can take places for no longer.
-    const KEPT: Duration = Duration::from_mins(1);
+    /// A proven issuer that was idle for this long makes room for another proven one.
+    const IDLE: Duration = Duration::from_mins(1);
+    /// One that was only named makes room after this time: its keys are fetched by then.
+    const NAMED: Duration = Duration::from_secs(5);
+    /// At most one complaint in this time.
+    const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
     pub(super) fn new(
         rules: TenantRules,
         transport: Option<Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        Self { rules, transport, clock: Arc::clone(clock), seen: RwLock::default() }
+        Self {
+            rules,
+            transport,
+            clock: Arc::clone(clock),
+            seen: RwLock::default(),
+            complained: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn at_most(&self) -> usize {
@@ -169,89 +257,190 @@ impl Tenants {
             }
             Trust::Unavailable(unavailable) => return Resolved::Unavailable(unavailable),
         }
-        if let Some(tenant) = self.read().get(issuer) {
-            return Resolved::Known(Arc::clone(&tenant.keys));
-        }
-        match self.admit(issuer, at) {
-            Ok(keys) => Resolved::Known(keys),
-            Err(unavailable) => Resolved::Unavailable(unavailable),
-        }
-    }
-
-    pub(super) fn proved(&self, issuer: &IssuerKeys, at: Moment) {
-        if let Some(tenant) = self.read().get(issuer.id().as_str()) {
-            tenant.proved.store(at.steady().as_secs(), Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn all(&self) -> Vec<Arc<IssuerKeys>> {
-        self.read().values().map(|tenant| Arc::clone(&tenant.keys)).collect()
-    }
-
-    fn admit(&self, issuer: &str, at: Moment) -> Result<Arc<IssuerKeys>, Unavailable> {
-        // Foreign code runs before the lock is taken.
-        let described = self.rules.resolver.issuer(issuer);
-        let mut faults = Faults::new();
-        let checked = described
-            .check(self.rules.rules, &mut faults)
-            .filter(|checked| checked.id.as_str() == issuer);
-        let keys = checked
-            .and_then(|checked| IssuerKeys::new(checked, self.transport.as_ref(), &self.clock));
-        let Some(keys) = keys.map(Arc::new) else {
-            let fault = match faults.len() {
-                0 => "it has another identifier, or no transport".to_owned(),
-                _ => faults.into_error().to_string(),
-            };
-            tracing::error!("the resolver trusts an issuer that cannot be used: {fault}");
-            return Err(Unavailable::new("the resolver's issuer cannot be used"));
-        };
-        let now = at.steady().as_secs();
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tenant) = seen.get(issuer) {
-            return Ok(Arc::clone(&tenant.keys));
-        }
-        if seen.len() >= self.rules.at_most {
-            let longest = seen
-                .iter()
-                .map(|(name, tenant)| (tenant.proved.load(Ordering::Relaxed), name))
-                .min()
-                .map(|(proved, name)| (proved, name.clone()));
-            match longest {
-                Some((proved, name)) if now.saturating_sub(proved) >= Self::KEPT.as_secs() => {
-                    if let Some(tenant) = seen.remove(&name) {
-                        tenant.keys.stop();
-                    }
-                }
-                _ => {
-                    let most = self.rules.at_most;
-                    let why = format!("{most} issuers are in use, and no place is free");
-                    return Err(Unavailable::new(why).retry_after(Self::KEPT));
-                }
+        // Before the issuer is described: what changes meanwhile is seen with the next token.
+        let version = self.rules.resolver.version(issuer);
+        match self.read().get(issuer) {
+            Some(tenant) if tenant.version == version => {
+                return Resolved::Known(Arc::clone(&tenant.keys));
             }
+            _ => {}
         }
-        let tenant = Tenant { keys: Arc::clone(&keys), proved: AtomicU64::new(now) };
-        seen.insert(issuer.into(), tenant);
-        Ok(keys)
+        self.admit(issuer, version, at)
+    }
+
+    /// A token of this issuer had a good signature.
+    pub(super) fn proved(&self, issuer: &IssuerKeys, at: Moment) {
+        let (id, now) = (issuer.id().as_str(), at.steady().as_secs());
+        let is_named = {
+            let seen = self.read();
+            if let Some(tenant) = seen.get(id) {
+                tenant.used.store(now, Ordering::Relaxed);
+            }
+            seen.named.tenants.contains_key(id) && now >= seen.proven.full_until
+        };
+        if is_named {
+            self.write().promote(id, self.rules.at_most, now);
+        }
+    }
+
+    /// Those that are trusted still; the others are forgotten.
+    pub(super) fn all(&self) -> Vec<Arc<IssuerKeys>> {
+        let seen: Vec<_> = self.read().all().map(|tenant| Arc::clone(&tenant.keys)).collect();
+        let trusted = |keys: &Arc<IssuerKeys>| {
+            let id = keys.id().as_str();
+            let trusted = self.rules.resolver.trust(id) != Trust::Unknown;
+            if !trusted {
+                self.forget(id);
+            }
+            trusted
+        };
+        seen.into_iter().filter(trusted).collect()
+    }
+
+    fn admit(&self, issuer: &str, version: u64, at: Moment) -> Resolved {
+        let now = at.steady().as_secs();
+        let full = |until: u64| {
+            let most = self.rules.at_most;
+            let why = format!("{most} issuers were named and not proven, and no place is free yet");
+            let wait = Duration::from_secs(until.saturating_sub(now).max(1));
+            Resolved::Unavailable(Unavailable::new(why).retry_after(wait))
+        };
+        let full_until = self.read().named.full_until;
+        if now < full_until {
+            return full(full_until);
+        }
+        // Foreign code runs before the lock is taken.
+        let Some(described) = self.rules.resolver.issuer(issuer) else {
+            return Resolved::Unknown;
+        };
+        let keys = match self.keys_of(described, issuer) {
+            Ok(keys) => keys,
+            Err(fault) => {
+                self.complain(now, &fault);
+                return Resolved::Unavailable(Unavailable::new("the resolver's issuer is faulty"));
+            }
+        };
+        let mut seen = self.write();
+        match seen.get(issuer) {
+            Some(tenant) if tenant.version == version => {
+                return Resolved::Known(Arc::clone(&tenant.keys));
+            }
+            _ => seen.forget(issuer),
+        }
+        if let Err(until) = seen.named.make_room(self.rules.at_most, now, Self::NAMED) {
+            return full(until);
+        }
+        let tenant = Tenant { keys: Arc::clone(&keys), version, used: AtomicU64::new(now) };
+        seen.named.tenants.insert(issuer.into(), tenant);
+        Resolved::Known(keys)
+    }
+
+    fn keys_of(&self, described: Issuer, issuer: &str) -> Result<Arc<IssuerKeys>, String> {
+        let mut faults = Faults::new();
+        let checked = described.check(self.rules.rules, &mut faults);
+        let Some(checked) = checked else {
+            return Err(faults.into_error().to_string());
+        };
+        if checked.id.as_str() != issuer {
+            return Err(format!("{issuer:?} was asked for, {:?} was described", checked.id));
+        }
+        IssuerKeys::of_tenant(
+            checked,
+            self.transport.as_ref(),
+            &self.clock,
+            Arc::clone(&self.rules.resolver),
+        )
+        .map(Arc::new)
+        .ok_or_else(|| format!("no transport to fetch the keys of {issuer} with"))
+    }
+
+    fn complain(&self, now: u64, fault: &str) {
+        let last = self.complained.load(Ordering::Relaxed);
+        let due = last == 0 || now.saturating_sub(last) >= Self::COMPLAIN_EVERY.as_secs();
+        if due
+            && self
+                .complained
+                .compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            tracing::error!("the resolver trusts an issuer that cannot be used: {fault}");
+        }
     }
 
     fn forget(&self, issuer: &str) {
-        if !self.read().contains_key(issuer) {
-            return;
-        }
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tenant) = seen.remove(issuer) {
-            tenant.keys.stop();
+        if self.read().get(issuer).is_some() {
+            self.write().forget(issuer);
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, Tenant>> {
+    fn read(&self) -> RwLockReadGuard<'_, Seen> {
         self.seen.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Seen> {
+        self.seen.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn get(&self, issuer: &str) -> Option<&Tenant> {
+        self.proven.tenants.get(issuer).or_else(|| self.named.tenants.get(issuer))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Tenant> {
+        self.proven.tenants.values().chain(self.named.tenants.values())
+    }
+
+    fn forget(&mut self, issuer: &str) {
+        for places in [&mut self.proven, &mut self.named] {
+            if let Some(tenant) = places.tenants.remove(issuer) {
+                tenant.keys.stop();
+                places.full_until = 0;
+            }
+        }
+    }
+
+    /// From the named to the proven, if there is room; it stays where it is otherwise.
+    fn promote(&mut self, issuer: &str, at_most: usize, now: u64) {
+        if !self.named.tenants.contains_key(issuer)
+            || self.proven.make_room(at_most, now, Tenants::IDLE).is_err()
+        {
+            return;
+        }
+        if let Some((name, tenant)) = self.named.tenants.remove_entry(issuer) {
+            self.proven.tenants.insert(name, tenant);
+            self.named.full_until = 0;
+        }
+    }
+}
+
+impl Places {
+    /// A place: a free one, or that of the tenant which was used longest ago, if that is this long.
+    /// Else the time before which there is none.
+    fn make_room(&mut self, at_most: usize, now: u64, kept: Duration) -> Result<(), u64> {
+        if self.tenants.len() < at_most {
+            return Ok(());
+        }
+        let used = |tenant: &Tenant| tenant.used.load(Ordering::Relaxed);
+        let oldest = self.tenants.iter().min_by_key(|(_, tenant)| used(tenant));
+        let Some((name, used)) = oldest.map(|(name, tenant)| (name.clone(), used(tenant))) else {
+            return Err(now);
+        };
+        let free_at = used.saturating_add(kept.as_secs());
+        if now < free_at {
+            self.full_until = free_at;
+            return Err(free_at);
+        }
+        if let Some(tenant) = self.tenants.remove(&name) {
+            tenant.keys.stop();
+        }
+        Ok(())
     }
 }
 
 impl Drop for Tenants {
     fn drop(&mut self) {
-        for tenant in self.read().values() {
+        for tenant in self.read().all() {
             tenant.keys.stop();
         }
     }
@@ -259,6 +448,6 @@ impl Drop for Tenants {
 
 impl fmt::Debug for Tenants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenants").field("seen", &self.read().len()).finish_non_exhaustive()
+        f.debug_struct("Tenants").field("seen", &self.read().all().count()).finish_non_exhaustive()
     }
 }

@@ -489,8 +489,8 @@ impl IssuerResolver for UnsureOf {
         }
     }
 
-    fn issuer(&self, issuer: &str) -> Issuer {
-        Issuer::discover(issuer)
+    fn issuer(&self, issuer: &str) -> Option<Issuer> {
+        Some(Issuer::discover(issuer))
     }
 }
 
