@@ -136,14 +136,13 @@ pub(crate) fn report(
 ) -> Rejection {
     let rejection = Rejection::new(refusal, Arc::clone(&context));
     let reason = rejection.told();
-    let mut trace = Trace::default();
+    let trace = match subject {
+        Subject::Access(access) => Trace::of(access),
+        Subject::Nobody(_) | Subject::Unknown => Trace::default(),
+    };
     let mut decision = Decision::new(rejection.outcome().into(), place, &context.route);
     match subject {
-        Subject::Access(access) => {
-            trace.issuer = Some(Arc::clone(&access.facts().issuer));
-            trace.facts = Some(Arc::clone(access.facts()));
-            decision.at = access.decided_at();
-        }
+        Subject::Access(access) => decision.at = access.decided_at(),
         Subject::Nobody(at) => decision.at = at,
         Subject::Unknown => {}
     }

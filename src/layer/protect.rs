@@ -214,8 +214,7 @@ pin_project! {
             pending: Option<Pending<S, F, ReqBody>>,
         },
         Readying {
-            service: S,
-            request: Option<Request<ReqBody>>,
+            pending: Option<Pending<S, F, ReqBody>>,
         },
         // Only after a poll that returned ready.
         Done,
@@ -228,7 +227,7 @@ where
 {
     fn admitted(mut self, passed: Passed) -> State<S, F, ReqBody> {
         admit(&self.guard, &mut self.request, passed);
-        State::Readying { service: self.service, request: Some(self.request) }
+        State::Readying { pending: Some(self) }
     }
 
     fn refused(self, rejection: Rejection) -> State<S, F, ReqBody> {
@@ -268,20 +267,27 @@ where
                     }
                 }
                 StateProjection::Asking { asking, pending } => {
-                    let answer = ready!(Pin::new(asking).poll(context));
+                    let answered = ready!(Pin::new(asking).poll(context));
                     let Some(pending) = pending.take() else { return Poll::Pending };
-                    match answer {
+                    let head = RequestHead::from(&pending.request);
+                    match pending.guard.settle(head, answered) {
                         Ok(passed) => pending.admitted(passed),
                         Err(rejection) => pending.refused(rejection),
                     }
                 }
-                StateProjection::Readying { service, request } => {
-                    if let Err(error) = ready!(service.poll_ready(context)) {
+                StateProjection::Readying { pending } => {
+                    let Some(waiting) = pending else { return Poll::Pending };
+                    if let Err(error) = ready!(waiting.service.poll_ready(context)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    State::Inner { future: service.call(request) }
+                    let Some(mut pending) = pending.take() else { return Poll::Pending };
+                    // The inner service may have been busy for longer than the token lives.
+                    let access = pending.request.extensions().get::<Access>();
+                    match access.map_or(Ok(()), |access| pending.guard.look_again(access)) {
+                        Ok(()) => State::Inner { future: pending.service.call(pending.request) },
+                        Err(rejection) => pending.refused(rejection),
+                    }
                 }
                 StateProjection::Done => return Poll::Pending,
             };

@@ -1,22 +1,21 @@
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 
 use super::Shared;
+use super::asking::{Answered, Asking, Decided};
 use super::policy::{Authorization, Policy, Preflight, Presence};
 use crate::access::Access;
-use crate::check::{CheckError, CheckRequest, Checking, Denial, Needs, Unavailable};
+use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, KeyWait, Remedy};
 use crate::observe::{Decision, DecisionOutcome, Place};
-use crate::time::{Moment, Sleep, Timestamp};
+use crate::time::{Moment, Timestamp};
 use crate::verify::{RouteRules, Stop, Trace, refusal_of};
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
@@ -196,7 +195,10 @@ impl Guard {
             match self.decide(head, mode, turn) {
                 Verdict::Pass(passed) => return Ok(passed),
                 Verdict::Refuse(rejection) => return Err(rejection),
-                Verdict::Ask(asking) => return asking.await,
+                Verdict::Ask(asking) => {
+                    let answered = asking.await;
+                    return self.settle(head, answered);
+                }
                 Verdict::Wait(wait, next) => {
                     wait.await;
                     turn = next;
@@ -234,8 +236,11 @@ impl Guard {
                 }
                 Ok(access) => {
                     let request = CheckRequest::new(&access, head, at.wall());
-                    let guard = self.clone();
-                    return Verdict::Ask(Asking::new(guard, request, access, trace, started));
+                    let deadline = shared.clock.sleep(policy.timeout);
+                    let decided = Decided { access, trace, started };
+                    let checks = &policy.later;
+                    let asking = Asking::new(checks, request, policy.timeout, deadline, decided);
+                    return Verdict::Ask(asking);
                 }
                 Err(stop) => stop,
             };
@@ -266,6 +271,46 @@ impl Guard {
         }
     }
 
+    /// Ends a decision that had async checks. What they said came later than the rest was decided:
+    /// everything that time or a list can have changed is decided once more.
+    pub(crate) fn settle(
+        &self,
+        head: RequestHead<'_>,
+        answered: Answered,
+    ) -> Result<Passed, Rejection> {
+        let Inner { shared, policy, context, .. } = &*self.inner;
+        let at = shared.clock.moment();
+        let Some(Decided { access, mut trace, started }) = answered.decided else {
+            // INVARIANT: it is polled to its end once.
+            let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
+            return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
+        };
+        let route = RouteRules { check: &*policy.check, binding: policy.binding, context };
+        let decided = match answered.answer {
+            Err(error) => Err(refusal_of(error)),
+            Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
+        };
+        match decided {
+            Ok(access) => {
+                self.tell(DecisionOutcome::Accepted, &trace, at, started);
+                Ok(Passed::Access(access))
+            }
+            Err(refusal) => Err(self.reject(refusal, &trace, at, started)),
+        }
+    }
+
+    /// Whether an accepted token is alive still, after its request had to wait for something else.
+    pub(crate) fn look_again(&self, access: &Access) -> Result<(), Rejection> {
+        let at = self.inner.shared.clock.moment();
+        let end = access.expires_at().plus(self.inner.shared.rules.leeway);
+        if at.wall() < end {
+            return Ok(());
+        }
+        let detail = "the token expired while its request waited for the inner service";
+        let refusal = Refusal::new(RejectionKind::Expired, detail);
+        Err(self.reject(refusal, &Trace::of(access), at, at.steady()))
+    }
+
     /// A refusal of this guard; its observers are told.
     fn reject(&self, refusal: Refusal, trace: &Trace, at: Moment, started: Duration) -> Rejection {
         let rejection = Rejection::new(refusal, Arc::clone(&self.inner.context));
@@ -275,6 +320,8 @@ impl Guard {
             kind: Some(rejection.kind()),
             step: rejection.step(),
             reason: Some(&reason),
+            // It let nobody pass.
+            exception: None,
             ..trace.told(decision)
         };
         self.inner.context.server.observers.tell(decision);
@@ -303,82 +350,6 @@ impl Guard {
 
     pub(crate) fn authorization(&self) -> Authorization {
         self.inner.policy.authorization
-    }
-}
-
-/// The async checks of a policy, under way.
-pub(crate) struct Asking {
-    guard: Guard,
-    request: CheckRequest,
-    access: Access,
-    trace: Trace,
-    started: Duration,
-    /// Which check is asked next.
-    next: usize,
-    current: Option<Checking>,
-    deadline: Sleep,
-}
-
-impl Asking {
-    fn new(
-        guard: Guard,
-        request: CheckRequest,
-        access: Access,
-        trace: Trace,
-        started: Duration,
-    ) -> Self {
-        let deadline = guard.inner.shared.clock.sleep(guard.inner.policy.timeout);
-        Self { guard, request, access, trace, started, next: 0, current: None, deadline }
-    }
-
-    /// What the checks say, once the last of them said yes or one did not.
-    fn poll_checks(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CheckError>> {
-        loop {
-            let current = match &mut self.current {
-                Some(current) => current,
-                None => {
-                    let Some(check) = self.guard.inner.policy.later.get(self.next) else {
-                        return Poll::Ready(Ok(()));
-                    };
-                    self.next = self.next.saturating_add(1);
-                    self.current.insert(check.check(self.request.clone()))
-                }
-            };
-            match current.as_mut().poll(context) {
-                Poll::Ready(Ok(())) => self.current = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    ready!(self.deadline.as_mut().poll(context));
-                    let timeout = self.guard.inner.policy.timeout;
-                    let why = format!("an async check gave no answer within {timeout:?}");
-                    return Poll::Ready(Err(Unavailable::new(why).into()));
-                }
-            }
-        }
-    }
-}
-
-impl Future for Asking {
-    type Output = Result<Passed, Rejection>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.poll_checks(context));
-        let this = &*self;
-        let at = this.guard.inner.shared.clock.moment();
-        let leeway = this.guard.inner.shared.rules.leeway;
-        let answer =
-            answer.and_then(|()| match at.wall() < this.access.expires_at().plus(leeway) {
-                // The answer may have come when the token's life was over.
-                true => Ok(()),
-                false => Err(Denial::invalid_token("the token expired meanwhile").into()),
-            });
-        Poll::Ready(match answer {
-            Ok(()) => {
-                this.guard.tell(DecisionOutcome::Accepted, &this.trace, at, this.started);
-                Ok(Passed::Access(this.access.clone()))
-            }
-            Err(error) => Err(this.guard.reject(refusal_of(error), &this.trace, at, this.started)),
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! without tower, [`Guard`]s. A clone is cheap and is the same server; background tasks end with
 //! the last clone, layer and guard.
 
+mod asking;
 mod builder;
 mod effective;
 mod fapi;
@@ -27,7 +28,8 @@ use crate::verify::Rules;
 
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use guard::{Asking, Mode, Passed, Turn, Verdict};
+pub(crate) use asking::Asking;
+pub(crate) use guard::{Mode, Passed, Turn, Verdict};
 pub use metadata::{Metadata, MetadataService};
 pub(crate) use policy::Authorization;
 pub use policy::{Policy, Preflight};

@@ -72,6 +72,12 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// What is known of an accepted token.
+    pub(crate) fn of(access: &Access) -> Self {
+        let facts = Arc::clone(access.facts());
+        Self { issuer: Some(Arc::clone(&facts.issuer)), facts: Some(facts), ..Self::default() }
+    }
+
     /// Adds to an event what is known.
     pub(crate) fn told<'a>(&'a self, decision: Decision<'a>) -> Decision<'a> {
         let facts = self.facts.as_deref();
@@ -132,6 +138,38 @@ impl Rules {
         Ok(self.authorize(facts, head, route, at, trace)?)
     }
 
+    /// Steps 6 to 10 once more, of a token that passed them before, and whether its issuer is still
+    /// one of ours.
+    pub(crate) fn decide_again(
+        &self,
+        access: Access,
+        head: RequestHead<'_>,
+        route: RouteRules<'_>,
+        at: Moment,
+        trace: &mut Trace,
+    ) -> Result<Access, Refusal> {
+        let facts = Arc::clone(access.facts());
+        self.issuer(Some(facts.issuer.as_str()), at)?;
+        self.authorize(facts, head, route, at, trace)
+    }
+
+    /// The issuer of this name, if it is one of ours.
+    fn issuer(&self, iss: Option<&str>, at: Moment) -> Result<Arc<IssuerKeys>, Refusal> {
+        match iss.map(|iss| self.issuers.get(iss, at)) {
+            Some(Resolved::Known(issuer)) => Ok(issuer),
+            Some(Resolved::Unavailable(unavailable)) => {
+                let kind = RejectionKind::IssuerUnavailable;
+                let mut refusal = Refusal::new(kind, unavailable.to_string());
+                refusal.retry_after = unavailable.retry_after_time();
+                Err(refusal)
+            }
+            Some(Resolved::Unknown) | None => {
+                let detail = format!("`iss` is {}, which is not one of the issuers", shown(iss));
+                Err(Refusal::new(RejectionKind::UnknownIssuer, detail))
+            }
+        }
+    }
+
     /// Steps 1 to 5: what the token says, and that its issuer said it.
     fn authenticate(
         &self,
@@ -156,20 +194,7 @@ impl Rules {
 
         // 3. The key, by issuer AND `kid`.
         let iss = claims.text("iss").ok().flatten();
-        let issuer = match iss.as_deref().map(|iss| self.issuers.get(iss, at)) {
-            Some(Resolved::Known(issuer)) => issuer,
-            Some(Resolved::Unavailable(unavailable)) => {
-                let mut refusal =
-                    Refusal::new(RejectionKind::IssuerUnavailable, unavailable.to_string());
-                refusal.retry_after = unavailable.retry_after_time();
-                return Err(Stop::Refused(refusal));
-            }
-            Some(Resolved::Unknown) | None => {
-                let iss = shown(iss.as_deref());
-                let detail = format!("`iss` is {iss}, which is not one of the issuers");
-                return refuse(RejectionKind::UnknownIssuer, detail);
-            }
-        };
+        let issuer = self.issuer(iss.as_deref(), at)?;
         trace.issuer = Some(Arc::clone(issuer.id()));
         let profile = issuer.profile();
         if !profile.takes_type(&header) {

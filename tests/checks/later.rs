@@ -10,18 +10,22 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use portcullis::check::{
-    AsyncCheck, CheckError, CheckRequest, Checking, Denial, StepUp, Unavailable, allow_all, scope,
+    AsyncCheck, CheckError, CheckRequest, Checking, Denial, StepUp, Unavailable, allow_all,
+    authenticated_within, scope,
 };
+use portcullis::issuer::TenantList;
 use portcullis::jose::Algorithm;
-use portcullis::testing::TokenBuilder;
-use portcullis::time::Clock as _;
-use portcullis::{Policy, RejectionKind as Kind, assert_challenge};
+use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
+use portcullis::time::{Clock as _, Timestamp};
+use portcullis::{
+    Binding, Exception, Policy, RejectionKind as Kind, ResourceServer, TokenClass, assert_challenge,
+};
 use tokio::task::yield_now;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::ask;
-use crate::support::{World, anonymous, bearer, outage, settle};
+use crate::support::{self, RESOURCE, World, anonymous, bearer, outage, settle};
 
 type Answer = Result<(), CheckError>;
 
@@ -179,11 +183,11 @@ async fn none_is_asked_about_a_request_that_is_refused_anyway() {
         ("a bad token", layer(scope("a").into()), bearer(&token(&world).tampered()), 401),
         ("no token, none needed", layer(Policy::new(scope("a")).optional()), anonymous(), 200),
     ] {
-        let sent = crate::support::send(&layer, request).await;
+        let sent = support::send(&layer, request).await;
         assert_eq!(sent.response.status(), status, "{name}");
         assert!(log.lock().unwrap().is_empty(), "{name}");
     }
-    let sent = crate::support::send(&layer(scope("a").into()), bearer(&token(&world).sign())).await;
+    let sent = support::send(&layer(scope("a").into()), bearer(&token(&world).sign())).await;
     assert!(sent.passed());
     assert_eq!(log.lock().unwrap().len(), 1);
 }
@@ -242,7 +246,7 @@ async fn an_impossible_time_is_a_fault() {
 async fn a_token_that_expires_meanwhile_is_refused() {
     let second = Duration::from_secs(1);
     let world = World::with(Algorithm::Es256, |builder| builder.leeway(second)).await;
-    for (life, kind) in [(2, Some(Kind::NotAccepted)), (3, None)] {
+    for (life, kind) in [(2, Some(Kind::Expired)), (3, None)] {
         let clock = world.clock.clone();
         let slow = move |_: CheckRequest| {
             clock.advance(Duration::from_secs(3));
@@ -389,7 +393,7 @@ async fn a_question_holds_no_credentials() {
         request.headers_mut().append(name, value.parse().unwrap());
     }
     request.headers_mut().append("cookie", "other=secret-4".parse().unwrap());
-    let sent = crate::support::send(&world.api.protect(policy(check)), request).await;
+    let sent = support::send(&world.api.protect(policy(check)), request).await;
     let seen = seen.lock().unwrap().take().unwrap();
     let names: Vec<_> = seen.headers().keys().map(|name| name.as_str().to_owned()).collect();
     assert_eq!(names, ["x-request-id"]);
@@ -417,4 +421,104 @@ async fn a_question_stands_in_the_effective_policy() {
     let policy = policies.iter().find(|policy| policy["name"] == "asks").unwrap();
     assert_eq!(policy["all_of"][1], serde_json::json!({ "async": "slow" }));
     assert_eq!(policy["async_timeout"], "2s");
+}
+
+/// What time or a list changed while the question was open is decided once more.
+#[tokio::test]
+async fn what_changed_meanwhile_is_decided_once_more() {
+    let minute = Duration::from_mins(1);
+    for name in ["nothing", "age of the token", "age of the authentication", "tenant", "exception"]
+    {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new("https://t0.example", &clock);
+        let tenants = TenantList::new();
+        tenants.trust(issuer.fixed_keys());
+        // 2027-01-31T23:59:30Z
+        clock.set(Timestamp::from_secs(1_801_440_000 - 30));
+        let mut server = ResourceServer::builder(RESOURCE)
+            .clock(clock.clone())
+            .leeway(Duration::ZERO)
+            .tenants(tenants.clone(), 10)
+            .binding(Binding::Either)
+            .exception(
+                Exception::for_clients(["app"])
+                    .of_issuer("https://t0.example")
+                    .until(if name == "exception" { "2027-01-31" } else { "2027-02-28" })
+                    .because("a test"),
+            );
+        let class = TokenClass::default_at_most(Duration::from_hours(1));
+        server =
+            server.class(if name == "age of the token" { class.max_age(minute) } else { class });
+        let api = server.build().unwrap();
+        let advance = clock.clone();
+        let slow = move |_: CheckRequest| {
+            let clock = advance.clone();
+            let tenants = tenants.clone();
+            async move {
+                yield_now().await;
+                clock.advance(minute);
+                if name == "tenant" {
+                    tenants.distrust("https://t0.example");
+                }
+                Ok(())
+            }
+        };
+        let fresh = match name {
+            "age of the authentication" => minute,
+            _ => Duration::from_hours(1),
+        };
+        let policy = Policy::new(authenticated_within(fresh))
+            .and_async(slow)
+            .async_timeout(Duration::from_mins(1));
+        let now = clock.now();
+        let token = issuer
+            .token(RESOURCE)
+            .client_id("app")
+            .issued_at(now.minus(Duration::from_secs(30)))
+            .claim("auth_time", now.as_secs() - 30)
+            .sign();
+        let sent = support::send(&api.protect(policy), bearer(&token)).await;
+        let expected = match name {
+            "age of the token" => Some(Kind::TooOld),
+            "age of the authentication" => Some(Kind::InsufficientAuthentication),
+            "tenant" => Some(Kind::UnknownIssuer),
+            "exception" => Some(Kind::NotBound),
+            _ => None,
+        };
+        assert_eq!(sent.kind(), expected, "{name}");
+        assert_eq!(sent.passed(), expected.is_none(), "{name}");
+        if let Some(access) = sent.access() {
+            assert_eq!(access.decided_at(), now.plus(minute), "the time of the answer");
+        }
+    }
+}
+
+/// A request that waited for a busy inner service is not called past its token's life.
+#[tokio::test]
+async fn a_token_that_expires_before_the_inner_service_is_ready_is_refused() {
+    for (waits, passes) in [(20, true), (40, false)] {
+        let world = World::with(Algorithm::Es256, |builder| builder.leeway(Duration::ZERO)).await;
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let busy = Arc::clone(&places).acquire_owned().await.unwrap();
+        let inner = service_fn(async |_: Request<String>| {
+            Ok::<_, Infallible>(Response::new("inner".to_owned()))
+        });
+        let limited = tower::limit::ConcurrencyLimit::with_semaphore(inner, places);
+        let service = world.api.protect(policy(yes)).layer(limited);
+        let token = token(&world).expires_at(world.clock.now().plus(Duration::from_secs(30)));
+        let request = bearer(&token.sign());
+        let task = tokio::spawn(async move {
+            // Whoever calls has seen that the service is ready for others, not for this request.
+            let mut service = service;
+            tower::Service::call(&mut service, request).await.unwrap()
+        });
+        settle().await;
+        world.clock.advance(Duration::from_secs(waits));
+        drop(busy);
+        let response = task.await.unwrap();
+        assert_eq!(response.status() == StatusCode::OK, passes, "{waits} seconds");
+        if !passes {
+            assert_challenge!(response, 401, "Bearer", error = "invalid_token");
+        }
+    }
 }
