@@ -110,18 +110,17 @@ fn reply(kind: RejectionKind) -> Reply {
         | RejectionKind::MalformedClaim => {
             invalid_token("the access token is malformed or of an unsupported form")
         }
-        RejectionKind::WrongType | RejectionKind::OtherTokenKind => {
-            invalid_token("the token is not an access token")
-        }
-        RejectionKind::AlgorithmNotAllowed => {
-            invalid_token("the access token is signed with an algorithm that is not accepted")
-        }
-        RejectionKind::UnknownIssuer
+        // One text for whatever is found before the signature is good: else anybody could ask which
+        // issuers are trusted.
+        RejectionKind::WrongType
+        | RejectionKind::AlgorithmNotAllowed
+        | RejectionKind::UnknownIssuer
         | RejectionKind::UnknownKey
         | RejectionKind::AmbiguousKey
-        | RejectionKind::BadSignature => {
-            invalid_token("the access token is not signed by a known key of a known issuer")
-        }
+        | RejectionKind::BadSignature => invalid_token(
+            "the token is not an access token that is signed by a known key of a known issuer",
+        ),
+        RejectionKind::OtherTokenKind => invalid_token("the token is not an access token"),
         RejectionKind::WrongAudience => {
             invalid_token("the access token is meant for another resource")
         }

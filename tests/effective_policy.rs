@@ -56,6 +56,7 @@ struct Settings {
     scope_from: &'static str,
     scope_array: bool,
     audience_from: &'static str,
+    required_claim: &'static str,
     required: &'static str,
     kind: SubjectKind,
     kind_claim: &'static str,
@@ -115,6 +116,7 @@ impl Settings {
             scope_from: "scp",
             scope_array: true,
             audience_from: "aud",
+            required_claim: "use",
             required: "access",
             kind: SubjectKind::Workload,
             kind_claim: "kind",
@@ -149,7 +151,7 @@ impl Settings {
             .may_lack(self.may_lack)
             .client_id_from([self.client_from])
             .scope_from([self.scope_from])
-            .require_claim("use", self.required)
+            .require_claim(self.required_claim, self.required)
             .subject_kind(self.kind, ClaimTest::equals(self.kind_claim, self.kind_value))
             .dangerous()
             .insecure_audience_from([self.audience_from]);
@@ -397,7 +399,8 @@ fn token_lines() -> Vec<Line> {
         "/issuers/0/profile/scope_from/0", |s| s.scope_from = "x", |w| w.token();
         "/issuers/0/profile/scope_form", |s| s.scope_array = false, |w| w.token();
         "/issuers/0/profile/audience_from/0", |s| s.audience_from = "for", |w| w.token();
-        "/issuers/0/profile/required_claims/use/0", |s| s.required = "x", |w| w.token();
+        "/issuers/0/profile/require_claims/0/one_of/0", |s| s.required = "x", |w| w.token();
+        "/issuers/0/profile/require_claims/0/claim", |s| s.required_claim = "x", |w| w.token();
         "/issuers/0/profile/subject_kinds/0/kind", |s| s.kind = SubjectKind::Person, |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
         "/issuers/0/profile/subject_kinds/0/when/claim", |s| s.kind_claim = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
         "/issuers/0/profile/subject_kinds/0/when/equals", |s| s.kind_value = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");

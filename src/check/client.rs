@@ -57,6 +57,9 @@ impl Check for RequireClient {
         if let Some(fault) = self.fault() {
             needs.fault(ConfigFault::Policy(fault));
         }
+        if self.issuer.is_none() {
+            needs.one_issuer("clients");
+        }
         needs.rule("clients", named("clients", &self.clients, self.issuer.as_deref()));
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Uri};
 use super::CheckError;
 use crate::access::Access;
 use crate::credentials::RequestHead;
+use crate::sender::PeerAddr;
 use crate::time::Timestamp;
 
 /// The future of [`AsyncCheck::check`].
@@ -62,8 +63,10 @@ where
     }
 }
 
-/// What an [`AsyncCheck`] may look at: the same as any check, owned, and without the fields that
-/// hold credentials (`Authorization`, `DPoP`, `Cookie`). A clone is cheap.
+/// What an [`AsyncCheck`] may look at: the same as any check, owned, and without the fields that are
+/// known to hold credentials: `Authorization`, `Proxy-Authorization`, `Cookie`, `DPoP`, the tokens of
+/// workloads and transactions, and what common proxies call an access token or an API key. A clone is
+/// cheap.
 #[derive(Clone)]
 pub struct CheckRequest {
     inner: Arc<Inner>,
@@ -74,19 +77,31 @@ struct Inner {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    peer: Option<PeerAddr>,
     now: Timestamp,
 }
 
 impl CheckRequest {
     pub(crate) fn new(access: &Access, head: RequestHead<'_>, now: Timestamp) -> Self {
-        const SECRET: [HeaderName; 4] =
-            [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HeaderName::from_static("dpop")];
+        const SECRET: [HeaderName; 10] = [
+            AUTHORIZATION,
+            PROXY_AUTHORIZATION,
+            COOKIE,
+            HeaderName::from_static("dpop"),
+            HeaderName::from_static("txn-token"),
+            HeaderName::from_static("workload-identity-token"),
+            HeaderName::from_static("workload-proof-token"),
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("x-forwarded-access-token"),
+            HeaderName::from_static("x-amzn-oidc-accesstoken"),
+        ];
         let mut headers = head.headers.clone();
         for name in SECRET {
             headers.remove(name);
         }
         let (method, uri) = (head.method.clone(), head.uri.clone());
-        Self { inner: Arc::new(Inner { access: access.clone(), method, uri, headers, now }) }
+        let (access, peer) = (access.clone(), head.extensions.get().copied());
+        Self { inner: Arc::new(Inner { access, method, uri, headers, peer, now }) }
     }
 
     /// The accepted token.
@@ -111,6 +126,12 @@ impl CheckRequest {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.inner.headers
+    }
+
+    /// Where the request came from, if that is known.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerAddr> {
+        self.inner.peer
     }
 
     /// The time of the decision.

@@ -13,6 +13,7 @@ pub struct Needs {
     step_ups: Vec<StepUp>,
     detail_types: Vec<String>,
     rules: Vec<Value>,
+    one_issuer: Vec<String>,
     faults: Vec<ConfigFault>,
 }
 
@@ -48,6 +49,12 @@ impl Needs {
     /// The check reads authorization details of this type: metadata lists it (RFC 9728 §2).
     pub fn detail_type(&mut self, detail_type: &str) {
         add(&mut self.detail_types, detail_type.to_owned());
+    }
+
+    /// The check names clients or subjects without their issuer, which says who is meant only where
+    /// a server has one issuer: on another it is a fault. `what` names the check.
+    pub fn one_issuer(&mut self, what: &str) {
+        add(&mut self.one_issuer, what.to_owned());
     }
 
     /// How the check stands in the effective policy: a name, and what it wants.
@@ -92,6 +99,11 @@ impl Needs {
         self.faults.push(fault);
     }
 
+    /// The checks that name somebody without an issuer.
+    pub(crate) fn wanting_one_issuer(&self) -> &[String] {
+        &self.one_issuer
+    }
+
     pub(crate) fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }
@@ -114,6 +126,9 @@ impl Needs {
         // Neither side's authentication is needed whatever happens, so none is announced.
         for detail_type in left.detail_types.into_iter().chain(right.detail_types) {
             add(&mut self.detail_types, detail_type);
+        }
+        for what in left.one_issuer.into_iter().chain(right.one_issuer) {
+            add(&mut self.one_issuer, what);
         }
         self.faults.extend(left.faults.into_iter().chain(right.faults));
         self.rules.push(json!({ "any_of": [{ "all_of": left.rules }, { "all_of": right.rules }] }));

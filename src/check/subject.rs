@@ -101,6 +101,9 @@ impl Check for RequireSubject {
         if let Some(fault) = self.fault() {
             needs.fault(ConfigFault::Policy(fault));
         }
+        if self.issuer.is_none() {
+            needs.one_issuer("subjects");
+        }
         needs.rule("subjects", named("subjects", &self.subjects, self.issuer.as_deref()));
     }
 }

@@ -106,7 +106,8 @@ impl File {
     ) -> ServerBuilder {
         let Some(Table(tenants)) = &self.tenants else { return builder };
         // A resolver is asked at run time only: here its issuers are known, and so are their faults.
-        let rules = IssuerRules { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS };
+        let rules =
+            IssuerRules { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS, allowed: None };
         let list = TenantList::new();
         let mut ids = BTreeSet::new();
         faults.at("tenants", |faults| {

@@ -19,6 +19,14 @@ pub enum ConfigFault {
     /// An issuer's list of algorithms is empty.
     #[error("issuer `{0}` allows no algorithm: name at least one in `.algorithms([...])`")]
     NoAlgorithm(String),
+    /// An issuer names an algorithm that a security profile does not allow.
+    #[error("issuer `{issuer}`: {what}")]
+    Algorithm {
+        /// The issuer.
+        issuer: String,
+        /// The algorithm, and what is allowed.
+        what: String,
+    },
     /// The fixed key set of an issuer is not a JWK Set.
     #[error("the fixed keys of issuer `{issuer}` are not a JWK Set: {fault}")]
     FixedKeys {

@@ -38,6 +38,8 @@ enum KeySource {
 pub(crate) struct IssuerRules {
     /// What an issuer may use that names no algorithms of its own.
     pub(crate) default_algorithms: &'static [Algorithm],
+    /// What an issuer may name, and who says so, if not all.
+    pub(crate) allowed: Option<(&'static str, &'static [Algorithm])>,
 }
 
 impl Issuer {
@@ -131,6 +133,17 @@ impl Issuer {
         if algorithms.is_empty() {
             faults.push_at("algorithms", ConfigFault::NoAlgorithm(self.id.clone()));
         }
+        if let Some((who, allowed)) = rules.allowed {
+            for (index, algorithm) in algorithms.iter().enumerate() {
+                if !allowed.contains(algorithm) {
+                    let names: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+                    let names = names.join(", ");
+                    let what = format!("`{algorithm}` is not allowed by {who}: {names} are");
+                    let fault = ConfigFault::Algorithm { issuer: self.id.clone(), what };
+                    faults.at_element("algorithms", index, |faults| faults.push(fault));
+                }
+            }
+        }
         faults.at("profile", |faults| self.profile.check(&self.id, faults));
         if let Some(what) = self.refresh.fault() {
             faults
@@ -150,11 +163,6 @@ impl Issuer {
             }),
             _ => None,
         }
-    }
-
-    /// The algorithms that were named for this issuer.
-    pub(crate) fn named_algorithms(&self) -> Option<&[Algorithm]> {
-        self.algorithms.as_deref()
     }
 
     fn check_source(&self, algorithms: &[Algorithm], faults: &mut Faults) -> Option<CheckedSource> {

@@ -138,9 +138,8 @@ impl FetchToken {
             return Err(self.source.unusable("it was not read: the runtime is ending"));
         };
         let value = [b"Bearer ", secret?.expose()].concat();
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_| {
-            self.source.unusable("it has characters that no header field may have")
-        })?;
+        let mut value = HeaderValue::from_bytes(&value)
+            .map_err(|_| self.source.unusable("it has characters that no header field may have"))?;
         value.set_sensitive(true);
         Ok(value)
     }

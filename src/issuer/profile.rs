@@ -131,68 +131,47 @@ pub(crate) struct KindRule {
 
 /// A condition on one top-level claim, for [`TokenProfile::subject_kind`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ClaimTest {
-    /// The claim is this string.
-    Equals {
-        /// The claim.
-        claim: String,
-        /// The string, compared exactly.
-        value: String,
-    },
-    /// The claim is a string that starts so.
-    StartsWith {
-        /// The claim.
-        claim: String,
-        /// The start, compared exactly.
-        prefix: String,
-    },
-    /// The claim is absent.
-    Absent {
-        /// The claim.
-        claim: String,
-    },
-    /// Two claims are the same string.
-    Same {
-        /// One claim.
-        claim: String,
-        /// The other.
-        other: String,
-    },
-    /// One claim is another claim and then this text.
-    SameWithSuffix {
-        /// The longer claim.
-        claim: String,
-        /// The shorter one.
-        other: String,
-        /// What follows it, compared exactly.
-        suffix: String,
-    },
+pub struct ClaimTest(Test);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Test {
+    Equals { claim: String, value: String },
+    StartsWith { claim: String, prefix: String },
+    Present { claim: String },
+    Absent { claim: String },
+    Same { claim: String, other: String },
+    SameWithSuffix { claim: String, other: String, suffix: String },
 }
 
 impl ClaimTest {
-    /// The claim is this string.
+    /// The claim is this string, compared exactly.
     #[must_use]
     pub fn equals(claim: impl Into<String>, value: impl Into<String>) -> Self {
-        Self::Equals { claim: claim.into(), value: value.into() }
+        Self(Test::Equals { claim: claim.into(), value: value.into() })
     }
 
-    /// The claim is a string that starts so.
+    /// The claim is a string that starts so, compared exactly.
     #[must_use]
     pub fn starts_with(claim: impl Into<String>, prefix: impl Into<String>) -> Self {
-        Self::StartsWith { claim: claim.into(), prefix: prefix.into() }
+        Self(Test::StartsWith { claim: claim.into(), prefix: prefix.into() })
+    }
+
+    /// The claim is there, whatever its value.
+    #[must_use]
+    pub fn present(claim: impl Into<String>) -> Self {
+        Self(Test::Present { claim: claim.into() })
     }
 
     /// The claim is absent.
     #[must_use]
     pub fn absent(claim: impl Into<String>) -> Self {
-        Self::Absent { claim: claim.into() }
+        Self(Test::Absent { claim: claim.into() })
     }
 
     /// Two claims are the same string.
     #[must_use]
     pub fn same(claim: impl Into<String>, other: impl Into<String>) -> Self {
-        Self::Same { claim: claim.into(), other: other.into() }
+        Self(Test::Same { claim: claim.into(), other: other.into() })
     }
 
     /// One claim is another claim and then this text.
@@ -202,32 +181,52 @@ impl ClaimTest {
         other: impl Into<String>,
         suffix: impl Into<String>,
     ) -> Self {
-        Self::SameWithSuffix { claim: claim.into(), other: other.into(), suffix: suffix.into() }
+        let (claim, other, suffix) = (claim.into(), other.into(), suffix.into());
+        Self(Test::SameWithSuffix { claim, other, suffix })
     }
 
     /// What it says, for a report.
     pub(crate) fn report(&self) -> Value {
-        match self {
-            Self::Equals { claim, value } => json!({ "claim": claim, "equals": value }),
-            Self::StartsWith { claim, prefix } => json!({ "claim": claim, "starts_with": prefix }),
-            Self::Absent { claim } => json!({ "claim": claim, "is": "absent" }),
-            Self::Same { claim, other } => json!({ "claim": claim, "same_as": other }),
-            Self::SameWithSuffix { claim, other, suffix } => {
+        match &self.0 {
+            Test::Equals { claim, value } => json!({ "claim": claim, "equals": value }),
+            Test::StartsWith { claim, prefix } => json!({ "claim": claim, "starts_with": prefix }),
+            Test::Present { claim } => json!({ "claim": claim, "is": "present" }),
+            Test::Absent { claim } => json!({ "claim": claim, "is": "absent" }),
+            Test::Same { claim, other } => json!({ "claim": claim, "same_as": other }),
+            Test::SameWithSuffix { claim, other, suffix } => {
                 json!({ "claim": claim, "same_as": other, "followed_by": suffix })
             }
         }
     }
 
+    /// What makes it a condition that says nothing.
+    fn fault(&self) -> Option<&'static str> {
+        let (names, empty): (Vec<&String>, bool) = match &self.0 {
+            Test::Equals { claim, .. } => (vec![claim], false),
+            Test::StartsWith { claim, prefix } => (vec![claim], prefix.is_empty()),
+            Test::Present { claim } | Test::Absent { claim } => (vec![claim], false),
+            Test::Same { claim, other } => (vec![claim, other], claim == other),
+            Test::SameWithSuffix { claim, other, suffix } => {
+                (vec![claim, other], suffix.is_empty())
+            }
+        };
+        if names.into_iter().any(String::is_empty) {
+            return Some("a rule for subject kinds names no claim");
+        }
+        empty.then_some("a rule for subject kinds holds for every text of its claim")
+    }
+
     fn holds(&self, claims: &ClaimsSet<'_>) -> bool {
         let text = |name: &str| claims.value(name).and_then(json::Value::as_str);
-        match self {
-            Self::Equals { claim, value } => text(claim).is_some_and(|found| found == **value),
-            Self::StartsWith { claim, prefix } => {
+        match &self.0 {
+            Test::Equals { claim, value } => text(claim).is_some_and(|found| found == **value),
+            Test::StartsWith { claim, prefix } => {
                 text(claim).is_some_and(|found| found.starts_with(&**prefix))
             }
-            Self::Absent { claim } => !claims.has(claim),
-            Self::Same { claim, other } => text(claim).is_some_and(|one| text(other) == Some(one)),
-            Self::SameWithSuffix { claim, other, suffix } => {
+            Test::Present { claim } => claims.has(claim),
+            Test::Absent { claim } => !claims.has(claim),
+            Test::Same { claim, other } => text(claim).is_some_and(|one| text(other) == Some(one)),
+            Test::SameWithSuffix { claim, other, suffix } => {
                 let claim = text(claim);
                 let start = claim.as_deref().and_then(|claim| claim.strip_suffix(&**suffix));
                 start.is_some_and(|start| text(other).as_deref() == Some(start))
@@ -241,7 +240,7 @@ impl TokenProfile {
     pub(crate) const ACCESS_TOKEN_TYPE: &'static str = "at+jwt";
 
     /// Types that are something else by name: no profile takes them.
-    const OTHER_TYPES: [&'static str; 14] = [
+    const OTHER_TYPES: [&'static str; 20] = [
         "dpop+jwt",
         "secevent+jwt",
         "statuslist+jwt",
@@ -256,6 +255,12 @@ impl TokenProfile {
         "id+jwt",
         "kb+jwt",
         "dc+sd-jwt",
+        "vc+sd-jwt",
+        "vc+jwt",
+        "vp+jwt",
+        "oauth-client-attestation+jwt",
+        "oauth-client-attestation-pop+jwt",
+        "oauth-id-jag+jwt",
     ];
 
     /// Claims that no access token has: a security event or a logout token, an introspection
@@ -265,6 +270,15 @@ impl TokenProfile {
 
     /// Claims that ID tokens have and access tokens do not (OpenID Connect Core §2, §3.3.2.11).
     const ID_TOKEN_CLAIMS: [&'static str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
+
+    /// Claims of other kinds of token, which matter where `typ` does not say `at+jwt`: a transaction
+    /// token, a security event, a credential.
+    const OTHER_CLAIMS_UNTYPED: [&'static str; 4] = ["req_wl", "toe", "_sd_alg", "vct"];
+
+    /// What issuers write into ID tokens, refresh tokens and logout tokens, for themselves to tell
+    /// them: Keycloak's `typ`, Cognito's `token_use`.
+    const OTHER_VALUES: [(&'static str, &'static [&'static str]); 2] =
+        [("typ", &["ID", "Refresh", "Offline", "Logout"]), ("token_use", &["id", "refresh"])];
 
     /// RFC 9068, to the letter.
     pub fn rfc9068() -> Self {
@@ -385,7 +399,8 @@ impl TokenProfile {
     }
 
     /// Takes ID tokens as access tokens, which no standard does: an ID token is meant for a client
-    /// to read. It is for issuers that write nothing else for one's own URL as audience, such as
+    /// to read. A claim has to be required beside it that says whose are taken
+    /// ([`TokenProfile::require_claim_in`]): of most issuers anybody can get an ID token. It is for issuers that write nothing else for one's own URL as audience, such as
     /// Google ([`TokenProfile::google_id_token`]).
     pub fn accept_id_tokens(mut self) -> Self {
         self.no_longer_strict();
@@ -419,13 +434,29 @@ impl TokenProfile {
 
     /// The claim by which a token shows that it is something else, if it has one.
     pub(crate) fn other_kind(&self, header: &Header<'_>, claims: &ClaimsSet<'_>) -> Option<&str> {
-        let other = Self::OTHER_CLAIMS.into_iter().find(|name| claims.has(name));
-        // A token that says `at+jwt` is none, whatever else it carries.
-        let may_be_id_token =
-            self.id_tokens == IdTokens::Refused && !header.is_type(Self::ACCESS_TOKEN_TYPE);
-        other.or_else(|| {
-            Self::ID_TOKEN_CLAIMS.into_iter().find(|name| may_be_id_token && claims.has(name))
-        })
+        let first =
+            |names: &'static [&'static str]| names.iter().copied().find(|name| claims.has(name));
+        if let Some(name) = first(&Self::OTHER_CLAIMS) {
+            return Some(name);
+        }
+        // A token that says `at+jwt` is one, whatever else it carries.
+        if header.is_type(Self::ACCESS_TOKEN_TYPE) {
+            return None;
+        }
+        if let Some(name) = first(&Self::OTHER_CLAIMS_UNTYPED) {
+            return Some(name);
+        }
+        if self.id_tokens == IdTokens::Accepted {
+            return None;
+        }
+        let by_value = || {
+            let is_other = |(name, values): &(&'static str, &[&str])| {
+                let found = claims.value(name).and_then(json::Value::as_str);
+                found.is_some_and(|found| values.contains(&&*found))
+            };
+            Self::OTHER_VALUES.iter().find(|other| is_other(other)).map(|(name, _)| *name)
+        };
+        first(&Self::ID_TOKEN_CLAIMS).or_else(by_value)
     }
 
     /// The first required claim that is not as it has to be.
@@ -469,6 +500,9 @@ impl TokenProfile {
                 fault(format!("`typ` {typ:?} is that of another kind of token: it is never taken"));
             } else if bare.is_empty() {
                 fault("a `typ` is empty; say `accept_no_type` for tokens without one".to_owned());
+            } else if !bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&b))
+            {
+                fault(format!("`typ` {typ:?} is no media type (RFC 6838 §4.2)"));
             }
         }
         for (what, claims) in [
@@ -487,6 +521,24 @@ impl TokenProfile {
             if required.one_of.is_empty() {
                 fault(format!("claim `{}` may have no value at all: name one", required.name));
             }
+            if required.one_of.contains(&Value::Null) {
+                fault(format!(
+                    "claim `{}` is wanted to be null, which says nothing",
+                    required.name
+                ));
+            }
+        }
+        for rule in &self.kinds {
+            if let Some(what) = rule.when.fault() {
+                fault(what.to_owned());
+            }
+        }
+        if self.id_tokens == IdTokens::Accepted && self.required.is_empty() {
+            fault(
+                "ID tokens are taken, and anybody may have one: say whose with \
+                 `require_claim_in(\"sub\", [...])`"
+                    .to_owned(),
+            );
         }
     }
 }

@@ -102,6 +102,11 @@ impl Registry {
         issuers
     }
 
+    /// Whether a client or a subject is known by its name alone.
+    pub(crate) fn is_one(&self) -> bool {
+        self.tenants.is_none() && self.issuers.len() <= 1
+    }
+
     /// How many issuers are kept that are decided on at run time; `None` if none is.
     pub(crate) fn tenants_at_most(&self) -> Option<usize> {
         self.tenants.as_ref().map(Tenants::at_most)

@@ -13,9 +13,9 @@ impl TokenProfile {
     /// - In its place: the claim `typ` has to be `Bearer` (or `bearer`) or `DPoP`. That keeps out
     ///   ID tokens (`ID`), refresh tokens (`Refresh`, `Offline`) and logout tokens (`Logout`),
     ///   which the same realm signs.
-    /// - A client's own token, of a service account, has `client_id` beside `azp`, with the same
-    ///   value: Keycloak sets it in that grant only. Its `sub` is the id of a hidden user and not
-    ///   the client. The name of that user, `service-account-...` in `preferred_username`, is not
+    /// - A client's own token, of a service account, has `client_id` beside `azp`: Keycloak sets it
+    ///   in that grant only. Its `sub` is the id of a hidden user and not the client. A person's
+    ///   token has a session, `sid`; one that has neither is of [`SubjectKind::Unknown`]. The name of that user, `service-account-...` in `preferred_username`, is not
     ///   looked at: nothing was found that keeps a person from registering under such a name.
     ///   Where you know that nobody can, and clients go without the client scope
     ///   `service_account`, add
@@ -43,7 +43,8 @@ impl TokenProfile {
             .accept_type("JWT")
             .client_id_from(["azp", "client_id"])
             .require_claim_in("typ", ["Bearer", "bearer", "DPoP"])
-            .subject_kind(SubjectKind::Client, ClaimTest::same("client_id", "azp"))
+            .subject_kind(SubjectKind::Client, ClaimTest::present("client_id"))
+            .subject_kind(SubjectKind::Unknown, ClaimTest::absent("sid"))
     }
 
     /// Auth0. Issuer: [`Issuer::auth0`].

@@ -15,8 +15,8 @@ use crate::error::RejectionKind;
 /// | `portcullis_exception_uses_total`, counter | `exception` |
 /// | `portcullis_exception_days_left`, gauge | `exception` |
 ///
-/// A label that does not apply is `none`. At most 100 issuers are named; the tokens of others are
-/// counted under `other`. Clients and tokens are no labels: their number has no bound.
+/// A label that does not apply is `none`. At most 100 issuers are named, those that signed a token
+/// first; the tokens of others are counted under `other`. Clients and tokens are no labels: their number has no bound.
 #[derive(Clone, Debug, Default)]
 pub struct MetricsObserver {
     issuers: Arc<Mutex<BTreeSet<Arc<str>>>>,
@@ -32,12 +32,13 @@ impl MetricsObserver {
         Self::default()
     }
 
-    fn issuer_label(&self, issuer: &str) -> Arc<str> {
+    fn issuer_label(&self, issuer: &str, proven: bool) -> Arc<str> {
         let mut known = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(label) = known.get(issuer) {
             return Arc::clone(label);
         }
-        if known.len() >= Self::MAX_ISSUERS {
+        // A name in a token that nobody signed takes no place.
+        if !proven || known.len() >= Self::MAX_ISSUERS {
             return "other".into();
         }
         let label: Arc<str> = issuer.into();
@@ -50,7 +51,7 @@ impl Observer for MetricsObserver {
     fn observe(&self, decision: &Decision<'_>) {
         const NONE: &str = "none";
         let issuer = match decision.issuer {
-            Some(issuer) => self.issuer_label(issuer.as_str()),
+            Some(issuer) => self.issuer_label(issuer.as_str(), decision.proven),
             None => NONE.into(),
         };
         let outcome = decision.outcome.as_str();

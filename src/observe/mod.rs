@@ -187,6 +187,8 @@ pub struct Decision<'a> {
     pub at: Timestamp,
     /// From the first look at the request to the decision, waits included.
     pub duration: Duration,
+    /// Whether the issuer signed the token.
+    pub(crate) proven: bool,
     pub(crate) reason: Option<&'a str>,
     pub(crate) token: Option<(&'a IssuerId, &'a JwtId)>,
     pub(crate) key: Option<&'a HashKey>,
@@ -208,6 +210,7 @@ impl<'a> Decision<'a> {
             expires_in: None,
             at: Timestamp::EPOCH,
             duration: Duration::ZERO,
+            proven: false,
             reason: None,
             token: None,
             key: None,
@@ -338,7 +341,10 @@ impl Observers {
         for observer in &self.observers {
             self.guarded(|| observer.observe(&decision));
         }
-        self.report_exceptions(decision.at);
+        // A refusal further in can be of long ago: a handler may keep its access for hours.
+        if decision.place == Place::Guard {
+            self.report_exceptions(decision.at);
+        }
     }
 
     /// Reports how exceptions stand, if that is due.

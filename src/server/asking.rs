@@ -43,7 +43,15 @@ impl Asking {
         decided: Decided,
     ) -> Self {
         let decided = Some(decided);
-        Self { checks: checks.to_vec(), request, timeout, deadline, next: 0, current: None, decided }
+        Self {
+            checks: checks.to_vec(),
+            request,
+            timeout,
+            deadline,
+            next: 0,
+            current: None,
+            decided,
+        }
     }
 
     /// What the checks say, once the last of them said yes or one did not.

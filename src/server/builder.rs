@@ -286,7 +286,6 @@ impl ServerBuilder {
         let tenants = self.check_tenants(rules, &mut faults);
         if let Some(SecurityProfile::Fapi2) = self.security_profile {
             let asked = fapi::Asked {
-                issuers: &self.issuers,
                 classes: &self.classes,
                 exceptions: &self.exceptions,
                 binding: self.binding,
@@ -334,8 +333,8 @@ impl ServerBuilder {
         let implications = self.check_implications(&mut faults);
         let metadata = self.metadata.clone().unwrap_or_default();
         faults.at("metadata", |faults| metadata.check(faults));
-        faults.at("policy", |faults| self.policy.check(faults));
-        let policies = self.check_policies(&mut faults);
+        faults.at("policy", |faults| self.policy.check(names.is_one(), faults));
+        let policies = self.check_policies(names.is_one(), &mut faults);
 
         let needs_transport = tenants.is_some() || issuers.iter().any(Checked::needs_transport);
         let transport = match self.transport.clone() {
@@ -379,11 +378,14 @@ impl ServerBuilder {
     }
 
     fn issuer_rules(&self) -> IssuerRules {
-        IssuerRules {
-            default_algorithms: match self.security_profile {
-                Some(SecurityProfile::Fapi2) => fapi::ALGORITHMS,
-                None => Algorithm::ACCESS_TOKEN_DEFAULTS,
+        match self.security_profile {
+            Some(SecurityProfile::Fapi2) => IssuerRules {
+                default_algorithms: fapi::ALGORITHMS,
+                allowed: Some(("FAPI 2.0 §5.4.1", fapi::ALGORITHMS)),
             },
+            None => {
+                IssuerRules { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS, allowed: None }
+            }
         }
     }
 
@@ -465,11 +467,11 @@ impl ServerBuilder {
         Implies::complete(&direct)
     }
 
-    fn check_policies(&self, faults: &mut Faults) -> BTreeMap<String, Policy> {
+    fn check_policies(&self, one_issuer: bool, faults: &mut Faults) -> BTreeMap<String, Policy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &self.policies {
             faults.at(&format!("policies.{}", key(name)), |faults| {
-                policy.check(faults);
+                policy.check(one_issuer, faults);
                 if policies.insert(name.clone(), policy.clone()).is_some() {
                     faults.push(ConfigFault::DuplicatePolicy(name.clone()));
                 }

@@ -98,10 +98,10 @@ fn issuer(keys: &IssuerKeys) -> Value {
 
 fn profile(profile: &TokenProfile) -> Value {
     let may_lack: Vec<_> = profile.may_lack.iter().map(|claim| claim.as_str()).collect();
-    let required: Map<String, Value> = profile
+    let required: Vec<_> = profile
         .required
         .iter()
-        .map(|required| (required.name.clone(), required.one_of.clone().into()))
+        .map(|required| json!({ "claim": required.name, "one_of": required.one_of }))
         .collect();
     let kinds: Vec<_> = profile
         .kinds
@@ -127,7 +127,7 @@ fn profile(profile: &TokenProfile) -> Value {
             ScopeForm::TextOrArray => "text_or_array",
         },
         "audience_from": profile.audience_claims,
-        "required_claims": required,
+        "require_claims": required,
         "subject_kinds": kinds,
     })
 }

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use crate::error::{ConfigFault, Faults};
-use crate::issuer::config::Issuer;
 use crate::jose::Algorithm;
 use crate::sender::Binding;
 use crate::verify::{Classes, Exception, TokenClass};
@@ -23,7 +22,6 @@ impl SecurityProfile {
 
 /// What is asked of a configuration by the profile.
 pub(super) struct Asked<'a> {
-    pub(super) issuers: &'a [Issuer],
     pub(super) classes: &'a [TokenClass],
     pub(super) exceptions: &'a [Exception],
     pub(super) binding: Option<Binding>,
@@ -57,22 +55,10 @@ pub(super) const ALGORITHMS: &[Algorithm] =
 /// The profile says "short", and no number.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Every demand of FAPI 2.0 on a resource server that this configuration does not meet (§5.3.4,
-/// §5.4.1).
+/// Every demand of FAPI 2.0 on a resource server that this configuration does not meet (§5.3.4).
+/// Algorithms (§5.4.1) are looked at with each issuer, tenants among them.
 pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
     let fault = |what: String| ConfigFault::Fapi2(what);
-    for (index, issuer) in asked.issuers.iter().enumerate() {
-        for algorithm in issuer.named_algorithms().unwrap_or_default() {
-            if !ALGORITHMS.contains(algorithm) {
-                let what = format!(
-                    "`{algorithm}` is not allowed (§5.4.1): PS256, ES256, EdDSA, Ed25519 are"
-                );
-                faults.at_element("issuers", index, |faults| {
-                    faults.push_at("algorithms", fault(what));
-                });
-            }
-        }
-    }
     for (index, class) in asked.classes.iter().enumerate() {
         if let Some(most) = class.most().filter(|most| *most > LONGEST) {
             let what = format!("tokens of {most:?}: at most {LONGEST:?} are accepted under it");
@@ -113,7 +99,6 @@ mod tests {
 
     fn faults(means: Means) -> Vec<String> {
         let asked = Asked {
-            issuers: &[Issuer::discover("https://as.example").algorithms([Algorithm::Ps256])],
             classes: &[TokenClass::default_at_most(Duration::from_mins(10))],
             exceptions: &[],
             binding: Some(Binding::Either),

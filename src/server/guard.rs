@@ -105,7 +105,7 @@ impl Turn {
 impl Guard {
     pub(super) fn new(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
         let mut faults = Faults::new();
-        policy.check(&mut faults);
+        policy.check(shared.rules.issuers.is_one(), &mut faults);
         faults.unless_none(())?;
         let needs = Needs::of(&*policy.check);
         shared.document.add(&needs, &policy.report(&needs));

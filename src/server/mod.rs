@@ -26,9 +26,9 @@ use crate::name::Resource;
 use crate::time::Clock;
 use crate::verify::Rules;
 
+pub(crate) use asking::Asking;
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use asking::Asking;
 pub(crate) use guard::{Mode, Passed, Turn, Verdict};
 pub use metadata::{Metadata, MetadataService};
 pub(crate) use policy::Authorization;

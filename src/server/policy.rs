@@ -148,9 +148,17 @@ impl Policy {
         Self { fault: Some(fault), ..Self::new(allow_all()).named(name) }
     }
 
-    pub(super) fn check(&self, faults: &mut Faults) {
+    /// `one_issuer`: whether a name of a client or a subject alone says who is meant.
+    pub(super) fn check(&self, one_issuer: bool, faults: &mut Faults) {
         faults.extend(self.fault.clone());
-        faults.extend(Needs::of(&*self.check).faults().iter().cloned());
+        let needs = Needs::of(&*self.check);
+        faults.extend(needs.faults().iter().cloned());
+        for what in needs.wanting_one_issuer().iter().filter(|_| !one_issuer) {
+            let what = format!(
+                "`{what}` names no issuer, and the server has more than one: say `of_issuer`"
+            );
+            faults.push(ConfigFault::Policy(what));
+        }
         if self.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200) {
             faults.push(ConfigFault::Policy("a name of 1 to 200 bytes is wanted".to_owned()));
         }

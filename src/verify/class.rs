@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::access::{Facts, SubjectKind};
 use crate::error::{ConfigFault, Faults};
-use crate::name::{Audience, Scope};
+use crate::name::{Audience, IssuerId, Scope};
 use crate::sender::Binding;
 use crate::time::shown_duration;
 
@@ -81,8 +81,8 @@ impl TokenClass {
         self
     }
 
-    /// Tokens of one of these clients. Two issuers can have clients of one name: say which issuer
-    /// is meant, where there are several.
+    /// Tokens of one of these clients. Where a server has more than one issuer, [`Self::issuers`] has
+    /// to say whose: two issuers can have clients of one name.
     pub fn clients<T: Into<String>>(mut self, clients: impl IntoIterator<Item = T>) -> Self {
         self.clients.extend(clients.into_iter().map(Into::into));
         self
@@ -269,6 +269,10 @@ impl Classes {
                 faults.push_at("audiences", error);
             }
         }
+        if !class.clients.is_empty() && class.issuers.is_empty() && !issuers.is_one() {
+            let what = "the server has more than one issuer: say with `issuers` whose clients";
+            faults.push_at("clients", fault(class, what));
+        }
         if class.clients.iter().any(String::is_empty) {
             faults.push_at("clients", fault(class, "a client id is empty"));
         }
@@ -370,7 +374,8 @@ pub(crate) struct IssuerNames<'a> {
 
 impl IssuerNames<'_> {
     pub(crate) fn can_be(&self, issuer: &str) -> bool {
-        self.open || self.configured.iter().any(|name| name == issuer)
+        let is_name = || IssuerId::parse_with_loopback(issuer).is_ok();
+        self.configured.iter().any(|name| name == issuer) || (self.open && is_name())
     }
 
     /// Whether a client id alone says which client is meant.

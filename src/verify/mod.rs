@@ -84,6 +84,7 @@ impl Trace {
         let token = facts.and_then(|facts| Some((&*facts.issuer, facts.jwt_id.as_ref()?)));
         Decision {
             issuer: self.issuer.as_deref(),
+            proven: facts.is_some(),
             client_id: facts.and_then(|facts| facts.client_id.as_ref()),
             class: self.class.as_deref(),
             binding: self.binding,
