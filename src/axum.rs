@@ -38,7 +38,7 @@ use tower::{Layer, Service};
 use crate::access::Access;
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::layer::{Subject, Tokenless, TokenlessReason, misplaced, report};
-use crate::observe::Place;
+use crate::observe::DecidedBy;
 use crate::sender::PeerAddr;
 
 /// The claims of the accepted token as a type of yours. A token whose claims do not have that
@@ -97,12 +97,12 @@ fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> 
         let (wanted, column) = (std::any::type_name::<T>(), error.column());
         let detail = format!("the claims are not a `{wanted}`, at column {column}");
         let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
-        report(refusal, Arc::clone(access.context()), Subject::Access(access), Place::Handler)
+        report(refusal, Arc::clone(access.context()), Subject::Access(access), DecidedBy::Handler)
     })
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    tokenless.refuse(Arc::clone(&tokenless.context), Place::Handler)
+    tokenless.refuse(Arc::clone(&tokenless.context), DecidedBy::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
@@ -113,7 +113,7 @@ fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
     }
     let tokenless = parts.extensions.get::<Tokenless>().cloned();
     let misplaced =
-        || misplaced(&LOGGED, "an Access extractor without a Protect above it", Place::Handler);
+        || misplaced(&LOGGED, "an Access extractor without a Protect above it", DecidedBy::Handler);
     tokenless.map(Err).ok_or_else(misplaced)
 }
 
@@ -170,7 +170,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Peer<S> {
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         static LOGGED: AtomicBool = AtomicBool::new(false);
         if let Some(address) = connected(request.extensions()) {
-            request.extensions_mut().insert(PeerAddr(address.ip()));
+            request.extensions_mut().insert(PeerAddr::new(address.ip()));
         } else if !LOGGED.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 "a PeerLayer without ConnectInfo<SocketAddr>: serve the router with \

@@ -105,7 +105,7 @@
 //!
 //! fn peer(mut request: Request<()>) -> Result<Request<()>, Status> {
 //!     if let Some(address) = request.remote_addr() {
-//!         request.extensions_mut().insert(PeerAddr(address.ip()));
+//!         request.extensions_mut().insert(PeerAddr::new(address.ip()));
 //!     }
 //!     Ok(request)
 //! }
@@ -130,7 +130,7 @@ use http::header::CONTENT_TYPE;
 use crate::access::Access;
 use crate::error::Rejection;
 use crate::layer::{Tokenless, TokenlessReason, misplaced};
-use crate::observe::Place;
+use crate::observe::DecidedBy;
 
 /// What [`Rejection::to_grpc_response`] says. The [source](std::error::Error::source) is the
 /// rejection itself, for logs on this side of the wire; no client gets it.
@@ -170,7 +170,7 @@ pub fn optional_access<T>(request: &Request<T>) -> Result<Option<&Access>, Statu
 }
 
 fn refuse(tokenless: &Tokenless) -> Rejection {
-    tokenless.refuse(Arc::clone(&tokenless.context), Place::Handler)
+    tokenless.refuse(Arc::clone(&tokenless.context), DecidedBy::Handler)
 }
 
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
@@ -181,6 +181,6 @@ fn find<T>(request: &Request<T>) -> Result<Result<&Access, &Tokenless>, Rejectio
         return Ok(Ok(access));
     }
     let misplaced =
-        || misplaced(&LOGGED, "a gRPC handler without a Protect above it", Place::Handler);
+        || misplaced(&LOGGED, "a gRPC handler without a Protect above it", DecidedBy::Handler);
     extensions.get::<Tokenless>().map(Err).ok_or_else(misplaced)
 }

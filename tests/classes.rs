@@ -72,7 +72,7 @@ fn three_classes(builder: ServerBuilder) -> ServerBuilder {
             TokenClass::named("agents")
                 .scopes(["agent"])
                 .at_most(10 * MINUTE)
-                .bound(Binding::Either),
+                .binding(Binding::Either),
         )
 }
 
@@ -220,7 +220,7 @@ async fn the_strictest_binding_of_server_class_and_route_is_wanted() {
         let world = World::new(|builder| {
             let default = TokenClass::default_at_most(60 * MINUTE);
             builder.binding(server).class(match class {
-                Some(binding) => default.bound(binding),
+                Some(binding) => default.binding(binding),
                 None => default,
             })
         });
@@ -243,7 +243,7 @@ fn exceptional(
         builder
             .binding(Binding::Either)
             .class(TokenClass::default_at_most(60 * MINUTE))
-            .class(TokenClass::named("strict").scopes(["strict"]).bound(Binding::Either))
+            .class(TokenClass::named("strict").scopes(["strict"]).binding(Binding::Either))
             .exception(edit(exception))
     }
 }
@@ -288,7 +288,7 @@ async fn an_exception_ends_with_its_last_day() {
 #[tokio::test]
 async fn an_exception_can_be_for_networks() {
     let networks = ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"];
-    let world = World::new(exceptional(|exception| exception.from(networks)));
+    let world = World::new(exceptional(|exception| exception.from_networks(networks)));
     let token = world.living(MINUTE).client_id("partner-x").sign();
     for (peer, expected) in [
         (Some("203.0.113.9"), None),
@@ -304,7 +304,7 @@ async fn an_exception_can_be_for_networks() {
         request.headers_mut().insert("x-forwarded-for", "203.0.113.9".parse().unwrap());
         request.headers_mut().insert("forwarded", "for=203.0.113.9".parse().unwrap());
         if let Some(peer) = peer {
-            request.extensions_mut().insert(PeerAddr(peer.parse::<IpAddr>().unwrap()));
+            request.extensions_mut().insert(PeerAddr::new(peer.parse::<IpAddr>().unwrap()));
         }
         assert_eq!(send(&world.api.layer(), request).await.kind(), expected, "{peer:?}");
     }
@@ -425,10 +425,14 @@ fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
         ("no reason", exception().because("  "), "exceptions[0].because"),
         (
             "no network",
-            exception().from(["10.0.0.1/8"]),
-            "exceptions[0].from: network \"10.0.0.1/8\" has bits",
+            exception().from_networks(["10.0.0.1/8"]),
+            "exceptions[0].from_networks: network \"10.0.0.1/8\" has bits",
         ),
-        ("not a network", exception().from(["ten"]), "exceptions[0].from: network \"ten\" is not"),
+        (
+            "not a network",
+            exception().from_networks(["ten"]),
+            "exceptions[0].from_networks: network \"ten\" is not",
+        ),
         ("no life", exception().at_most(Duration::ZERO), "exceptions[0].at_most"),
         ("a stranger's", exception().of_issuer("https://x.example"), "exceptions[0].of_issuer"),
     ] {
@@ -526,7 +530,7 @@ fn fapi2_narrows_the_algorithms_of_issuers_that_name_none() {
 /// An unknown address is in no network, however wide.
 #[tokio::test]
 async fn a_request_without_a_peer_has_no_network() {
-    let world = World::new(exceptional(|exception| exception.from(["0.0.0.0/0", "::/0"])));
+    let world = World::new(exceptional(|exception| exception.from_networks(["0.0.0.0/0", "::/0"])));
     let token = world.living(MINUTE).client_id("partner-x").sign();
     let (parts, ()) = Request::get("/")
         .header("authorization", format!("Bearer {token}"))

@@ -429,13 +429,13 @@ async fn the_inner_service_sees_the_token_only_if_it_may() {
     let token = world.token().sign();
     let open = Policy::new(scope("a"));
     let request = || bearer(&world.token().scope("a").sign());
-    for (policy, sees) in [(open.clone(), true), (open.clone().strip_authorization(), false)] {
+    for (policy, sees) in [(open.clone(), true), (open.clone().strip_credentials(), false)] {
         let sent = send(&world.api.protect(policy), request()).await;
         let seen = sent.seen.expect("it passed");
         assert_eq!(seen.headers().contains_key(AUTHORIZATION), sees);
     }
     // Where a token is optional too.
-    let policy = open.optional().strip_authorization();
+    let policy = open.optional().strip_credentials();
     let sent = send(&world.api.protect(policy.clone()), request()).await;
     assert!(!sent.seen.expect("it passed").headers().contains_key(AUTHORIZATION));
     assert!(send(&world.api.protect(policy.clone()), anonymous()).await.passed());

@@ -188,14 +188,14 @@ impl Settings {
             .audiences([audience])
             .at_most(self.class_times.0)
             .max_age(self.class_times.1)
-            .bound(self.class_bound);
+            .binding(self.class_bound);
         let [partner, issuer, until, because, network] = self.exception;
         let exception = Exception::for_clients([partner, "narrow-client", "other"])
             .of_issuer(issuer)
             .until(until)
             .because(because)
             .at_most(self.exception_at_most)
-            .from([network]);
+            .from_networks([network]);
         let second = Exception::for_clients(["app"])
             .of_issuer(SECOND)
             .until("2027-03-31")
@@ -232,7 +232,7 @@ impl Settings {
             policy = policy.optional();
         }
         if self.strip {
-            policy = policy.strip_authorization();
+            policy = policy.strip_credentials();
         }
         if self.expose {
             policy = policy.expose_challenge();
@@ -285,8 +285,8 @@ impl World {
         let issuer = |id: &str| TestIssuer::new(id, &clock);
         let (tenant, other_tenant) = (issuer("https://t1.example"), issuer("https://t2.example"));
         let tenants = TenantList::new();
-        tenants.trust(tenant.jwks());
-        tenants.trust(other_tenant.jwks());
+        tenants.add(tenant.jwks());
+        tenants.add(other_tenant.jwks());
         Self {
             one: issuer("https://one.example"),
             two: issuer(SECOND),
@@ -331,7 +331,7 @@ impl World {
 fn request(token: &str) -> Request<String> {
     let mut request = support::bearer(token);
     let peer: IpAddr = "203.0.113.9".parse().unwrap();
-    request.extensions_mut().insert(PeerAddr(peer));
+    request.extensions_mut().insert(PeerAddr::new(peer));
     request
 }
 
@@ -413,12 +413,12 @@ fn token_lines() -> Vec<Line> {
         "/classes/1/audiences/0", |s| s.class[3] = "https://x.example", |w| w.lives(w.narrow(), 15 * MINUTE);
         "/classes/1/at_most", |s| s.class_times.0 = 15 * MINUTE, |w| w.lives(w.narrow(), 15 * MINUTE);
         "/classes/1/max_age", |s| s.class_times.1 = 9 * MINUTE, |w| w.aged(w.narrow(), 7 * MINUTE);
-        "/classes/1/bound", |s| s.class_bound = Binding::Mtls, |w| w.narrow();
+        "/classes/1/binding", |s| s.class_bound = Binding::Mtls, |w| w.narrow();
         "/exceptions/0/clients/0", |s| s.exception[0] = "x", |w| w.token();
-        "/exceptions/0/issuer", |s| s.exception[1] = SECOND, |w| w.token();
+        "/exceptions/0/of_issuer", |s| s.exception[1] = SECOND, |w| w.token();
         "/exceptions/0/until" "/exceptions/0/days_left" "/exceptions/0/ended", |s| s.exception[2] = "2027-01-14", |w| w.token();
         "/exceptions/0/because", |s| s.exception[3] = "SEC-2", |w| w.token();
-        "/exceptions/0/from/0", |s| s.exception[4] = "10.0.0.0/8", |w| w.token();
+        "/exceptions/0/from_networks/0", |s| s.exception[4] = "10.0.0.0/8", |w| w.token();
         "/exceptions/0/at_most", |s| s.exception_at_most = 2 * MINUTE, |w| w.token();
         "/policies/0/name", |s| s.name = "x", |w| w.token();
         "/policies/0/authorization_field", |s| s.strip = true, |w| w.token();

@@ -497,7 +497,7 @@ async fn only_what_said_grpc_answers_in_grpc() {
 /// As the module's documentation shows it.
 fn peer(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(address) = request.remote_addr() {
-        request.extensions_mut().insert(PeerAddr(address.ip()));
+        request.extensions_mut().insert(PeerAddr::new(address.ip()));
     }
     Ok(request)
 }

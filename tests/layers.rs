@@ -287,7 +287,7 @@ async fn a_preflight_passes_only_by_choice_and_only_if_it_is_one() {
 #[tokio::test]
 async fn authorization_is_stripped_by_choice() {
     let world = World::warm().await;
-    let policy = Policy::new(scope("a")).strip_authorization();
+    let policy = Policy::new(scope("a")).strip_credentials();
     let response = send(policy, &world, world.request("a")).await;
     let seen = response.extensions().get::<Seen>().unwrap();
     assert!(seen.access.is_some() && seen.authorization.is_none());
@@ -441,7 +441,7 @@ async fn a_scope_is_implied_only_by_the_servers_rule() {
             .policy(scope("read"))
             .clock(clock.clone());
         let rule = |held: &str, wanted: &str| (held, wanted) == ("admin", "read");
-        if implication { builder.scope_implication(rule) } else { builder }.build().unwrap()
+        if implication { builder.scope_rule(rule) } else { builder }.build().unwrap()
     };
     let parts = |scope: &str| request(&issuer.token(RESOURCE).scope(scope).sign()).into_parts().0;
     assert!(server(true).verify(&parts("admin")).await.is_ok());

@@ -16,7 +16,7 @@ use std::time::Duration;
 use portcullis::check::{CheckContext, CheckError, CheckRequest, Denial, allow_all, scope};
 use portcullis::layer::require;
 use portcullis::observe::{
-    Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, Place, SenderBinding,
+    DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding,
     TokenHash, channel,
 };
 use portcullis::secret::Secret;
@@ -85,7 +85,7 @@ async fn an_accepted_token_is_one_event_with_everything_known() {
     assert!(send(&layer, bearer(&token)).await.passed());
     let event = kept.only();
     assert_eq!(event.outcome, DecisionOutcome::Accepted);
-    assert_eq!(event.place, Place::Guard);
+    assert_eq!(event.decided_by, DecidedBy::Guard);
     assert_eq!((event.kind, event.step), (None, None));
     assert_eq!(event.route, "notes.read");
     assert_eq!(event.issuer.unwrap(), ISSUER);
@@ -196,7 +196,7 @@ async fn whoever_decides_is_named() {
     let layer = world.api.protect(Policy::new(scope("a")).and_async(standing));
     assert_eq!(send(&layer, bearer(&token)).await.kind(), Some(Kind::InsufficientScope));
     let event = kept.only();
-    assert_eq!((event.place, event.step), (Place::Guard, Some(Step::Checks)));
+    assert_eq!((event.decided_by, event.step), (DecidedBy::Guard, Some(Step::Checks)));
 
     // A layer below, and a handler: the decision, and their refusal of it.
     let inner = service_fn(async |request: http::Request<String>| {
@@ -205,15 +205,15 @@ async fn whoever_decides_is_named() {
     let service = (world.api.protect(scope("a")), require(scope("b"))).layer(inner);
     let response = service.oneshot(bearer(&token)).await.unwrap();
     assert_eq!(response.status(), 403);
-    let places: Vec<_> = kept.take().iter().map(|event| (event.place, event.kind)).collect();
+    let places: Vec<_> = kept.take().iter().map(|event| (event.decided_by, event.kind)).collect();
     let refused = Some(Kind::InsufficientScope);
-    assert_eq!(places, [(Place::Guard, None), (Place::Require, refused)]);
+    assert_eq!(places, [(DecidedBy::Guard, None), (DecidedBy::Require, refused)]);
 
     let service = world.api.protect(scope("a")).layer(inner);
     let response = service.oneshot(bearer(&token)).await.unwrap();
     assert_eq!(response.status(), 403);
-    let places: Vec<_> = kept.take().iter().map(|event| (event.place, event.kind)).collect();
-    assert_eq!(places, [(Place::Guard, None), (Place::Handler, refused)]);
+    let places: Vec<_> = kept.take().iter().map(|event| (event.decided_by, event.kind)).collect();
+    assert_eq!(places, [(DecidedBy::Guard, None), (DecidedBy::Handler, refused)]);
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn what_axum_saw_goes_before_what_was_mocked_or_there_already() {
         let extensions = request.extensions_mut();
         seen.map(|address| extensions.insert(ConnectInfo(address)));
         mocked.map(|address| extensions.insert(MockConnectInfo(address)));
-        there.map(|address: SocketAddr| extensions.insert(PeerAddr(address.ip())));
+        there.map(|address: SocketAddr| extensions.insert(PeerAddr::new(address.ip())));
         let response = app.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), expected, "{name}");
     }

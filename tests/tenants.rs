@@ -44,7 +44,7 @@ impl World {
     }
 
     fn trust(&self, number: usize) {
-        self.tenants.trust(self.issuers[number].jwks());
+        self.tenants.add(self.issuers[number].jwks());
     }
 
     async fn kind(&self, number: usize) -> Option<Kind> {
@@ -91,7 +91,7 @@ async fn who_is_distrusted_is_out_with_the_next_request() {
     let world = World::new(1, 10);
     world.trust(0);
     assert_eq!(world.kind(0).await, None);
-    world.tenants.distrust("https://t0.example");
+    world.tenants.remove("https://t0.example");
     assert_eq!(world.kind(0).await, Some(Kind::UnknownIssuer));
     assert!(world.api.health().is_empty(), "its keys are gone");
     // Who comes back starts anew.
@@ -112,14 +112,14 @@ async fn an_issuer_that_is_trusted_anew_has_its_new_keys() {
     let api = builder(&clock).tenants(tenants.clone(), 10).build().unwrap();
     let accepts =
         async |issuer: &TestIssuer| present(&api, &issuer.token(RESOURCE).sign()).await.is_ok();
-    tenants.trust(stolen.fixed_keys());
+    tenants.add(stolen.fixed_keys());
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
     // No token comes between the two.
-    tenants.distrust("https://t0.example");
-    tenants.trust(fresh.fixed_keys());
+    tenants.remove("https://t0.example");
+    tenants.add(fresh.fixed_keys());
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
     // The same without a distrust, and for all at once.
-    tenants.trust(stolen.fixed_keys());
+    tenants.add(stolen.fixed_keys());
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
     tenants.replace([fresh.fixed_keys()]);
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
@@ -136,15 +136,12 @@ async fn a_change_while_an_issuer_is_described_is_not_lost() {
     }
     impl IssuerResolver for Racing {
         fn trust(&self, issuer: &str) -> Trust {
-            self.list.trust_of(issuer)
+            self.list.trust(issuer)
         }
         fn issuer(&self, issuer: &str) -> Option<Issuer> {
             let described = self.list.issuer(issuer);
-            self.list.trust(self.fresh.clone());
+            self.list.add(self.fresh.clone());
             described
-        }
-        fn version(&self, issuer: &str) -> u64 {
-            self.list.version(issuer)
         }
     }
     let clock = ManualClock::new();
@@ -153,7 +150,7 @@ async fn a_change_while_an_issuer_is_described_is_not_lost() {
         TestIssuer::new("https://t0.example", &clock),
     );
     let list = TenantList::new();
-    list.trust(stolen.fixed_keys());
+    list.add(stolen.fixed_keys());
     let api =
         builder(&clock).tenants(Racing { list, fresh: fresh.fixed_keys() }, 10).build().unwrap();
     let (old, new) = (stolen.token(RESOURCE).sign(), fresh.token(RESOURCE).sign());
@@ -168,7 +165,7 @@ async fn keys_of_a_distrusted_issuer_are_not_refreshed() {
     let world = World::new(1, 10);
     world.trust(0);
     assert_eq!(world.kind(0).await, None);
-    world.tenants.distrust("https://t0.example");
+    world.tenants.remove("https://t0.example");
     for _ in 0..10 {
         settle().await;
         world.clock.advance(Duration::from_hours(1));
@@ -255,17 +252,6 @@ async fn settle() {
     }
 }
 
-trait TrustOf {
-    fn trust_of(&self, issuer: &str) -> Trust;
-}
-
-/// `TenantList::trust` has the same name.
-impl TrustOf for TenantList {
-    fn trust_of(&self, issuer: &str) -> Trust {
-        IssuerResolver::trust(self, issuer)
-    }
-}
-
 /// AUTH-32, decision 13: cannot tell is 503.
 #[tokio::test]
 async fn a_resolver_that_cannot_tell_is_503_and_one_that_lies_too() {
@@ -293,7 +279,7 @@ async fn a_resolver_that_cannot_tell_is_503_and_one_that_lies_too() {
     assert_eq!(refused.to_response::<()>().headers()["retry-after"], "7");
 
     // An issuer of another name than the one that was asked for is never used.
-    *trust.lock().unwrap() = Trust::Trusted;
+    *trust.lock().unwrap() = Trust::trusted(0);
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::IssuerUnavailable);
     *trust.lock().unwrap() = Trust::Unknown;
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::UnknownIssuer);
@@ -333,7 +319,7 @@ async fn configured_issuers_stand_beside_tenants() {
     assert!(present(&api, &own.token(RESOURCE).sign()).await.is_ok());
     let token = tenant.token(RESOURCE).sign();
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::UnknownIssuer);
-    tenants.trust(tenant.jwks());
+    tenants.add(tenant.jwks());
     assert!(present(&api, &token).await.is_ok());
     // Tenants are nobody's business: the metadata document lists the configured issuers.
     assert_eq!(api.metadata()["authorization_servers"], serde_json::json!(["https://as.example"]));

@@ -151,7 +151,7 @@ impl Server {
             .class(TokenClass::default_at_most(15 * minute))
             .class(TokenClass::named("old").clients(["old"]).max_age(minute))
             .class(TokenClass::named("write").scopes(["write"]).at_most(5 * minute))
-            .class(jobs.bound(Binding::Mtls))
+            .class(jobs.binding(Binding::Mtls))
             .leeway(Duration::from_secs(world.leeway_secs))
             .policy(match strong {
                 true => Policy::new(read.and(acr(["phrh", "phr"]).within(minute))),

@@ -12,7 +12,7 @@ use crate::sender::PeerAddr;
 use crate::time::Timestamp;
 
 /// The future of [`AsyncCheck::check`].
-pub type Checking = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send>>;
+pub type CheckFuture = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send>>;
 
 /// A condition that somebody else has to be asked about: a database, another service.
 ///
@@ -45,7 +45,7 @@ pub type Checking = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send>>
 )]
 pub trait AsyncCheck: Send + Sync + 'static {
     /// Decides, by asking.
-    fn check(&self, request: CheckRequest) -> Checking;
+    fn check(&self, request: CheckRequest) -> CheckFuture;
 
     /// How it stands in the effective policy.
     fn name(&self) -> &'static str {
@@ -58,7 +58,7 @@ where
     F: Fn(CheckRequest) -> A + Send + Sync + 'static,
     A: Future<Output = Result<(), CheckError>> + Send + 'static,
 {
-    fn check(&self, request: CheckRequest) -> Checking {
+    fn check(&self, request: CheckRequest) -> CheckFuture {
         Box::pin(self(request))
     }
 }

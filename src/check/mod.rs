@@ -82,7 +82,7 @@ pub use client::{RequireClient, clients};
 pub use combine::{And, Or};
 pub use context::CheckContext;
 pub use details::{AuthorizationDetail, RequireDetail, authorization_detail};
-pub use later::{AsyncCheck, CheckRequest, Checking};
+pub use later::{AsyncCheck, CheckFuture, CheckRequest};
 pub use needs::Needs;
 pub use peer::{RequirePeer, peer_in};
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};

@@ -121,7 +121,7 @@ impl File {
                     } else if faults.len() == before {
                         issuer.check(rules, faults);
                     }
-                    list.trust(issuer);
+                    list.add(issuer);
                 });
             }
             if tenants.issuers.is_empty() {
@@ -149,7 +149,7 @@ impl DefaultClass {
             faults.push_at("at_most", ConfigFault::File(fault.to_owned()));
         }
         let class = TokenClass::default_at_most(at_most.unwrap_or(Duration::from_mins(15)));
-        wants(class, None, self.max_age, self.bound)
+        wants(class, None, self.max_age, self.binding)
     }
 }
 
@@ -166,7 +166,7 @@ impl Class {
             .scopes(list(&self.scopes))
             .subject_kinds(kinds.map(|KindWord(kind)| *kind))
             .audiences(list(&self.audiences));
-        wants(class, self.at_most, self.max_age, self.bound)
+        wants(class, self.at_most, self.max_age, self.binding)
     }
 }
 
@@ -174,7 +174,7 @@ fn wants(
     mut class: TokenClass,
     at_most: Option<Time>,
     max_age: Option<Time>,
-    bound: Option<BindingWord>,
+    binding: Option<BindingWord>,
 ) -> TokenClass {
     if let Some(Time(time)) = at_most {
         class = class.at_most(time);
@@ -182,8 +182,8 @@ fn wants(
     if let Some(Time(time)) = max_age {
         class = class.max_age(time);
     }
-    if let Some(BindingWord(binding)) = bound {
-        class = class.bound(binding);
+    if let Some(BindingWord(binding)) = binding {
+        class = class.binding(binding);
     }
     class
 }
@@ -193,7 +193,8 @@ impl ExceptionTable {
         let list = |list: &Option<Some1<String>>| {
             list.as_ref().map(|Some1(list)| list.clone()).unwrap_or_default()
         };
-        let mut exception = Exception::for_clients(list(&self.clients)).from(list(&self.from));
+        let mut exception =
+            Exception::for_clients(list(&self.clients)).from_networks(list(&self.from_networks));
         if let Some(issuer) = &self.of_issuer {
             exception = exception.of_issuer(issuer);
         }

@@ -54,7 +54,7 @@ pub(super) struct PolicyTable {
     /// What becomes of a CORS preflight; "refuse" unless said otherwise.
     preflight: Option<PreflightWord>,
     /// Whether `Authorization` is removed from what the inner service sees.
-    strip_authorization: bool,
+    strip_credentials: bool,
     /// Whether scripts of other origins can read the challenge.
     expose_challenge: bool,
     /// How long the async checks have that code adds; "5s" unless said otherwise.
@@ -147,8 +147,8 @@ impl PolicyTable {
         if let Some(PreflightWord(preflight)) = self.preflight {
             policy = policy.preflight(preflight);
         }
-        if self.strip_authorization {
-            policy = policy.strip_authorization();
+        if self.strip_credentials {
+            policy = policy.strip_credentials();
         }
         if self.expose_challenge {
             policy = policy.expose_challenge();

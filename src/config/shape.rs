@@ -83,7 +83,7 @@ pub(super) struct DefaultClass {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// How the token has to be bound to its sender.
-    pub(super) bound: Option<BindingWord>,
+    pub(super) binding: Option<BindingWord>,
 }
 
 /// What is wanted of some tokens: which, and what.
@@ -109,7 +109,7 @@ pub(super) struct Class {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// How the token has to be bound to its sender.
-    pub(super) bound: Option<BindingWord>,
+    pub(super) binding: Option<BindingWord>,
 }
 
 /// Clients that may use plain bearer tokens, for a while and for a reason.
@@ -129,7 +129,7 @@ pub(super) struct ExceptionTable {
     /// Only tokens that live at most this long.
     pub(super) at_most: Option<Time>,
     /// Only requests from one of these networks, in CIDR notation.
-    pub(super) from: Option<Some1<String>>,
+    pub(super) from_networks: Option<Some1<String>>,
 }
 
 /// What challenges carry.

@@ -111,8 +111,8 @@ impl Issuer {
     }
 
     /// Settings that weaken what protects the keys.
-    pub fn dangerous(self) -> Dangerous {
-        Dangerous(self)
+    pub fn dangerous(self) -> DangerousIssuer {
+        DangerousIssuer(self)
     }
 
     /// The issuer identifier, as it was given.
@@ -216,9 +216,9 @@ impl fmt::Debug for Issuer {
 
 /// Settings of an [`Issuer`] that weaken what protects its keys.
 #[must_use = "take the issuer back with one of the methods"]
-pub struct Dangerous(Issuer);
+pub struct DangerousIssuer(Issuer);
 
-impl Dangerous {
+impl DangerousIssuer {
     /// Lets this issuer, its metadata and its keys be at `http` URLs of a loopback host, for
     /// tests and local development. Whoever else can listen on the machine's ports can then
     /// choose the keys. Any other host is still refused.
@@ -228,9 +228,9 @@ impl Dangerous {
     }
 }
 
-impl fmt::Debug for Dangerous {
+impl fmt::Debug for DangerousIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Dangerous").field(&self.0).finish()
+        f.debug_tuple("DangerousIssuer").field(&self.0).finish()
     }
 }
 

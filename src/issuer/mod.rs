@@ -46,7 +46,7 @@ mod tenants;
 mod vendor;
 
 use config::CheckedSource;
-pub use config::Dangerous;
+pub use config::DangerousIssuer;
 pub(crate) use config::{Checked, IssuerRules};
 pub use discovery::{MetadataError, discovery_urls};
 pub use fetch::KeyFetchError;

@@ -16,11 +16,25 @@ use crate::transport::Transport;
 #[non_exhaustive]
 pub enum Trust {
     /// Its tokens are decided, with the issuer that [`IssuerResolver::issuer`] describes.
-    Trusted,
+    #[non_exhaustive]
+    Trusted {
+        /// A number that changes whenever the settings of this issuer do. One with another number
+        /// than before is described anew, and its keys are fetched anew.
+        version: u64,
+    },
     /// Its tokens are refused: 401.
     Unknown,
     /// That cannot be said now, for example because the list is being loaded: 503.
     Unavailable(Unavailable),
+}
+
+impl Trust {
+    /// Trusted, with settings of this version: a number that changes whenever they do, such as the
+    /// time of the last change, or a constant where settings never change.
+    #[must_use]
+    pub const fn trusted(version: u64) -> Self {
+        Self::Trusted { version }
+    }
 }
 
 /// Decides at run time which issuers are trusted, for a service with many tenants.
@@ -30,7 +44,7 @@ pub enum Trust {
 /// known of yet: compare it whole with a list of yours, never with a pattern that a stranger's name
 /// can fit.
 ///
-/// All methods are synchronous and are called while a request is decided: answer from memory. A list
+/// Both methods are synchronous and are called while a request is decided: answer from memory. A list
 /// that is elsewhere is loaded by a task of yours; until it is there, say [`Trust::Unavailable`].
 pub trait IssuerResolver: Send + Sync + 'static {
     /// Whether this issuer is trusted. It is asked for every token whose issuer is not among the
@@ -41,14 +55,6 @@ pub trait IssuerResolver: Send + Sync + 'static {
     /// The issuer of that name, when its first token comes; `None` if it is trusted no longer. It
     /// has to have that very identifier.
     fn issuer(&self, issuer: &str) -> Option<Issuer>;
-
-    /// A number that changes whenever the settings of this issuer do. An issuer whose number is
-    /// another than when it was described is described anew, and its keys are fetched anew: a list
-    /// whose issuers change has to count.
-    fn version(&self, issuer: &str) -> u64 {
-        let _ = issuer;
-        0
-    }
 }
 
 /// A list of trusted issuers that can be changed while the server runs. A clone is the same list.
@@ -58,11 +64,11 @@ pub trait IssuerResolver: Send + Sync + 'static {
 /// use portcullis::issuer::{IssuerResolver, TenantList, Trust};
 ///
 /// let tenants = TenantList::new();
-/// tenants.trust(Issuer::discover("https://blue.example"));
-/// assert_eq!(IssuerResolver::trust(&tenants, "https://blue.example"), Trust::Trusted);
+/// tenants.add(Issuer::discover("https://blue.example"));
+/// assert!(matches!(tenants.trust("https://blue.example"), Trust::Trusted { .. }));
 ///
-/// tenants.distrust("https://blue.example");
-/// assert_eq!(IssuerResolver::trust(&tenants, "https://blue.example"), Trust::Unknown);
+/// tenants.remove("https://blue.example");
+/// assert_eq!(tenants.trust("https://blue.example"), Trust::Unknown);
 /// # let _ = |builder: portcullis::ServerBuilder| builder.tenants(tenants, 1_000);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -97,17 +103,18 @@ impl TenantList {
     /// Trusts this issuer from now on, with these settings: one that is trusted already gets them,
     /// and its keys are fetched anew. Its faults, if it has any, show with its first token: 503, and
     /// an error in the log.
-    pub fn trust(&self, issuer: Issuer) {
+    pub fn add(&self, issuer: Issuer) {
         self.write().add(issuer);
     }
 
     /// Trusts this issuer no longer: its next token is refused, and its keys are dropped.
-    pub fn distrust(&self, issuer: &str) {
+    pub fn remove(&self, issuer: &str) {
         self.write().issuers.remove(issuer);
     }
 
-    /// Trusts these issuers and no others, from now on and at once. Each gets its settings and its
-    /// keys anew.
+    /// Trusts these issuers and no others, from now on and at once. Each gets its settings anew, and
+    /// its keys are fetched anew: to change a few of many, [`TenantList::add`] and
+    /// [`TenantList::remove`] are the better way.
     pub fn replace(&self, issuers: impl IntoIterator<Item = Issuer>) {
         // The issuers are made before the lock is taken: making them is foreign code.
         let issuers: Vec<_> = issuers.into_iter().collect();
@@ -148,21 +155,17 @@ impl Listed {
 impl IssuerResolver for TenantList {
     fn trust(&self, issuer: &str) -> Trust {
         let listed = self.read();
-        match listed.issuers.contains_key(issuer) {
-            true => Trust::Trusted,
-            false if listed.loading => {
+        match listed.issuers.get(issuer) {
+            Some((_, version)) => Trust::trusted(*version),
+            None if listed.loading => {
                 Trust::Unavailable(Unavailable::new("the list of tenants is not loaded yet"))
             }
-            false => Trust::Unknown,
+            None => Trust::Unknown,
         }
     }
 
     fn issuer(&self, issuer: &str) -> Option<Issuer> {
         self.read().issuers.get(issuer).map(|(issuer, _)| issuer.clone())
-    }
-
-    fn version(&self, issuer: &str) -> u64 {
-        self.read().issuers.get(issuer).map_or(0, |(_, version)| *version)
     }
 }
 
@@ -173,10 +176,6 @@ impl<R: IssuerResolver + ?Sized> IssuerResolver for Arc<R> {
 
     fn issuer(&self, issuer: &str) -> Option<Issuer> {
         (**self).issuer(issuer)
-    }
-
-    fn version(&self, issuer: &str) -> u64 {
-        (**self).version(issuer)
     }
 }
 
@@ -249,16 +248,16 @@ impl Tenants {
     }
 
     pub(super) fn get(&self, issuer: &str, at: Moment) -> Resolved {
-        match self.rules.resolver.trust(issuer) {
-            Trust::Trusted => {}
+        // The version is that from before the issuer is described: what changes meanwhile is seen
+        // with the next token.
+        let version = match self.rules.resolver.trust(issuer) {
+            Trust::Trusted { version } => version,
             Trust::Unknown => {
                 self.forget(issuer);
                 return Resolved::Unknown;
             }
             Trust::Unavailable(unavailable) => return Resolved::Unavailable(unavailable),
-        }
-        // Before the issuer is described: what changes meanwhile is seen with the next token.
-        let version = self.rules.resolver.version(issuer);
+        };
         match self.read().get(issuer) {
             Some(tenant) if tenant.version == version => {
                 return Resolved::Known(Arc::clone(&tenant.keys));

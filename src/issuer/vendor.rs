@@ -398,8 +398,8 @@ impl Issuer {
     /// use portcullis::issuer::TenantList;
     ///
     /// let tenants = TenantList::new();
-    /// tenants.trust(Issuer::entra_id("72f988bf-86f1-41af-91ab-2d7cd011db47"));
-    /// tenants.trust(Issuer::entra_id("fa15d692-e9c7-4460-a743-29f2956fd429"));
+    /// tenants.add(Issuer::entra_id("72f988bf-86f1-41af-91ab-2d7cd011db47"));
+    /// tenants.add(Issuer::entra_id("fa15d692-e9c7-4460-a743-29f2956fd429"));
     /// # let _ = |builder: portcullis::ServerBuilder| builder.tenants(tenants, 100);
     /// ```
     pub fn entra_id(tenant_id: &str) -> Self {

@@ -53,7 +53,7 @@ use http::{HeaderValue, Response};
 use crate::access::Access;
 use crate::context::PolicyContext;
 use crate::error::{CheckError, Refusal, Rejection, RejectionKind};
-use crate::observe::{Decision, Place};
+use crate::observe::{DecidedBy, Decision};
 use crate::time::Timestamp;
 use crate::verify::{Trace, refusal_of};
 
@@ -79,7 +79,7 @@ pub(crate) enum TokenlessReason {
 
 impl Tokenless {
     /// The refusal of what is below and wants a token, in the name of this context.
-    pub(crate) fn refuse(&self, context: Arc<PolicyContext>, place: Place) -> Rejection {
+    pub(crate) fn refuse(&self, context: Arc<PolicyContext>, place: DecidedBy) -> Rejection {
         report(self.refusal(), context, Subject::Nobody(self.decided_at), place)
     }
 
@@ -113,7 +113,7 @@ impl Access {
     #[must_use]
     pub fn refuse(&self, why: impl Into<CheckError>) -> Rejection {
         let refusal = refusal_of(why.into());
-        report(refusal, Arc::clone(self.context()), Subject::Access(self), Place::Handler)
+        report(refusal, Arc::clone(self.context()), Subject::Access(self), DecidedBy::Handler)
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn report(
     refusal: Refusal,
     context: Arc<PolicyContext>,
     subject: Subject<'_>,
-    place: Place,
+    place: DecidedBy,
 ) -> Rejection {
     let rejection = Rejection::new(refusal, Arc::clone(&context));
     let reason = rejection.told();
@@ -158,7 +158,7 @@ pub(crate) fn report(
 
 /// A layer or an extractor that is mounted where it cannot work: 500, and an error in the log, once
 /// for each of them and not for each request, since anybody can send those.
-pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str, place: Place) -> Rejection {
+pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str, place: DecidedBy) -> Rejection {
     misplaced_in(logged, detail, Arc::default(), Subject::Unknown, place)
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn misplaced_in(
     detail: &'static str,
     context: Arc<PolicyContext>,
     subject: Subject<'_>,
-    place: Place,
+    place: DecidedBy,
 ) -> Rejection {
     if !logged.swap(true, Ordering::Relaxed) {
         tracing::error!("{detail}");

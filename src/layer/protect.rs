@@ -16,7 +16,7 @@ use crate::access::Access;
 use crate::credentials::RequestHead;
 use crate::error::Rejection;
 use crate::issuer::KeyWait;
-use crate::observe::Place;
+use crate::observe::DecidedBy;
 use crate::server::{
     Asking, Authorization, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
 };
@@ -109,7 +109,7 @@ where
             let detail = "a `protect` inside another: give each route one; `layer::require` tightens it further";
             let (context, now) = (Arc::clone(self.guard.context()), self.guard.now());
             let subject = Subject::Nobody(now);
-            return self.refused(misplaced_in(&LOGGED, detail, context, subject, Place::Guard));
+            return self.refused(misplaced_in(&LOGGED, detail, context, subject, DecidedBy::Guard));
         }
         match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),

@@ -14,7 +14,7 @@ use crate::check::{Check, CheckContext, Needs};
 use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
 use crate::error::{Refusal, Rejection, RejectionKind};
-use crate::observe::Place;
+use crate::observe::DecidedBy;
 use crate::verify::refused_by_check;
 
 /// A further check below a `Protect`: it can only tighten.
@@ -51,7 +51,7 @@ impl<C: Check> Wanted<C> {
     fn decide(&self, head: RequestHead<'_>) -> Result<(), Rejection> {
         if let Some(fault) = &self.fault {
             let refusal = Refusal::new(RejectionKind::Misconfigured, fault.clone());
-            return Err(report(refusal, Arc::default(), Subject::Unknown, Place::Require));
+            return Err(report(refusal, Arc::default(), Subject::Unknown, DecidedBy::Require));
         }
         let below = |context: &PolicyContext| {
             Arc::new(context.with_needs(self.needs.scopes(), self.needs.step_ups()))
@@ -61,15 +61,15 @@ impl<C: Check> Wanted<C> {
             return self.check.check(&request).map_err(|error| {
                 let context = below(access.context());
                 let refusal = refused_by_check(error, &request, &context);
-                report(refusal, context, Subject::Access(access), Place::Require)
+                report(refusal, context, Subject::Access(access), DecidedBy::Require)
             });
         }
         Err(match head.extensions.get::<Tokenless>() {
-            Some(tokenless) => tokenless.refuse(below(&tokenless.context), Place::Require),
+            Some(tokenless) => tokenless.refuse(below(&tokenless.context), DecidedBy::Require),
             None => {
                 static LOGGED: AtomicBool = AtomicBool::new(false);
                 let detail = "a `require` without a `protect` outside it; in axum the layer added last is the outer one";
-                misplaced(&LOGGED, detail, Place::Require)
+                misplaced(&LOGGED, detail, DecidedBy::Require)
             }
         })
     }

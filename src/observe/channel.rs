@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Decision, DecisionOutcome, Observer, Place, SenderBinding, TokenHash};
+use super::{DecidedBy, Decision, DecisionOutcome, Observer, SenderBinding, TokenHash};
 use crate::error::{RejectionKind, Step};
 use crate::name::{ClientId, IssuerId};
 use crate::time::Timestamp;
@@ -41,7 +41,7 @@ pub struct DecisionRecord {
     /// What came of it.
     pub outcome: DecisionOutcome,
     /// Who decided.
-    pub place: Place,
+    pub decided_by: DecidedBy,
     /// Why it was refused.
     pub kind: Option<RejectionKind>,
     /// The step that failed.
@@ -72,7 +72,7 @@ impl From<&Decision<'_>> for DecisionRecord {
     fn from(decision: &Decision<'_>) -> Self {
         Self {
             outcome: decision.outcome,
-            place: decision.place,
+            decided_by: decision.decided_by,
             kind: decision.kind,
             step: decision.step,
             route: decision.route.to_owned(),

@@ -10,7 +10,7 @@ use crate::error::RejectionKind;
 ///
 /// | metric | labels |
 /// |---|---|
-/// | `portcullis_decisions_total`, counter | `outcome`, `kind`, `place`, `route`, `issuer`, `class`, `binding` |
+/// | `portcullis_decisions_total`, counter | `outcome`, `kind`, `decided_by`, `route`, `issuer`, `class`, `binding` |
 /// | `portcullis_decision_seconds`, histogram | `outcome`, `route` |
 /// | `portcullis_exception_uses_total`, counter | `exception` |
 /// | `portcullis_exception_days_left`, gauge | `exception` |
@@ -59,7 +59,7 @@ impl Observer for MetricsObserver {
             "portcullis_decisions_total",
             "outcome" => outcome,
             "kind" => decision.kind.map_or(NONE, RejectionKind::as_str),
-            "place" => decision.place.as_str(),
+            "decided_by" => decision.decided_by.as_str(),
             "route" => decision.route.to_owned(),
             "issuer" => issuer,
             "class" => decision.class.unwrap_or(NONE).to_owned(),

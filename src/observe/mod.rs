@@ -2,7 +2,7 @@
 //!
 //! 1. Every decision of a `Protect` or a [`crate::Guard`] ends in exactly one [`Decision`], also
 //!    one that had to wait. A refusal below it (a [`crate::layer::require`], an extractor, a
-//!    handler) is an event of its own, with its [`Place`].
+//!    handler) is an event of its own, with its [`DecidedBy`].
 //! 2. It holds no token and no proof. What tells tokens apart is a keyed hash of issuer and `jti`
 //!    ([`Decision::token_hash`]), made when it is asked for.
 //! 3. Sets of labels are bounded: outcome, kind, route and class come from the configuration. The
@@ -118,7 +118,7 @@ impl From<Outcome> for DecisionOutcome {
 /// Who decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Place {
+pub enum DecidedBy {
     /// A `Protect`, or a [`crate::Guard`]: the whole decision.
     Guard,
     /// A [`crate::layer::require`] below it.
@@ -127,7 +127,7 @@ pub enum Place {
     Handler,
 }
 
-impl Place {
+impl DecidedBy {
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -164,7 +164,7 @@ pub struct Decision<'a> {
     /// What came of it.
     pub outcome: DecisionOutcome,
     /// Who decided.
-    pub place: Place,
+    pub decided_by: DecidedBy,
     /// Why it was refused.
     pub kind: Option<RejectionKind>,
     /// The step that failed.
@@ -195,10 +195,10 @@ pub struct Decision<'a> {
 }
 
 impl<'a> Decision<'a> {
-    pub(crate) fn new(outcome: DecisionOutcome, place: Place, route: &'a str) -> Self {
+    pub(crate) fn new(outcome: DecisionOutcome, decided_by: DecidedBy, route: &'a str) -> Self {
         Self {
             outcome,
-            place,
+            decided_by,
             kind: None,
             step: None,
             route,
@@ -240,7 +240,7 @@ impl fmt::Debug for Decision<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decision")
             .field("outcome", &self.outcome)
-            .field("place", &self.place)
+            .field("decided_by", &self.decided_by)
             .field("kind", &self.kind)
             .field("route", &self.route)
             .field("issuer", &self.issuer)
@@ -324,7 +324,7 @@ impl Observers {
         tracing::debug!(
             target: "portcullis::decision",
             outcome = decision.outcome.as_str(),
-            place = decision.place.as_str(),
+            decided_by = decision.decided_by.as_str(),
             kind = decision.kind.map(RejectionKind::as_str),
             step = decision.step.map(Step::number),
             route = decision.route,
@@ -342,7 +342,7 @@ impl Observers {
             self.guarded(|| observer.observe(&decision));
         }
         // A refusal further in can be of long ago: a handler may keep its access for hours.
-        if decision.place == Place::Guard {
+        if decision.decided_by == DecidedBy::Guard {
             self.report_exceptions(decision.at);
         }
     }

@@ -14,11 +14,25 @@ use crate::name::NameError;
 ///
 /// With the feature `axum`, `portcullis::axum::PeerLayer` takes it from `ConnectInfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerAddr(pub IpAddr);
+pub struct PeerAddr {
+    ip: IpAddr,
+}
 
 impl PeerAddr {
+    /// This address, as the acceptor saw it.
+    #[must_use]
+    pub const fn new(ip: IpAddr) -> Self {
+        Self { ip }
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn ip(self) -> IpAddr {
+        self.ip
+    }
+
     pub(crate) fn of(extensions: &Extensions) -> Option<IpAddr> {
-        extensions.get::<Self>().map(|peer| peer.0.to_canonical())
+        extensions.get::<Self>().map(|peer| peer.ip.to_canonical())
     }
 }
 

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::access::Access;
-use crate::check::{AsyncCheck, CheckError, CheckRequest, Checking, Unavailable};
+use crate::check::{AsyncCheck, CheckError, CheckFuture, CheckRequest, Unavailable};
 use crate::time::Sleep;
 use crate::verify::Trace;
 
@@ -16,7 +16,7 @@ pub(crate) struct Asking {
     deadline: Sleep,
     /// Which check is asked next.
     next: usize,
-    current: Option<Checking>,
+    current: Option<CheckFuture>,
     /// Taken with the answer.
     decided: Option<Decided>,
 }

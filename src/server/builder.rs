@@ -208,10 +208,7 @@ impl ServerBuilder {
     ///
     /// A rule that says yes too often grants what nobody granted. Compare whole names, or whole
     /// segments of them: never prefixes of text.
-    pub fn scope_implication(
-        mut self,
-        rule: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn scope_rule(mut self, rule: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         self.implies = Some(Arc::new(rule));
         self
     }

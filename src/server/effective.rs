@@ -60,7 +60,7 @@ impl Shared {
                 policy.insert("scope_implications".to_owned(), json!(table));
             }
             if implies.rule.is_some() {
-                policy.insert("scope_implication".to_owned(), "custom".into());
+                policy.insert("scope_rule".to_owned(), "custom".into());
             }
         }
         policy

@@ -14,7 +14,7 @@ use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, KeyWait, Remedy};
-use crate::observe::{Decision, DecisionOutcome, Place};
+use crate::observe::{DecidedBy, Decision, DecisionOutcome};
 use crate::time::{Moment, Timestamp};
 use crate::verify::{RouteRules, Stop, Trace, refusal_of};
 
@@ -334,7 +334,7 @@ impl Guard {
     }
 
     fn decision(&self, outcome: DecisionOutcome, at: Moment, started: Duration) -> Decision<'_> {
-        let mut decision = Decision::new(outcome, Place::Guard, &self.inner.context.route);
+        let mut decision = Decision::new(outcome, DecidedBy::Guard, &self.inner.context.route);
         decision.at = at.wall();
         decision.duration = self.inner.shared.clock.steady().saturating_sub(started);
         decision

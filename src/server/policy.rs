@@ -21,7 +21,7 @@ use crate::time::shown_duration;
 /// let policy = Policy::new(scope("notes:read"))
 ///     .optional()
 ///     .preflight(Preflight::Pass)
-///     .strip_authorization();
+///     .strip_credentials();
 /// ```
 #[derive(Clone)]
 #[must_use = "a policy does nothing until it is given to `protect`"]
@@ -130,7 +130,7 @@ impl Policy {
 
     /// Removes `Authorization` from what the inner service sees, so that a proxy cannot pass the
     /// token on and a handler cannot log it.
-    pub fn strip_authorization(mut self) -> Self {
+    pub fn strip_credentials(mut self) -> Self {
         self.authorization = Authorization::Strip;
         self
     }

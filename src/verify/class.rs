@@ -22,7 +22,7 @@ use crate::time::shown_duration;
 /// let builder = ResourceServer::builder("https://api.example.com")
 ///     .class(TokenClass::default_at_most(Duration::from_mins(15)))
 ///     .class(TokenClass::named("batch").clients(["nightly"]).at_most(Duration::from_hours(1)))
-///     .class(TokenClass::named("agents").scopes(["agent"]).at_most(Duration::from_mins(10)).bound(Binding::Either));
+///     .class(TokenClass::named("agents").scopes(["agent"]).at_most(Duration::from_mins(10)).binding(Binding::Either));
 /// # let _ = builder;
 /// ```
 ///
@@ -121,7 +121,7 @@ impl TokenClass {
     }
 
     /// The token has to be bound to its sender like this.
-    pub const fn bound(mut self, binding: Binding) -> Self {
+    pub const fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
         self
     }
@@ -250,7 +250,8 @@ impl Classes {
                 faults.push(fault(class, "it describes no token: say of which issuers, clients, scopes, subject kinds or audiences"));
             }
             if class.max_lifetime.is_none() && class.max_age.is_none() && class.binding.is_none() {
-                faults.push(fault(class, "it wants nothing: say `at_most`, `max_age` or `bound`"));
+                faults
+                    .push(fault(class, "it wants nothing: say `at_most`, `max_age` or `binding`"));
             }
         }
         for issuer in &class.issuers {
@@ -352,7 +353,7 @@ impl TokenClass {
         member("audiences", self.audiences.clone().into());
         member("at_most", self.max_lifetime.map(shown_duration).into());
         member("max_age", self.max_age.map(shown_duration).into());
-        member("bound", self.binding.map(Binding::as_str).into());
+        member("binding", self.binding.map(Binding::as_str).into());
         report.into()
     }
 

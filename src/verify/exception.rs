@@ -25,7 +25,7 @@ use crate::time::{Timestamp, shown_duration};
 ///     .until("2027-03-31")
 ///     .because("cannot do DPoP; ticket SEC-112")
 ///     .at_most(Duration::from_mins(5))
-///     .from(["203.0.113.0/24"]);
+///     .from_networks(["203.0.113.0/24"]);
 /// # let _ = exception;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +80,7 @@ impl Exception {
 
     /// Only requests from one of these networks, in CIDR notation, by [`crate::PeerAddr`]. Where
     /// the address is unknown the exception does not apply.
-    pub fn from<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+    pub fn from_networks<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.networks.extend(networks.into_iter().map(Into::into));
         self
     }
@@ -158,7 +158,7 @@ impl CheckedException {
             networks => match Networks::parse(networks) {
                 Ok(networks) => Some(networks),
                 Err(error) => {
-                    faults.push_at("from", error);
+                    faults.push_at("from_networks", error);
                     None
                 }
             },
@@ -217,13 +217,16 @@ impl CheckedException {
         });
         if let Some(report) = report.as_object_mut() {
             if let Some(issuer) = &self.issuer {
-                report.insert("issuer".to_owned(), issuer.as_str().into());
+                report.insert("of_issuer".to_owned(), issuer.as_str().into());
             }
             if let Some(most) = self.at_most {
                 report.insert("at_most".to_owned(), shown_duration(most).into());
             }
             if let Some(networks) = &self.networks {
-                report.insert("from".to_owned(), networks.texts().collect::<Vec<_>>().into());
+                report.insert(
+                    "from_networks".to_owned(),
+                    networks.texts().collect::<Vec<_>>().into(),
+                );
             }
         }
         report

@@ -56,7 +56,7 @@ async fn scope_tokens_are_separated_by_spaces_and_compared_whole() {
 #[tokio::test]
 async fn one_scope_implies_another_only_by_rule() {
     let rule = |held: &str, wanted: &str| held == "admin" && wanted == "read";
-    let world = World::with(Algorithm::Es256, |b: ServerBuilder| b.scope_implication(rule)).await;
+    let world = World::with(Algorithm::Es256, |b: ServerBuilder| b.scope_rule(rule)).await;
     for (held, wanted, status) in [
         ("admin", "read", 200),
         ("admin", "write", 403),

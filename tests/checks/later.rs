@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use portcullis::check::{
-    AsyncCheck, CheckError, CheckRequest, Checking, Denial, StepUp, Unavailable, allow_all,
+    AsyncCheck, CheckError, CheckFuture, CheckRequest, Denial, StepUp, Unavailable, allow_all,
     authenticated_within, scope,
 };
 use portcullis::issuer::TenantList;
@@ -274,7 +274,7 @@ impl Drop for Counted {
 }
 
 impl AsyncCheck for Slow {
-    fn check(&self, _: CheckRequest) -> Checking {
+    fn check(&self, _: CheckRequest) -> CheckFuture {
         self.made.fetch_add(1, Ordering::Relaxed);
         let (polls, counted) = (self.polls, Counted(Arc::clone(&self.dropped)));
         Box::pin(async move {
@@ -432,7 +432,7 @@ async fn what_changed_meanwhile_is_decided_once_more() {
         let clock = ManualClock::new();
         let issuer = TestIssuer::new("https://t0.example", &clock);
         let tenants = TenantList::new();
-        tenants.trust(issuer.fixed_keys());
+        tenants.add(issuer.fixed_keys());
         // 2027-01-31T23:59:30Z
         clock.set(Timestamp::from_secs(1_801_440_000 - 30));
         let mut server = ResourceServer::builder(RESOURCE)
@@ -458,7 +458,7 @@ async fn what_changed_meanwhile_is_decided_once_more() {
                 yield_now().await;
                 clock.advance(minute);
                 if name == "tenant" {
-                    tenants.distrust("https://t0.example");
+                    tenants.remove("https://t0.example");
                 }
                 Ok(())
             }

@@ -35,7 +35,7 @@ async fn only_peers_of_the_networks_pass() {
             request.headers_mut().insert(field, "10.1.2.3".parse().unwrap());
         }
         if let Some(peer) = peer {
-            request.extensions_mut().insert(PeerAddr(peer.parse::<IpAddr>().unwrap()));
+            request.extensions_mut().insert(PeerAddr::new(peer.parse::<IpAddr>().unwrap()));
         }
         let sent = send(&layer, request).await;
         assert_eq!(sent.passed(), passes, "{name}: {:?}", sent.kind());
@@ -45,7 +45,7 @@ async fn only_peers_of_the_networks_pass() {
     }
     // An address is no credential.
     let mut request = crate::support::anonymous();
-    request.extensions_mut().insert(PeerAddr("10.1.2.3".parse().unwrap()));
+    request.extensions_mut().insert(PeerAddr::new("10.1.2.3".parse().unwrap()));
     assert_eq!(send(&layer, request).await.response.status(), 401);
 }
 
@@ -55,7 +55,7 @@ async fn networks_of_ipv6_clothes_are_what_they_say() {
     let layer = world.api.protect(peer_in(["::/0"]));
     for (peer, passes) in [("2001:db8::1", true), ("::ffff:10.1.2.3", false), ("10.1.2.3", false)] {
         let mut request = bearer(&world.token().sign());
-        request.extensions_mut().insert(PeerAddr(peer.parse().unwrap()));
+        request.extensions_mut().insert(PeerAddr::new(peer.parse().unwrap()));
         assert_eq!(send(&layer, request).await.passed(), passes, "{peer}");
     }
 }

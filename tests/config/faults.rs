@@ -33,7 +33,7 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("issuers[3].profile.subject_kinds[0].kind", "found \"robot\""),
         ("issuers[3].dangerous.insecure_lopback_http", "unknown field"),
         ("default_class.at_least", "unknown field"),
-        ("classes[0].bound", "found \"dpopp\""),
+        ("classes[0].binding", "found \"dpopp\""),
         ("classes[1].scopes", "an empty list"),
         ("exceptions[0].until", "expected a string"),
         ("exceptions[0].becuase", "unknown field"),
@@ -161,7 +161,7 @@ fn an_empty_list_or_null_is_not_read_as_anything() {
         ("/issuers/0/algorithms", json!([])),
         (
             "/exceptions",
-            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from": [] }]),
+            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from_networks": [] }]),
         ),
     ] {
         assert_eq!(faults(&with(least(), place, value.clone())).len(), 1, "{place} = {value}");

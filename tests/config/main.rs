@@ -100,7 +100,7 @@ impl Desk {
         let field = format!("Bearer {}", token.sign());
         let mut request = Request::get("/").header("authorization", field).body(()).unwrap();
         if let Some(peer) = peer {
-            request.extensions_mut().insert(PeerAddr(peer.parse().unwrap()));
+            request.extensions_mut().insert(PeerAddr::new(peer.parse().unwrap()));
         }
         let guard = self.api.guard(self.api.policy("p")).unwrap();
         guard.verify(&request.into_parts().0).await

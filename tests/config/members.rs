@@ -141,7 +141,7 @@ fn every_member_shows_in_the_effective_policy() {
         ),
         ("/default_class/at_most", json!("20m"), "/classes/0/at_most", json!("20m")),
         ("/default_class/max_age", json!("30m"), "/classes/0/max_age", json!("30m")),
-        ("/default_class/bound", json!("mtls"), "/classes/0/bound", json!("mtls")),
+        ("/default_class/binding", json!("mtls"), "/classes/0/binding", json!("mtls")),
         (
             "/classes",
             json!([{ "name": "c", "issuers": [ISSUER], "at_most": "1m" }]),
@@ -156,9 +156,9 @@ fn every_member_shows_in_the_effective_policy() {
         ),
         (
             "/classes",
-            json!([{ "name": "c", "scopes": ["a"], "bound": "both" }]),
+            json!([{ "name": "c", "scopes": ["a"], "binding": "both" }]),
             "/classes/1",
-            json!({ "name": "c", "scopes": ["a"], "bound": "both" }),
+            json!({ "name": "c", "scopes": ["a"], "binding": "both" }),
         ),
         (
             "/classes",
@@ -174,7 +174,7 @@ fn every_member_shows_in_the_effective_policy() {
         ),
         (
             "/exceptions",
-            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "of_issuer": ISSUER, "at_most": "5m", "from": ["10.0.0.0/8"] }]),
+            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "of_issuer": ISSUER, "at_most": "5m", "from_networks": ["10.0.0.0/8"] }]),
             "/exceptions/0/because",
             json!("b"),
         ),
@@ -204,8 +204,8 @@ fn every_member_shows_in_the_effective_policy() {
         ),
         (
             "/exceptions",
-            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from": ["10.0.0.0/8"] }]),
-            "/exceptions/0/from",
+            json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from_networks": ["10.0.0.0/8"] }]),
+            "/exceptions/0/from_networks",
             json!(["10.0.0.0/8"]),
         ),
         (
@@ -214,7 +214,7 @@ fn every_member_shows_in_the_effective_policy() {
             "/policies/0/all_of",
             json!([{ "all_scopes": ["a"] }]),
         ),
-        ("/scope_implications", json!({ "a": ["b"] }), "/scope_implication", json!("custom")),
+        ("/scope_implications", json!({ "a": ["b"] }), "/scope_rule", json!("custom")),
         ("/challenge", json!({ "realm": "x" }), "/resource", json!(RESOURCE)),
         ("/$schema", json!("x"), "/resource", json!(RESOURCE)),
     ];

@@ -232,7 +232,7 @@ async fn a_policy_says_how_a_request_is_treated() {
     for (member, value, shows, expected) in [
         ("credentials", json!("optional"), "credentials", "optional"),
         ("preflight", json!("pass"), "preflight", "pass"),
-        ("strip_authorization", json!(true), "authorization_field", "strip"),
+        ("strip_credentials", json!(true), "authorization_field", "strip"),
         ("expose_challenge", json!(true), "challenge", "exposed"),
         ("binding", json!("mtls"), "binding", "mtls"),
     ] {

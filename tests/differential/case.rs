@@ -122,7 +122,7 @@ impl Server {
             head.headers_mut().append(AUTHORIZATION, line);
         }
         if let Some(peer) = request.peer {
-            head.extensions_mut().insert(PeerAddr(peer));
+            head.extensions_mut().insert(PeerAddr::new(peer));
         }
         let (parts, ()) = head.into_parts();
         let decide = || match by_guard {
@@ -310,7 +310,7 @@ fn wanting(
         class = class.max_age(seconds(most));
     }
     if let Some(name) = bound {
-        class = class.bound(binding(name));
+        class = class.binding(binding(name));
     }
     class
 }
@@ -319,7 +319,7 @@ fn exception(naive: &NaiveException, index: usize) -> Exception {
     let mut exception = Exception::for_clients(naive.clients.clone())
         .until(&naive.until)
         .because(format!("case {index}"))
-        .from(naive.networks.clone());
+        .from_networks(naive.networks.clone());
     if let Some(issuer) = &naive.issuer {
         exception = exception.of_issuer(issuer);
     }

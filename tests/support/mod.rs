@@ -368,7 +368,7 @@ pub(crate) async fn every_refusal(
         .issuer(down.jwks())
         .tenants(UnsureOf("https://unsure.example"), 1)
         .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
-        .class(TokenClass::named("agents").scopes(["agent"]).bound(Binding::Either))
+        .class(TokenClass::named("agents").scopes(["agent"]).binding(Binding::Either))
         .transport(TestNetwork::of(&[&issuer, &twice, &down]))
         .build()
         .unwrap();
