@@ -270,7 +270,10 @@ impl Merged {
         let mut new = Vec::new();
         for (place, fault) in error.places() {
             let place = cuts.original(place);
-            let follows = self.places.iter().any(|(gap, _)| is_within(gap, &place));
+            let said_at = issuer_said_at(&place);
+            let follows = self.places.iter().any(|(gap, _)| {
+                is_within(gap, &place) || said_at.as_deref().is_some_and(|at| is_within(gap, at))
+            });
             let unknown = !issuers_known && names_issuer(&place);
             // Which transport there is, code may still say.
             let for_code = matches!(fault, ConfigFault::NoTransport);
@@ -290,6 +293,12 @@ impl Merged {
 fn is_issuer(place: &str) -> bool {
     let bare = place.is_empty() || place == "issuers" || place == "tenants";
     bare || place.ends_with(".id") || (place.contains("issuers[") && place.ends_with(']'))
+}
+
+/// Where it is said whose clients stand there: what is wrong there may leave them without issuer.
+fn issuer_said_at(place: &str) -> Option<String> {
+    let class = place.strip_suffix(".clients").filter(|place| place.starts_with("classes["));
+    class.map(|class| format!("{class}.issuers"))
 }
 
 /// Whether what stands there has to be the name of a configured issuer.

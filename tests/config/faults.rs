@@ -49,7 +49,9 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("issuers[4].id", "`https://as.example` is configured twice"),
         ("issuers[5].keys", "cannot be read"),
         ("default_class.at_most", "not between 1 second and 366 days"),
+        ("classes[0].clients", "say with `issuers` whose clients"),
         ("classes[2]", "it wants nothing"),
+        ("classes[2].clients", "say with `issuers` whose clients"),
         ("exceptions[0].because", "say `because"),
         ("policies.\"pay now\".claims[0]", "it asks nothing of the claim"),
         ("policies.\"pay now\".peer_in", "is not a network"),
@@ -104,6 +106,18 @@ fn what_follows_from_another_fault_is_not_told() {
     let found = faults(&with(least(), "/issuers", issuers));
     let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(places, ["issuers[0]", "issuers[2]", "issuers[4].id", "issuers[3].id"], "{found:?}");
+    // Whose clients they are is said, and not readable.
+    let two = with(least(), "/issuers", json!([{ "id": ISSUER }, { "id": "https://b.example" }]));
+    for (issuers, fault) in
+        [(json!("a"), "classes[0].issuers"), (json!([1]), "classes[0].issuers[0]")]
+    {
+        let class = json!([{ "name": "c", "clients": ["a"], "issuers": issuers, "at_most": "1m" }]);
+        let found = faults(&with(two.clone(), "/classes", class));
+        assert!(found.len() == 1 && found[0].0 == fault, "{found:?}");
+    }
+    let class = json!([{ "name": "c", "clients": ["a"], "at_most": "1m" }]);
+    let found = faults(&with(two, "/classes", class));
+    assert!(found.len() == 1 && found[0].0 == "classes[0].clients", "{found:?}");
     // The only issuer is broken: whoever names it is not to blame.
     let mut file = least();
     file["issuers"][0]["id"] = json!(1);
