@@ -79,7 +79,7 @@ const RESERVED: [&str; 10] = [
 
 /// What a client is told.
 enum Reply {
-    /// Status, and whether the challenge names the scopes that the route wants.
+    /// 401 without an error code.
     Bare,
     /// Status, code, fixed text.
     Error(StatusCode, &'static str, &'static str),

@@ -86,7 +86,7 @@ async fn an_accepted_token_is_one_event_with_everything_known() {
     let event = kept.only();
     assert_eq!(event.outcome, DecisionOutcome::Accepted);
     assert_eq!(event.decided_by, DecidedBy::Guard);
-    assert_eq!((event.kind, event.step), (None, None));
+    assert_eq!((event.kind, event.step()), (None, None));
     assert_eq!(event.route, "notes.read");
     assert_eq!(event.issuer.unwrap(), ISSUER);
     assert_eq!(event.client_id.unwrap(), "app");
@@ -122,7 +122,7 @@ async fn a_refusal_names_the_issuer_if_trusted_and_the_client_if_signed() {
         let event = kept.only();
         assert_eq!(event.outcome, DecisionOutcome::Refused, "{name}");
         assert_eq!(event.kind, Some(kind), "{name}");
-        assert_eq!(event.step, kind.step(), "{name}");
+        assert_eq!(event.step(), kind.step(), "{name}");
         assert_eq!(event.issuer.is_some(), issuer, "{name}");
         assert_eq!(event.client_id.is_some(), client, "{name}");
         assert_eq!(event.token_hash.is_some(), client, "{name}");
@@ -180,6 +180,39 @@ async fn a_request_that_waits_is_one_event_and_its_wait_is_counted() {
     assert_eq!(event.duration, Duration::from_millis(300));
 }
 
+/// Also where the answer comes after a question and a busy inner service, and is another by then.
+#[tokio::test]
+async fn a_request_that_is_refused_late_is_one_event() {
+    async fn yes(_: CheckRequest) -> Result<(), CheckError> {
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+    for (waits, outcome) in [(60, DecisionOutcome::Accepted), (600, DecisionOutcome::Refused)] {
+        let (world, kept) = observed(|builder| builder).await;
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let busy = Arc::clone(&places).acquire_owned().await.unwrap();
+        let inner = service_fn(async |_: http::Request<String>| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+        });
+        let limited = tower::limit::ConcurrencyLimit::with_semaphore(inner, places);
+        let policy = Policy::new(allow_all()).and_async(yes);
+        let mut service = world.api.protect(policy).layer(limited);
+        let request = bearer(&world.token().sign());
+        let call = tower::Service::call(&mut service, request);
+        let task = tokio::spawn(call);
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(kept.take().is_empty(), "nobody was let in yet");
+        world.clock.advance(Duration::from_secs(waits));
+        drop(busy);
+        let status = task.await.unwrap().unwrap().status();
+        let event = kept.only();
+        assert_eq!(event.outcome, outcome, "{status}");
+        assert_eq!(event.duration, Duration::from_secs(waits));
+    }
+}
+
 #[tokio::test]
 async fn whoever_decides_is_named() {
     async fn standing(_: CheckRequest) -> Result<(), CheckError> {
@@ -196,7 +229,7 @@ async fn whoever_decides_is_named() {
     let layer = world.api.protect(Policy::new(scope("a")).and_async(standing));
     assert_eq!(send(&layer, bearer(&token)).await.kind(), Some(Kind::InsufficientScope));
     let event = kept.only();
-    assert_eq!((event.decided_by, event.step), (DecidedBy::Guard, Some(Step::Checks)));
+    assert_eq!((event.decided_by, event.step()), (DecidedBy::Guard, Some(Step::Checks)));
 
     // A layer below, and a handler: the decision, and their refusal of it.
     let inner = service_fn(async |request: http::Request<String>| {

@@ -127,6 +127,6 @@ async fn without_connect_info_the_address_is_unknown_and_one_line_says_so() {
 
     // What somebody outside knew stays.
     let mut known = request(&world, "");
-    known.extensions_mut().insert(PeerAddr(IpAddr::from([127, 0, 0, 1])));
+    known.extensions_mut().insert(PeerAddr::new(IpAddr::from([127, 0, 0, 1])));
     assert_eq!(app.oneshot(known).await.unwrap().status(), 200);
 }

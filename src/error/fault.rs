@@ -21,6 +21,7 @@ pub enum ConfigFault {
     NoAlgorithm(String),
     /// An issuer names an algorithm that a security profile does not allow.
     #[error("issuer `{issuer}`: {what}")]
+    #[non_exhaustive]
     Algorithm {
         /// The issuer.
         issuer: String,
@@ -29,6 +30,7 @@ pub enum ConfigFault {
     },
     /// The fixed key set of an issuer is not a JWK Set.
     #[error("the fixed keys of issuer `{issuer}` are not a JWK Set: {fault}")]
+    #[non_exhaustive]
     FixedKeys {
         /// The issuer.
         issuer: String,
@@ -37,6 +39,7 @@ pub enum ConfigFault {
     },
     /// No key of a fixed key set can be used.
     #[error("none of the fixed keys of issuer `{issuer}` can be used: {faults}")]
+    #[non_exhaustive]
     NoUsableKey {
         /// The issuer.
         issuer: String,
@@ -45,6 +48,7 @@ pub enum ConfigFault {
     },
     /// The bounds of an issuer's key refresh contradict each other.
     #[error("issuer `{issuer}`: {what}")]
+    #[non_exhaustive]
     KeyLifetime {
         /// The issuer.
         issuer: String,
@@ -75,6 +79,7 @@ pub enum ConfigFault {
     Leeway(Duration),
     /// A size bound is zero or larger than its maximum.
     #[error("{what} of {found} is not between 1 and {maximum}")]
+    #[non_exhaustive]
     Bound {
         /// Which bound.
         what: &'static str,
@@ -85,6 +90,7 @@ pub enum ConfigFault {
     },
     /// An auth-param of the challenge is illegal.
     #[error("challenge parameter `{name}`: {wanted}")]
+    #[non_exhaustive]
     ChallengeParam {
         /// The parameter.
         name: String,
@@ -93,6 +99,7 @@ pub enum ConfigFault {
     },
     /// A token profile takes what must not be taken, or contradicts itself.
     #[error("issuer `{issuer}`: {what}")]
+    #[non_exhaustive]
     Profile {
         /// The issuer.
         issuer: String,
@@ -101,6 +108,7 @@ pub enum ConfigFault {
     },
     /// A token class says nothing, or something impossible.
     #[error("token class `{class}`: {what}")]
+    #[non_exhaustive]
     TokenClass {
         /// The class.
         class: String,
@@ -109,6 +117,7 @@ pub enum ConfigFault {
     },
     /// An exception from the binding policy is not written down as it has to be.
     #[error("exception for {clients}: {what}")]
+    #[non_exhaustive]
     Exception {
         /// Its clients.
         clients: String,

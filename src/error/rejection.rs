@@ -131,7 +131,7 @@ rejection_kinds! {
     MalformedToken = "malformed_token", Some(Step::Token), Refused;
     /// A header that asks for what is not done here: `crit`, `b64`, `zip`, `enc`, `cty`.
     UnsupportedHeader = "unsupported_header", Some(Step::Token), Refused;
-    /// `typ` is not `at+jwt`.
+    /// `typ` is not one that the issuer's profile takes.
     WrongType = "wrong_type", Some(Step::Token), Refused;
     /// `alg` is unknown, `none`, or not on the issuer's list.
     AlgorithmNotAllowed = "algorithm_not_allowed", Some(Step::Token), Refused;

@@ -79,8 +79,8 @@ pub(crate) enum TokenlessReason {
 
 impl Tokenless {
     /// The refusal of what is below and wants a token, in the name of this context.
-    pub(crate) fn refuse(&self, context: Arc<PolicyContext>, place: DecidedBy) -> Rejection {
-        report(self.refusal(), context, Subject::Nobody(self.decided_at), place)
+    pub(crate) fn refuse(&self, context: Arc<PolicyContext>, decided_by: DecidedBy) -> Rejection {
+        report(self.refusal(), context, Subject::Nobody(self.decided_at), decided_by)
     }
 
     /// Why what is below and wants a token refuses this request.
@@ -132,7 +132,7 @@ pub(crate) fn report(
     refusal: Refusal,
     context: Arc<PolicyContext>,
     subject: Subject<'_>,
-    place: DecidedBy,
+    decided_by: DecidedBy,
 ) -> Rejection {
     let rejection = Rejection::new(refusal, Arc::clone(&context));
     let reason = rejection.told();
@@ -140,26 +140,24 @@ pub(crate) fn report(
         Subject::Access(access) => Trace::of(access),
         Subject::Nobody(_) | Subject::Unknown => Trace::default(),
     };
-    let mut decision = Decision::new(rejection.outcome().into(), place, &context.route);
+    let mut decision = Decision::refused(&rejection, &reason, decided_by, &context.route);
     match subject {
         Subject::Access(access) => decision.at = access.decided_at(),
         Subject::Nobody(at) => decision.at = at,
         Subject::Unknown => {}
     }
-    let decision = Decision {
-        kind: Some(rejection.kind()),
-        step: rejection.step(),
-        reason: Some(&reason),
-        ..trace.told(decision)
-    };
-    context.server.observers.tell(decision);
+    context.server.observers.tell(trace.told(decision));
     rejection
 }
 
 /// A layer or an extractor that is mounted where it cannot work: 500, and an error in the log, once
 /// for each of them and not for each request, since anybody can send those.
-pub(crate) fn misplaced(logged: &AtomicBool, detail: &'static str, place: DecidedBy) -> Rejection {
-    misplaced_in(logged, detail, Arc::default(), Subject::Unknown, place)
+pub(crate) fn misplaced(
+    logged: &AtomicBool,
+    detail: &'static str,
+    decided_by: DecidedBy,
+) -> Rejection {
+    misplaced_in(logged, detail, Arc::default(), Subject::Unknown, decided_by)
 }
 
 /// The same, by a server that can be told.
@@ -168,13 +166,13 @@ pub(crate) fn misplaced_in(
     detail: &'static str,
     context: Arc<PolicyContext>,
     subject: Subject<'_>,
-    place: DecidedBy,
+    decided_by: DecidedBy,
 ) -> Rejection {
     if !logged.swap(true, Ordering::Relaxed) {
         tracing::error!("{detail}");
     }
     let refusal = Refusal::new(RejectionKind::Misconfigured, detail);
-    report(refusal, context, subject, place)
+    report(refusal, context, subject, decided_by)
 }
 
 /// How a refusal is answered: see [`ProtectLayer::refusal_body`] and [`ProtectLayer::grpc`].

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -18,7 +18,7 @@ use crate::error::Rejection;
 use crate::issuer::KeyWait;
 use crate::observe::DecidedBy;
 use crate::server::{
-    Asking, Authorization, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
+    Asking, CredentialFields, Decided, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
 };
 
 impl ResourceServer {
@@ -114,7 +114,7 @@ where
         match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),
             Verdict::Pass(passed) => {
-                admit(&self.guard, &mut request, passed);
+                mark(&self.guard, &mut request, passed);
                 let future = self.inner.call(request);
                 ProtectFuture { state: State::Inner { future } }
             }
@@ -152,11 +152,11 @@ impl<S, F> Protect<S, F> {
     }
 }
 
-/// Marks a request as decided, and hides what the policy hides.
-fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
+/// Marks a request as decided.
+fn mark<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
     let why = match passed {
-        Passed::Access(access) => {
-            request.extensions_mut().insert(access);
+        Passed::Access(decided) => {
+            request.extensions_mut().insert(guard.admit(decided));
             None
         }
         Passed::Anonymous => Some(TokenlessReason::Optional),
@@ -167,8 +167,16 @@ fn admit<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
         let decided_at = guard.now();
         request.extensions_mut().insert(Tokenless { why, context, decided_at });
     }
-    if guard.authorization() == Authorization::Strip {
-        request.headers_mut().remove(AUTHORIZATION);
+    hide(guard, request);
+}
+
+/// Hides what the policy hides.
+fn hide<B>(guard: &Guard, request: &mut Request<B>) {
+    const DPOP: HeaderName = HeaderName::from_static("dpop");
+    if guard.credentials() == CredentialFields::Strip {
+        for name in [AUTHORIZATION, DPOP] {
+            request.headers_mut().remove(name);
+        }
     }
 }
 
@@ -215,6 +223,8 @@ pin_project! {
         },
         Readying {
             pending: Option<Pending<S, F, ReqBody>>,
+            // Told once the inner service is ready to be called.
+            decided: Option<Decided>,
         },
         // Only after a poll that returned ready.
         Done,
@@ -225,9 +235,16 @@ impl<S, F, ReqBody> Pending<S, F, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    fn admitted(mut self, passed: Passed) -> State<S, F, ReqBody> {
-        admit(&self.guard, &mut self.request, passed);
-        State::Readying { pending: Some(self) }
+    fn passed(mut self, passed: Passed) -> State<S, F, ReqBody> {
+        let decided = match passed {
+            Passed::Access(decided) => Some(decided),
+            // Nothing of it can end while the inner service is busy.
+            passed => {
+                mark(&self.guard, &mut self.request, passed);
+                None
+            }
+        };
+        State::Readying { pending: Some(self), decided }
     }
 
     fn refused(self, rejection: Rejection) -> State<S, F, ReqBody> {
@@ -258,7 +275,7 @@ where
                     let Some(pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
                     match pending.guard.decide(head, Mode::Layer, turn) {
-                        Verdict::Pass(passed) => pending.admitted(passed),
+                        Verdict::Pass(passed) => pending.passed(passed),
                         Verdict::Refuse(rejection) => pending.refused(rejection),
                         Verdict::Wait(wait, turn) => {
                             State::Waiting { wait, turn, pending: Some(pending) }
@@ -271,22 +288,26 @@ where
                     let Some(pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
                     match pending.guard.settle(head, answered) {
-                        Ok(passed) => pending.admitted(passed),
+                        Ok(decided) => pending.passed(Passed::Access(decided)),
                         Err(rejection) => pending.refused(rejection),
                     }
                 }
-                StateProjection::Readying { pending } => {
+                StateProjection::Readying { pending, decided } => {
                     let Some(waiting) = pending else { return Poll::Pending };
                     if let Err(error) = ready!(waiting.service.poll_ready(context)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
                     let Some(mut pending) = pending.take() else { return Poll::Pending };
-                    // The inner service may have been busy for longer than the token lives.
-                    let access = pending.request.extensions().get::<Access>();
-                    match access.map_or(Ok(()), |access| pending.guard.look_again(access)) {
-                        Ok(()) => State::Inner { future: pending.service.call(pending.request) },
-                        Err(rejection) => pending.refused(rejection),
+                    match decided.take().map(|decided| pending.guard.admit_late(decided)) {
+                        Some(Err(rejection)) => pending.refused(rejection),
+                        admitted => {
+                            if let Some(Ok(access)) = admitted {
+                                pending.request.extensions_mut().insert(access);
+                                hide(&pending.guard, &mut pending.request);
+                            }
+                            State::Inner { future: pending.service.call(pending.request) }
+                        }
                     }
                 }
                 StateProjection::Done => return Poll::Pending,

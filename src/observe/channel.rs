@@ -44,8 +44,6 @@ pub struct DecisionRecord {
     pub decided_by: DecidedBy,
     /// Why it was refused.
     pub kind: Option<RejectionKind>,
-    /// The step that failed.
-    pub step: Option<Step>,
     /// The name of the policy.
     pub route: String,
     /// The token's issuer, if it is a trusted one.
@@ -60,6 +58,8 @@ pub struct DecisionRecord {
     pub exception: Option<String>,
     /// How much life the token had left.
     pub expires_in: Option<Duration>,
+    /// Why it was refused, for operators: see [`Decision::reason`].
+    pub reason: Option<String>,
     /// The keyed hash of the token's issuer and `jti`.
     pub token_hash: Option<TokenHash>,
     /// When, by the server's clock.
@@ -68,23 +68,51 @@ pub struct DecisionRecord {
     pub duration: Duration,
 }
 
+impl DecisionRecord {
+    /// The step that failed.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.kind?.step()
+    }
+}
+
 impl From<&Decision<'_>> for DecisionRecord {
     fn from(decision: &Decision<'_>) -> Self {
+        let token_hash = decision.token_hash();
+        // Every member, so that none is forgotten.
+        let Decision {
+            outcome,
+            decided_by,
+            kind,
+            route,
+            issuer,
+            client_id,
+            class,
+            binding,
+            exception,
+            expires_in,
+            at,
+            duration,
+            proven: _,
+            reason,
+            token: _,
+            key: _,
+        } = *decision;
         Self {
-            outcome: decision.outcome,
-            decided_by: decision.decided_by,
-            kind: decision.kind,
-            step: decision.step,
-            route: decision.route.to_owned(),
-            issuer: decision.issuer.cloned(),
-            client_id: decision.client_id.cloned(),
-            class: decision.class.map(str::to_owned),
-            binding: decision.binding,
-            exception: decision.exception.map(str::to_owned),
-            expires_in: decision.expires_in,
-            token_hash: decision.token_hash(),
-            at: decision.at,
-            duration: decision.duration,
+            outcome,
+            decided_by,
+            kind,
+            route: route.to_owned(),
+            issuer: issuer.cloned(),
+            client_id: client_id.cloned(),
+            class: class.map(str::to_owned),
+            binding,
+            exception: exception.map(str::to_owned),
+            expires_in,
+            reason: reason.map(str::to_owned),
+            token_hash,
+            at,
+            duration,
         }
     }
 }

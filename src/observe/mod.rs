@@ -46,7 +46,7 @@ pub use channel::{ChannelObserver, DecisionReceiver, DecisionRecord, channel};
 pub(crate) use hash::HashKey;
 pub use hash::TokenHash;
 
-use crate::error::{Outcome, RejectionKind, Step};
+use crate::error::{Outcome, Rejection, RejectionKind, Step};
 use crate::name::{ClientId, IssuerId, JwtId};
 use crate::time::Timestamp;
 
@@ -139,7 +139,7 @@ impl DecidedBy {
     }
 }
 
-/// How the sender of an accepted token was bound to it.
+/// How the sender of a token was bound to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SenderBinding {
@@ -167,8 +167,6 @@ pub struct Decision<'a> {
     pub decided_by: DecidedBy,
     /// Why it was refused.
     pub kind: Option<RejectionKind>,
-    /// The step that failed.
-    pub step: Option<Step>,
     /// The name of the policy: see [`crate::Policy::named`].
     pub route: &'a str,
     /// The token's issuer, if it is a trusted one. Before step 4 the token only claims it.
@@ -200,7 +198,6 @@ impl<'a> Decision<'a> {
             outcome,
             decided_by,
             kind: None,
-            step: None,
             route,
             issuer: None,
             client_id: None,
@@ -215,6 +212,26 @@ impl<'a> Decision<'a> {
             token: None,
             key: None,
         }
+    }
+
+    /// A refusal. `reason` is [`Rejection::told`].
+    pub(crate) fn refused(
+        rejection: &Rejection,
+        reason: &'a str,
+        decided_by: DecidedBy,
+        route: &'a str,
+    ) -> Self {
+        Self {
+            kind: Some(rejection.kind()),
+            reason: Some(reason),
+            ..Self::new(rejection.outcome().into(), decided_by, route)
+        }
+    }
+
+    /// The step that failed.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.kind?.step()
     }
 
     /// Why it was refused, for operators: the text of the [`crate::Rejection`]. It can hold values
@@ -326,7 +343,7 @@ impl Observers {
             outcome = decision.outcome.as_str(),
             decided_by = decision.decided_by.as_str(),
             kind = decision.kind.map(RejectionKind::as_str),
-            step = decision.step.map(Step::number),
+            step = decision.step().map(Step::number),
             route = decision.route,
             issuer = decision.issuer.map(IssuerId::as_str),
             client = decision.client_id.map(ClientId::as_str),

@@ -3,10 +3,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::access::Access;
+use super::guard::Decided;
 use crate::check::{AsyncCheck, CheckError, CheckFuture, CheckRequest, Unavailable};
 use crate::time::Sleep;
-use crate::verify::Trace;
 
 /// The async checks of a policy, under way.
 pub(crate) struct Asking {
@@ -19,13 +18,6 @@ pub(crate) struct Asking {
     current: Option<CheckFuture>,
     /// Taken with the answer.
     decided: Option<Decided>,
-}
-
-/// What was decided before the async checks were asked.
-pub(super) struct Decided {
-    pub(super) access: Access,
-    pub(super) trace: Trace,
-    pub(super) started: Duration,
 }
 
 /// What the async checks said.

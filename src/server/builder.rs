@@ -369,6 +369,12 @@ impl ServerBuilder {
             policies,
             security_profile: self.security_profile,
         });
+        if binding != Binding::WhereBound && shared.rules.exceptions.is_empty() {
+            tracing::warn!(
+                binding = binding.as_str(),
+                "every token has to be bound, and no sender can be proven: all will be refused"
+            );
+        }
         let own = Guard::new(&shared, self.policy)?;
         shared.context.observers.report_exceptions(now);
         Ok(ResourceServer { shared, own })

@@ -6,8 +6,8 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 
 use super::Shared;
-use super::asking::{Answered, Asking, Decided};
-use super::policy::{Authorization, Policy, Preflight, Presence};
+use super::asking::{Answered, Asking};
+use super::policy::{CredentialFields, Policy, Preflight, Presence};
 use crate::access::Access;
 use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
@@ -59,10 +59,20 @@ struct Inner {
     fault: Option<BuildError>,
 }
 
+/// A decision that says yes, before it is told to anybody.
+pub(crate) struct Decided {
+    pub(super) access: Access,
+    pub(super) trace: Trace,
+    /// When it was made.
+    pub(super) at: Moment,
+    /// When the request was first looked at, in steady time.
+    pub(super) started: Duration,
+}
+
 /// What a guard decided about a request that may pass.
 pub(crate) enum Passed {
-    /// It has an accepted token.
-    Access(Access),
+    /// It has a token that passed every check.
+    Access(Decided),
     /// It has none, and the policy says that it needs none.
     Anonymous,
     /// It is a CORS preflight, about which nothing was decided.
@@ -156,7 +166,7 @@ impl Guard {
         let head = request.into();
         async move {
             match self.decide_and_wait(head, Mode::Required).await? {
-                Passed::Access(access) => Ok(access),
+                Passed::Access(decided) => Ok(self.admit(decided)),
                 // INVARIANT: this mode lets nothing else pass.
                 Passed::Anonymous | Passed::Preflight => {
                     let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
@@ -179,7 +189,7 @@ impl Guard {
         let head = request.into();
         async move {
             Ok(match self.decide_and_wait(head, Mode::Optional).await? {
-                Passed::Access(access) => Some(access),
+                Passed::Access(decided) => Some(self.admit(decided)),
                 Passed::Anonymous | Passed::Preflight => None,
             })
         }
@@ -197,7 +207,7 @@ impl Guard {
                 Verdict::Refuse(rejection) => return Err(rejection),
                 Verdict::Ask(asking) => {
                     let answered = asking.await;
-                    return self.settle(head, answered);
+                    return self.settle(head, answered).map(Passed::Access);
                 }
                 Verdict::Wait(wait, next) => {
                     wait.await;
@@ -231,13 +241,13 @@ impl Guard {
         loop {
             let stop = match shared.rules.decide(head, route, at, attempt, &mut trace) {
                 Ok(access) if policy.later.is_empty() => {
-                    self.tell(DecisionOutcome::Accepted, &trace, at, started);
-                    return Verdict::Pass(Passed::Access(access));
+                    let decided = Decided { access, trace, at, started };
+                    return Verdict::Pass(Passed::Access(decided));
                 }
                 Ok(access) => {
                     let request = CheckRequest::new(&access, head, at.wall());
                     let deadline = shared.clock.sleep(policy.timeout);
-                    let decided = Decided { access, trace, started };
+                    let decided = Decided { access, trace, at, started };
                     let checks = &policy.later;
                     let asking = Asking::new(checks, request, policy.timeout, deadline, decided);
                     return Verdict::Ask(asking);
@@ -277,10 +287,10 @@ impl Guard {
         &self,
         head: RequestHead<'_>,
         answered: Answered,
-    ) -> Result<Passed, Rejection> {
+    ) -> Result<Decided, Rejection> {
         let Inner { shared, policy, context, .. } = &*self.inner;
         let at = shared.clock.moment();
-        let Some(Decided { access, mut trace, started }) = answered.decided else {
+        let Some(Decided { access, mut trace, started, .. }) = answered.decided else {
             // INVARIANT: it is polled to its end once.
             let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
             return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
@@ -291,53 +301,53 @@ impl Guard {
             Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
         };
         match decided {
-            Ok(access) => {
-                self.tell(DecisionOutcome::Accepted, &trace, at, started);
-                Ok(Passed::Access(access))
-            }
+            Ok(access) => Ok(Decided { access, trace, at, started }),
             Err(refusal) => Err(self.reject(refusal, &trace, at, started)),
         }
     }
 
-    /// Whether an accepted token is alive still, after its request had to wait for something else.
-    pub(crate) fn look_again(&self, access: &Access) -> Result<(), Rejection> {
+    /// Lets a request pass: the last thing of every decision that says yes, once.
+    pub(crate) fn admit(&self, decided: Decided) -> Access {
+        // 10. Replay memory and single use: neither exists yet.
+        let Decided { access, trace, at, started } = decided;
+        self.tell(DecisionOutcome::Accepted, &trace, at, started);
+        access
+    }
+
+    /// The same for a request that had to wait for something else after it was decided, which may
+    /// have taken longer than its token lives.
+    pub(crate) fn admit_late(&self, decided: Decided) -> Result<Access, Rejection> {
         let at = self.inner.shared.clock.moment();
-        let end = access.expires_at().plus(self.inner.shared.rules.leeway);
+        let end = decided.access.expires_at().plus(self.inner.shared.rules.leeway);
         if at.wall() < end {
-            return Ok(());
+            return Ok(self.admit(Decided { at, ..decided }));
         }
         let detail = "the token expired while its request waited for the inner service";
         let refusal = Refusal::new(RejectionKind::Expired, detail);
-        Err(self.reject(refusal, &Trace::of(access), at, at.steady()))
+        Err(self.reject(refusal, &decided.trace, at, decided.started))
     }
 
     /// A refusal of this guard; its observers are told.
     fn reject(&self, refusal: Refusal, trace: &Trace, at: Moment, started: Duration) -> Rejection {
         let rejection = Rejection::new(refusal, Arc::clone(&self.inner.context));
         let reason = rejection.told();
-        let decision = self.decision(rejection.outcome().into(), at, started);
-        let decision = Decision {
-            kind: Some(rejection.kind()),
-            step: rejection.step(),
-            reason: Some(&reason),
-            // It let nobody pass.
-            exception: None,
-            ..trace.told(decision)
-        };
-        self.inner.context.server.observers.tell(decision);
+        let context = &self.inner.context;
+        let decision = Decision::refused(&rejection, &reason, DecidedBy::Guard, &context.route);
+        let decision = trace.told(self.timed(decision, at, started));
+        // An exception let nobody pass here.
+        context.server.observers.tell(Decision { exception: None, ..decision });
         rejection
     }
 
     fn tell(&self, outcome: DecisionOutcome, trace: &Trace, at: Moment, started: Duration) {
-        let decision = trace.told(self.decision(outcome, at, started));
-        self.inner.context.server.observers.tell(decision);
+        let context = &self.inner.context;
+        let decision = Decision::new(outcome, DecidedBy::Guard, &context.route);
+        context.server.observers.tell(trace.told(self.timed(decision, at, started)));
     }
 
-    fn decision(&self, outcome: DecisionOutcome, at: Moment, started: Duration) -> Decision<'_> {
-        let mut decision = Decision::new(outcome, DecidedBy::Guard, &self.inner.context.route);
-        decision.at = at.wall();
-        decision.duration = self.inner.shared.clock.steady().saturating_sub(started);
-        decision
+    fn timed<'a>(&self, decision: Decision<'a>, at: Moment, started: Duration) -> Decision<'a> {
+        let duration = self.inner.shared.clock.steady().saturating_sub(started);
+        Decision { at: at.wall(), duration, ..decision }
     }
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {
@@ -348,8 +358,8 @@ impl Guard {
         self.inner.shared.clock.now()
     }
 
-    pub(crate) fn authorization(&self) -> Authorization {
-        self.inner.policy.authorization
+    pub(crate) fn credentials(&self) -> CredentialFields {
+        self.inner.policy.credentials
     }
 }
 

@@ -29,9 +29,9 @@ use crate::verify::Rules;
 pub(crate) use asking::Asking;
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use guard::{Mode, Passed, Turn, Verdict};
+pub(crate) use guard::{Decided, Mode, Passed, Turn, Verdict};
 pub use metadata::{Metadata, MetadataService};
-pub(crate) use policy::Authorization;
+pub(crate) use policy::CredentialFields;
 pub use policy::{Policy, Preflight};
 
 use metadata::Document;

@@ -36,7 +36,7 @@ pub struct Policy {
     pub(super) fault: Option<ConfigFault>,
     pub(super) presence: Presence,
     pub(super) preflight: Preflight,
-    pub(super) authorization: Authorization,
+    pub(super) credentials: CredentialFields,
     pub(super) visibility: ChallengeVisibility,
 }
 
@@ -62,7 +62,7 @@ pub enum Preflight {
 
 /// What the inner service sees of the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Authorization {
+pub(crate) enum CredentialFields {
     Keep,
     Strip,
 }
@@ -82,7 +82,7 @@ impl Policy {
             fault: None,
             presence: Presence::Required,
             preflight: Preflight::Refuse,
-            authorization: Authorization::Keep,
+            credentials: CredentialFields::Keep,
             visibility: ChallengeVisibility::SameOrigin,
         }
     }
@@ -128,14 +128,14 @@ impl Policy {
         self
     }
 
-    /// Removes `Authorization` from what the inner service sees, so that a proxy cannot pass the
+    /// Removes `Authorization` and `DPoP` from what the inner service sees, so that a proxy cannot pass the
     /// token on and a handler cannot log it.
     pub fn strip_credentials(mut self) -> Self {
-        self.authorization = Authorization::Strip;
+        self.credentials = CredentialFields::Strip;
         self
     }
 
-    /// Lists `WWW-Authenticate` in `Access-Control-Expose-Headers` of refusals, so that scripts of
+    /// Lists `WWW-Authenticate` and `Retry-After` in `Access-Control-Expose-Headers` of refusals, so that scripts of
     /// other origins can read the challenge.
     pub fn expose_challenge(mut self) -> Self {
         self.visibility = ChallengeVisibility::Exposed;
@@ -196,9 +196,9 @@ impl Policy {
                 Preflight::Refuse => "refuse",
                 Preflight::Pass => "pass",
             },
-            "authorization_field": match self.authorization {
-                Authorization::Keep => "keep",
-                Authorization::Strip => "strip",
+            "authorization_field": match self.credentials {
+                CredentialFields::Keep => "keep",
+                CredentialFields::Strip => "strip",
             },
             "challenge": match self.visibility {
                 ChallengeVisibility::SameOrigin => "same_origin",
@@ -231,7 +231,7 @@ impl fmt::Debug for Policy {
             .field("name", &self.name)
             .field("presence", &self.presence)
             .field("preflight", &self.preflight)
-            .field("authorization", &self.authorization)
+            .field("authorization", &self.credentials)
             .field("visibility", &self.visibility)
             .finish_non_exhaustive()
     }

@@ -163,12 +163,15 @@ pub(crate) struct Applied {
     pub(crate) name: Arc<str>,
     pub(crate) max_lifetime: Duration,
     pub(crate) max_age: Option<Duration>,
-    pub(crate) binding: Binding,
+    /// What one of them wants of the sender, and which.
+    pub(crate) binding: Option<(Binding, Arc<str>)>,
 }
 
 impl Classes {
     /// More classes than that nobody can keep in mind, and each is a metric label.
     const MOST: usize = 64;
+    /// Each name of a condition is compared with each token: more belong into a claim of the token.
+    const MOST_NAMES: usize = 1_000;
     const LONGEST: Duration = Duration::from_hours(24 * 366);
     const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -254,6 +257,18 @@ impl Classes {
                     .push(fault(class, "it wants nothing: say `at_most`, `max_age` or `binding`"));
             }
         }
+        for (member, names) in [
+            ("issuers", class.issuers.len()),
+            ("clients", class.clients.len()),
+            ("scopes", class.scopes.len()),
+            ("audiences", class.audiences.len()),
+        ] {
+            if names > Self::MOST_NAMES {
+                let what =
+                    format!("{names} names; at most {} are looked through", Self::MOST_NAMES);
+                faults.push_at(member, fault(class, what));
+            }
+        }
         for issuer in &class.issuers {
             if !issuers.can_be(issuer) {
                 let what = format!("issuer {issuer:?} is none of the server's");
@@ -283,7 +298,7 @@ impl Classes {
     pub(crate) fn applied(&self, facts: &Facts) -> Applied {
         let mut life: Option<(Duration, &Arc<str>)> = None;
         let mut max_age: Option<Duration> = None;
-        let mut binding: Option<Binding> = None;
+        let mut binding: Option<(Binding, &Arc<str>)> = None;
         for CheckedClass { name, class } in &self.others {
             if !class.describes(facts) {
                 continue;
@@ -297,7 +312,11 @@ impl Classes {
                 max_age = Some(max_age.map_or(age, |shortest| shortest.min(age)));
             }
             if let Some(wanted) = class.binding {
-                binding = Some(binding.map_or(wanted, |other| other.strictest(wanted)));
+                binding = Some(match binding {
+                    Some((other, who)) if other.strictest(wanted) == other => (other, who),
+                    Some((other, _)) => (other.strictest(wanted), name),
+                    None => (wanted, name),
+                });
             }
         }
         let default = &self.default.class;
@@ -310,7 +329,9 @@ impl Classes {
             name: Arc::clone(name),
             max_lifetime,
             max_age: max_age.or(default.max_age),
-            binding: binding.or(default.binding).unwrap_or(Binding::WhereBound),
+            binding: binding
+                .or(default.binding.map(|binding| (binding, &self.default.name)))
+                .map(|(binding, who)| (binding, Arc::clone(who))),
         }
     }
 

@@ -103,6 +103,8 @@ impl CheckedException {
     const LONGEST: Duration = Duration::from_hours(24 * 366);
     /// More exceptions than that are a rule.
     pub(crate) const MOST: usize = 64;
+    /// Each name is compared with each token that lacks a binding.
+    const MOST_CLIENTS: usize = 1_000;
 
     pub(crate) fn check(
         exception: &Exception,
@@ -119,6 +121,10 @@ impl CheckedException {
         let fault = |what: String| ConfigFault::Exception { clients: clients.clone(), what };
         if exception.clients.is_empty() || exception.clients.iter().any(String::is_empty) {
             faults.push_at("clients", fault("name at least one client, none of them empty".into()));
+        }
+        if exception.clients.len() > Self::MOST_CLIENTS {
+            let what = format!("more than {} clients are no exception", Self::MOST_CLIENTS);
+            faults.push_at("clients", fault(what));
         }
         match &exception.issuer {
             Some(issuer) if !issuers.can_be(issuer) => {

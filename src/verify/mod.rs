@@ -1,7 +1,8 @@
 //! The decision: ten steps, cheap before costly, state changed last.
 //!
 //! [`Rules::authenticate`] takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
-//! [`Rules::authorize`] takes steps 6 to 10 and reads nothing of the token but those. So a token
+//! [`Rules::authorize`] takes steps 6 to 9 and reads nothing of the token but those. Step 10, which
+//! changes state, is taken by the guard when nothing can refuse any more. So a token
 //! that is already known, or that somebody else has read, skips the first and never the second.
 //!
 //! The first failure ends it, and its number stands on the [`crate::Rejection`].
@@ -139,7 +140,7 @@ impl Rules {
         Ok(self.authorize(facts, head, route, at, trace)?)
     }
 
-    /// Steps 6 to 10 once more, of a token that passed them before, and whether its issuer is still
+    /// Steps 6 to 9 once more, of a token that passed them before, and whether its issuer is still
     /// one of ours.
     pub(crate) fn decide_again(
         &self,
@@ -232,7 +233,8 @@ impl Rules {
         Ok(facts.map_err(unusable_claim)?)
     }
 
-    /// Steps 6 to 10: whether what the token says is enough, here and now.
+    /// Steps 6 to 9: whether what the token says is enough, here and now. They change nothing, so
+    /// that they can be asked again.
     fn authorize(
         &self,
         facts: Arc<Facts>,
@@ -251,9 +253,22 @@ impl Rules {
         // route is wanted.
         let exception = self.exception(&facts, lifetime, head, at.wall());
         let server = exception.map_or(self.binding, |_| Binding::WhereBound);
-        let route_binding = route.binding.unwrap_or(Binding::WhereBound);
-        let wanted = server.strictest(applied.binding).strictest(route_binding);
-        trace.binding = Some(sender::enforce(facts.confirmation, wanted)?);
+        let class = applied.binding.as_ref();
+        let wanted = class.map_or(server, |(class, _)| server.strictest(*class));
+        let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
+        let sender = sender::enforce(facts.confirmation, wanted).map_err(|mut refusal| {
+            if refusal.kind == RejectionKind::NotBound {
+                let mut who: Vec<String> = Vec::new();
+                if server != Binding::WhereBound {
+                    who.push("the server".to_owned());
+                }
+                who.extend(class.map(|(_, name)| format!("class `{name}`")));
+                who.extend(route.binding.map(|_| "the route".to_owned()));
+                refusal.detail = format!("{}, by {}", refusal.detail, who.join(" and ")).into();
+            }
+            refusal
+        })?;
+        trace.binding = Some(sender);
         trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
 
         // 8. Revocation: no source of it exists yet.
@@ -265,7 +280,7 @@ impl Rules {
             return Err(refused_by_check(error, &request, route.context));
         }
 
-        // 10. Replay memory and single use: neither exists yet.
+        // 10. Replay memory and single use are the guard's, once, when nothing can refuse any more.
         Ok(access)
     }
 
@@ -343,7 +358,11 @@ impl Rules {
             let age = facts.issued_at.map(|issued_at| now.since(issued_at).unwrap_or_default());
             if age.is_none_or(|age| age > max_age.saturating_add(self.leeway)) {
                 let found = age.map_or("unknown".to_owned(), |age| format!("{age:?}"));
-                let detail = format!("the token's age is {found}, at most {max_age:?} is accepted");
+                let class = &applied.name;
+                let detail = format!(
+                    "the token's age is {found}, its classes (the first by life: `{class}`) accept at \
+                     most {max_age:?}"
+                );
                 return Err(Refusal::new(RejectionKind::TooOld, detail));
             }
         }
