@@ -58,7 +58,7 @@ pub fn no_actor() -> NoActor {
 /// ```
 #[must_use]
 pub fn actors<A: Into<String>>(actors: impl IntoIterator<Item = A>) -> RequireActor {
-    RequireActor { actors: actors.into_iter().map(Into::into).collect(), issuer: None }
+    RequireActor::new(actors.into_iter().map(Into::into).collect(), None)
 }
 
 /// The check of [`actor()`].
@@ -100,21 +100,23 @@ impl Check for NoActor {
 pub struct RequireActor {
     actors: Vec<String>,
     issuer: Option<String>,
+    fault: Option<String>,
 }
 
 impl RequireActor {
+    fn new(actors: Vec<String>, issuer: Option<String>) -> Self {
+        let empty = || issuer.as_deref().is_some_and(str::is_empty);
+        let fault = list_fault("actor", &actors)
+            .or_else(|| empty().then(|| "the issuer of the actors is an empty text".to_owned()));
+        Self { actors, issuer, fault }
+    }
+
     /// The actors are of this issuer, whoever issued the token. It is the actor's `iss`, which
     /// need not be an issuer of this server; the token's issuer vouches for it, so that
     /// [`super::issuers`] may be wanted beside it.
     #[must_use]
     pub fn of_issuer(self, issuer: impl Into<String>) -> Self {
-        Self { issuer: Some(issuer.into()), ..self }
-    }
-
-    fn fault(&self) -> Option<String> {
-        let empty = || self.issuer.as_deref().is_some_and(str::is_empty);
-        list_fault("actor", &self.actors)
-            .or_else(|| empty().then(|| "the issuer of the actors is an empty text".to_owned()))
+        Self::new(self.actors, Some(issuer.into()))
     }
 }
 
@@ -126,15 +128,15 @@ impl Check for RequireActor {
             actor.issuer() == issuer
                 && self.actors.iter().any(|one| actor.subject() == one.as_str())
         });
-        if accepted && self.fault().is_none() {
+        if accepted && self.fault.is_none() {
             return Ok(());
         }
         Err(Denial::forbidden("the token's actor is absent or not one of those that may").into())
     }
 
     fn needs(&self, needs: &mut Needs) {
-        if let Some(fault) = self.fault() {
-            needs.fault(ConfigFault::Policy(fault));
+        if let Some(fault) = &self.fault {
+            needs.fault(ConfigFault::Policy(fault.clone()));
         }
         needs.rule("actors", named("actors", &self.actors, self.issuer.as_deref()));
     }

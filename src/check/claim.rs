@@ -1,4 +1,6 @@
-use serde_json::{Value, json};
+use std::fmt::{self, Write as _};
+
+use serde_json::{Number, Value, json};
 
 use super::{Check, CheckContext, CheckError, Denial, Needs};
 use crate::access::Access;
@@ -124,7 +126,8 @@ impl ClaimAt {
     }
 
     fn wants(self, wanted: Wanted) -> RequireClaim {
-        RequireClaim { path: self.0, wanted }
+        let fault = wanted.fault(&self.0.0);
+        RequireClaim { path: self.0, wanted, fault }
     }
 }
 
@@ -137,6 +140,7 @@ fn list<V: Into<Value>>(values: impl IntoIterator<Item = V>) -> Vec<Value> {
 pub struct RequireClaim {
     path: ClaimPath,
     wanted: Wanted,
+    fault: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +161,20 @@ impl Wanted {
         }
     }
 
+    /// What makes it impossible to want this at this path.
+    fn fault(&self, path: &[String]) -> Option<String> {
+        if path.is_empty() || path.iter().any(String::is_empty) {
+            return Some("a claim without a name is wanted".to_owned());
+        }
+        let path = path.join("` in `");
+        let values = self.values();
+        if values.is_empty() && !matches!(self, Self::Present) {
+            // "All of none" would let everything through.
+            return Some(format!("claim `{path}`: no value is wanted; name at least one"));
+        }
+        values.contains(&Value::Null).then(|| format!("claim `{path}`: `null` is not a value"))
+    }
+
     fn is_met_by(&self, found: jose::Value<'_>) -> bool {
         match self {
             Self::Present => found.text() != "null",
@@ -174,25 +192,9 @@ impl Wanted {
     }
 }
 
-impl RequireClaim {
-    fn fault(&self) -> Option<String> {
-        let path = &self.path.0;
-        if path.is_empty() || path.iter().any(String::is_empty) {
-            return Some("a claim without a name is wanted".to_owned());
-        }
-        let path = path.join("` in `");
-        let values = self.wanted.values();
-        if values.is_empty() && !matches!(self.wanted, Wanted::Present) {
-            // "All of none" would let everything through.
-            return Some(format!("claim `{path}`: no value is wanted; name at least one"));
-        }
-        values.contains(&Value::Null).then(|| format!("claim `{path}`: `null` is not a value"))
-    }
-}
-
 impl Check for RequireClaim {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
-        if self.fault().is_some() {
+        if self.fault.is_some() {
             return Err(Denial::forbidden("the policy wants an impossible claim").into());
         }
         match self.path.value_in(request.access()) {
@@ -206,8 +208,8 @@ impl Check for RequireClaim {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        if let Some(fault) = self.fault() {
-            needs.fault(ConfigFault::Policy(fault));
+        if let Some(fault) = &self.fault {
+            needs.fault(ConfigFault::Policy(fault.clone()));
         }
         let path = &self.path.0;
         needs.rule(
@@ -243,7 +245,7 @@ fn same(found: jose::Value<'_>, wanted: &Value) -> bool {
         Value::Null => found.text() == "null",
         Value::Bool(wanted) => found.text() == if *wanted { "true" } else { "false" },
         // By text: reading a number can round it, and two numbers would be one.
-        Value::Number(wanted) => found.as_number() == Some(wanted.to_string().as_str()),
+        Value::Number(wanted) => found.as_number().is_some_and(|found| is_text_of(found, wanted)),
         Value::String(wanted) => found.as_str().is_some_and(|found| found == *wanted),
         Value::Array(wanted) => found.as_array().is_some_and(|found| {
             found.len() == wanted.len()
@@ -256,4 +258,17 @@ fn same(found: jose::Value<'_>, wanted: &Value) -> bool {
                 })
         }),
     }
+}
+
+/// Whether a number is written exactly so, found out without writing it.
+fn is_text_of(text: &str, number: &Number) -> bool {
+    struct Rest<'a>(&'a str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, written: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    write!(rest, "{number}").is_ok() && rest.0.is_empty()
 }

@@ -18,7 +18,7 @@ use crate::name::IssuerId;
 /// ```
 #[must_use]
 pub fn clients<C: Into<String>>(clients: impl IntoIterator<Item = C>) -> RequireClient {
-    RequireClient { clients: clients.into_iter().map(Into::into).collect(), issuer: None }
+    RequireClient::new(clients.into_iter().map(Into::into).collect(), None)
 }
 
 /// The check of [`clients`].
@@ -26,17 +26,19 @@ pub fn clients<C: Into<String>>(clients: impl IntoIterator<Item = C>) -> Require
 pub struct RequireClient {
     clients: Vec<String>,
     issuer: Option<String>,
+    fault: Option<String>,
 }
 
 impl RequireClient {
+    fn new(clients: Vec<String>, issuer: Option<String>) -> Self {
+        let fault = list_fault("client", &clients).or_else(|| issuer_fault(issuer.as_deref()));
+        Self { clients, issuer, fault }
+    }
+
     /// And the token is one of this issuer.
     #[must_use]
     pub fn of_issuer(self, issuer: impl Into<String>) -> Self {
-        Self { issuer: Some(issuer.into()), ..self }
-    }
-
-    fn fault(&self) -> Option<String> {
-        list_fault("client", &self.clients).or_else(|| issuer_fault(self.issuer.as_deref()))
+        Self::new(self.clients, Some(issuer.into()))
     }
 }
 
@@ -47,15 +49,15 @@ impl Check for RequireClient {
         let listed =
             client.is_some_and(|client: &str| self.clients.iter().any(|one| one == client));
         let issuer = self.issuer.as_deref().is_none_or(|issuer| access.issuer() == issuer);
-        if listed && issuer && self.fault().is_none() {
+        if listed && issuer && self.fault.is_none() {
             return Ok(());
         }
         Err(Denial::forbidden("the token's client is not one of those that may").into())
     }
 
     fn needs(&self, needs: &mut Needs) {
-        if let Some(fault) = self.fault() {
-            needs.fault(ConfigFault::Policy(fault));
+        if let Some(fault) = &self.fault {
+            needs.fault(ConfigFault::Policy(fault.clone()));
         }
         if self.issuer.is_none() {
             needs.one_issuer("clients");

@@ -64,7 +64,9 @@ pub fn authorization_detail(detail_type: impl Into<String>) -> RequireDetail {
         privileges: Vec::new(),
         identifier: None,
         conditions: Vec::new(),
+        fault: None,
     }
+    .judged()
 }
 
 /// The check of [`authorization_detail`].
@@ -77,6 +79,7 @@ pub struct RequireDetail {
     privileges: Vec<String>,
     identifier: Option<String>,
     conditions: Vec<Arc<Condition>>,
+    fault: Option<String>,
 }
 
 type Condition = dyn Fn(&CheckContext<'_>, &AuthorizationDetail<'_>) -> bool + Send + Sync;
@@ -86,7 +89,7 @@ impl RequireDetail {
     #[must_use]
     pub fn action(mut self, action: impl Into<String>) -> Self {
         self.actions.push(action.into());
-        self
+        self.judged()
     }
 
     /// The object's `locations` have this one, or one of those given. They are wanted in place of
@@ -94,28 +97,28 @@ impl RequireDetail {
     #[must_use]
     pub fn location(mut self, location: impl Into<String>) -> Self {
         self.locations.push(location.into());
-        self
+        self.judged()
     }
 
     /// The object's `datatypes` have this one. Of several, all are wanted of one object.
     #[must_use]
     pub fn datatype(mut self, datatype: impl Into<String>) -> Self {
         self.datatypes.push(datatype.into());
-        self
+        self.judged()
     }
 
     /// The object's `privileges` have this one. Of several, all are wanted of one object.
     #[must_use]
     pub fn privilege(mut self, privilege: impl Into<String>) -> Self {
         self.privileges.push(privilege.into());
-        self
+        self.judged()
     }
 
     /// The object's `identifier` is this.
     #[must_use]
     pub fn identifier(mut self, identifier: impl Into<String>) -> Self {
         self.identifier = Some(identifier.into());
-        self
+        self.judged()
     }
 
     /// And this is true of the request and the object. It is asked of an object that grants all
@@ -141,7 +144,13 @@ impl RequireDetail {
         ]
     }
 
-    fn fault(&self) -> Option<String> {
+    /// Finds the fault while the check is made, so that no request looks for it.
+    fn judged(mut self) -> Self {
+        self.fault = self.find_fault();
+        self
+    }
+
+    fn find_fault(&self) -> Option<String> {
         let singles = [("type", Some(&self.detail_type)), ("identifier", self.identifier.as_ref())];
         let of_single = singles.into_iter().find_map(|(what, text)| {
             text?.is_empty().then(|| format!("the {what} of an authorization detail is empty"))
@@ -183,7 +192,7 @@ fn has_all(found: &Option<Vec<Cow<'_, str>>>, wanted: &[String]) -> bool {
 impl Check for RequireDetail {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
         let denied = |reason: &'static str| Err(Denial::forbidden(reason).into());
-        if self.fault().is_some() {
+        if self.fault.is_some() {
             return denied("the policy wants an impossible authorization detail");
         }
         let claims = ClaimsSet::checked(request.access().raw_claims());
@@ -199,8 +208,8 @@ impl Check for RequireDetail {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        match self.fault() {
-            Some(fault) => needs.fault(ConfigFault::Policy(fault)),
+        match &self.fault {
+            Some(fault) => needs.fault(ConfigFault::Policy(fault.clone())),
             None => needs.detail_type(&self.detail_type),
         }
         let mut rule = json!({ "type": self.detail_type });

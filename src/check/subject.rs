@@ -16,7 +16,7 @@ use crate::error::ConfigFault;
 /// ```
 #[must_use]
 pub fn subjects<S: Into<String>>(subjects: impl IntoIterator<Item = S>) -> RequireSubject {
-    RequireSubject { subjects: subjects.into_iter().map(Into::into).collect(), issuer: None }
+    RequireSubject::new(subjects.into_iter().map(Into::into).collect(), None)
 }
 
 /// The token is one of these issuers; else 403. With none, it is a fault of the policy.
@@ -32,7 +32,10 @@ pub fn subjects<S: Into<String>>(subjects: impl IntoIterator<Item = S>) -> Requi
 /// ```
 #[must_use]
 pub fn issuers<I: Into<String>>(issuers: impl IntoIterator<Item = I>) -> RequireIssuer {
-    RequireIssuer { issuers: issuers.into_iter().map(Into::into).collect() }
+    let issuers: Vec<String> = issuers.into_iter().map(Into::into).collect();
+    let fault = list_fault("issuer", &issuers)
+        .or_else(|| issuers.iter().find_map(|issuer| issuer_fault(Some(issuer))));
+    RequireIssuer { issuers, fault }
 }
 
 /// The token speaks for one of these kinds of subject; else 403. With none, it is a fault of the
@@ -72,17 +75,19 @@ pub fn subject_kind(kind: SubjectKind) -> RequireSubjectKind {
 pub struct RequireSubject {
     subjects: Vec<String>,
     issuer: Option<String>,
+    fault: Option<String>,
 }
 
 impl RequireSubject {
+    fn new(subjects: Vec<String>, issuer: Option<String>) -> Self {
+        let fault = list_fault("subject", &subjects).or_else(|| issuer_fault(issuer.as_deref()));
+        Self { subjects, issuer, fault }
+    }
+
     /// And the token is one of this issuer.
     #[must_use]
     pub fn of_issuer(self, issuer: impl Into<String>) -> Self {
-        Self { issuer: Some(issuer.into()), ..self }
-    }
-
-    fn fault(&self) -> Option<String> {
-        list_fault("subject", &self.subjects).or_else(|| issuer_fault(self.issuer.as_deref()))
+        Self::new(self.subjects, Some(issuer.into()))
     }
 }
 
@@ -91,15 +96,15 @@ impl Check for RequireSubject {
         let access = request.access();
         let listed = self.subjects.iter().any(|subject| access.subject() == subject.as_str());
         let issuer = self.issuer.as_deref().is_none_or(|issuer| access.issuer() == issuer);
-        if listed && issuer && self.fault().is_none() {
+        if listed && issuer && self.fault.is_none() {
             return Ok(());
         }
         Err(Denial::forbidden("the token's subject is not one of those that may").into())
     }
 
     fn needs(&self, needs: &mut Needs) {
-        if let Some(fault) = self.fault() {
-            needs.fault(ConfigFault::Policy(fault));
+        if let Some(fault) = &self.fault {
+            needs.fault(ConfigFault::Policy(fault.clone()));
         }
         if self.issuer.is_none() {
             needs.one_issuer("subjects");
@@ -112,27 +117,21 @@ impl Check for RequireSubject {
 #[derive(Clone, Debug)]
 pub struct RequireIssuer {
     issuers: Vec<String>,
-}
-
-impl RequireIssuer {
-    fn fault(&self) -> Option<String> {
-        list_fault("issuer", &self.issuers)
-            .or_else(|| self.issuers.iter().find_map(|issuer| issuer_fault(Some(issuer))))
-    }
+    fault: Option<String>,
 }
 
 impl Check for RequireIssuer {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
         let listed = self.issuers.iter().any(|issuer| request.access().issuer() == issuer.as_str());
-        if listed && self.fault().is_none() {
+        if listed && self.fault.is_none() {
             return Ok(());
         }
         Err(Denial::forbidden("the token's issuer is not one of those that may").into())
     }
 
     fn needs(&self, needs: &mut Needs) {
-        if let Some(fault) = self.fault() {
-            needs.fault(ConfigFault::Policy(fault));
+        if let Some(fault) = &self.fault {
+            needs.fault(ConfigFault::Policy(fault.clone()));
         }
         needs.rule("issuers", &self.issuers);
     }
