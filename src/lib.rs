@@ -71,7 +71,7 @@
 //! - `axum`: extractors, and the address of the connection.
 //! - `tonic`: the access of a gRPC request, and rejections as `tonic::Status`.
 //! - `metrics`: an observer for the `metrics` facade.
-//! - `config`: configuration from TOML and JSON; `schema`: its JSON Schema, made from the code.
+//! - `config`: configuration from TOML and JSON.
 //! - `testing`: the test kit.
 //!
 //! A feature adds names; none changes what existing code does.

@@ -20,8 +20,8 @@ const LONGEST: u64 = 1024 * 1024;
 /// `keys` does.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Issuer", extend("required" = ["id"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Issuer", extend("required" = ["id"])))]
 pub(super) struct IssuerTable {
     /// The issuer identifier, exactly as tokens carry it in `iss`.
     pub(super) id: Option<String>,
@@ -47,8 +47,8 @@ pub(super) struct IssuerTable {
 /// How long fetched keys are fresh, and how long they are kept through an outage.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "KeyRefresh"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "KeyRefresh"))]
 struct KeyRefreshTable {
     /// Keys are fresh for at least this long; "1m" unless said otherwise.
     fresh_at_least: Option<Time>,
@@ -63,8 +63,8 @@ struct KeyRefreshTable {
 /// Settings that weaken what protects the keys.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "DangerousOfIssuer"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DangerousOfIssuer"))]
 struct DangerousTable {
     /// Lets the issuer, its metadata and its keys be at `http` URLs of a loopback host.
     insecure_loopback_http: bool,
@@ -73,8 +73,8 @@ struct DangerousTable {
 /// What starts from a profile and differs from it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Profile"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Profile"))]
 struct ProfileTable {
     /// What it starts from; "relaxed", which is as strict as "rfc9068", unless said otherwise.
     base: Option<ProfileWord>,
@@ -103,8 +103,8 @@ struct ProfileTable {
 /// A claim that has to be there with one of these values.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("required" = ["claim", "one_of"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["claim", "one_of"])))]
 struct RequiredClaim {
     /// The claim.
     claim: Option<String>,
@@ -115,8 +115,8 @@ struct RequiredClaim {
 /// A kind of subject, and one condition on a claim.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "SubjectKind", extend("required" = ["kind", "claim"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "SubjectKind", extend("required" = ["kind", "claim"])))]
 struct KindTable {
     /// The kind.
     kind: Option<KindWord>,
@@ -137,8 +137,8 @@ struct KindTable {
 /// Settings that weaken what a token has to prove.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "DangerousOfProfile"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DangerousOfProfile"))]
 struct DangerousProfileTable {
     /// The audience is in the first of these claims that is there.
     insecure_audience_from: Option<Some1<String>>,

@@ -95,7 +95,7 @@
 mod build;
 mod issuer;
 mod policy;
-#[cfg(feature = "schema")]
+#[cfg(test)]
 mod schema;
 mod shape;
 mod tree;
@@ -116,9 +116,6 @@ use value::Table;
 /// The JSON Schema (draft 2020-12) of a configuration, for editors and for checks before a
 /// deployment. What it lets through can still be faulty: an issuer that is no URL, say.
 pub const JSON_SCHEMA: &str = include_str!("schema.json");
-
-#[cfg(feature = "schema")]
-pub use schema::json_schema;
 
 /// A configuration as a file has it: well-formed, and not yet known to make sense. It holds no
 /// secret, only where secrets are.

@@ -19,8 +19,8 @@ use crate::server::Policy;
 /// What is asked of a token, all of it, and how a request is treated.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Policy"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Policy"))]
 pub(super) struct PolicyTable {
     /// Any accepted token will do. Mandatory where nothing else is asked, and nowhere else.
     allow_all: Option<bool>,
@@ -64,8 +64,8 @@ pub(super) struct PolicyTable {
 /// One condition on a claim.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Claim", extend("required" = ["path"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Claim", extend("required" = ["path"])))]
 struct ClaimTable {
     /// The name of the claim, or a list of names into nested objects, the outermost first.
     path: Option<Way>,
@@ -86,8 +86,8 @@ struct ClaimTable {
 /// How the user has to have authenticated.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "StepUp"))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "StepUp"))]
 struct StepUpTable {
     /// One of these authentication context classes, preferred ones first.
     acr_values: Option<Some1<String>>,
@@ -98,8 +98,8 @@ struct StepUpTable {
 /// What one authorization detail has to grant, all of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "AuthorizationDetail", extend("required" = ["type"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "AuthorizationDetail", extend("required" = ["type"])))]
 struct DetailTable {
     /// Its type.
     r#type: Option<String>,

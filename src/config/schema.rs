@@ -11,10 +11,21 @@ use super::value::{
 };
 use super::word::PresenceWord;
 
-/// The JSON Schema of a configuration, made from the code: [`super::JSON_SCHEMA`] is this.
-#[must_use]
-pub fn json_schema() -> serde_json::Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>().to_value()
+/// `PORTCULLIS_WRITE_SCHEMA=1 cargo test --lib config::schema` writes it.
+#[test]
+fn the_schema_is_that_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/schema.json");
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>();
+    let current = format!("{:#}\n", schema.to_value());
+    if std::env::var_os("PORTCULLIS_WRITE_SCHEMA").is_some() {
+        std::fs::write(path, current).unwrap();
+        return;
+    }
+    assert!(
+        current == super::JSON_SCHEMA,
+        "src/config/schema.json is not what the code says: write it with \
+         `PORTCULLIS_WRITE_SCHEMA=1 cargo test --lib config::schema`"
+    );
 }
 
 /// A type that stands in the schema where it is used. Its name is for recursion only, and has to

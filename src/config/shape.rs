@@ -12,8 +12,8 @@ use super::word::{BindingWord, KindWord, OtherAudiencesWord, SecurityProfileWord
 /// A resource server: which issuers it accepts tokens of, and what it wants of them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(title = "portcullis", extend("required" = ["resource", "binding", "default_class"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "portcullis", extend("required" = ["resource", "binding", "default_class"])))]
 pub(super) struct File {
     /// Where editors find the schema of this file. It changes nothing.
     #[serde(rename = "$schema")]
@@ -63,8 +63,8 @@ pub(super) struct File {
 /// Many issuers, of which only those in use are kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("required" = ["at_most", "issuers"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["at_most", "issuers"])))]
 pub(super) struct Tenants {
     /// How many of them are kept at once, 1 to 100000.
     pub(super) at_most: Option<Count>,
@@ -75,8 +75,8 @@ pub(super) struct Tenants {
 /// What is wanted of every token, unless a class says otherwise.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("required" = ["at_most"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["at_most"])))]
 pub(super) struct DefaultClass {
     /// The longest `exp - iat`.
     pub(super) at_most: Option<Time>,
@@ -89,8 +89,8 @@ pub(super) struct DefaultClass {
 /// What is wanted of some tokens: which, and what.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("required" = ["name"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["name"])))]
 pub(super) struct Class {
     /// The class's name, in events and metric labels.
     pub(super) name: Option<String>,
@@ -115,8 +115,8 @@ pub(super) struct Class {
 /// Clients that may use plain bearer tokens, for a while and for a reason.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("required" = ["clients", "until", "because"])))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["clients", "until", "because"])))]
 pub(super) struct ExceptionTable {
     /// The clients.
     pub(super) clients: Option<Some1<String>>,
@@ -135,7 +135,7 @@ pub(super) struct ExceptionTable {
 /// What challenges carry.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Challenge {
     /// The `realm`; the resource unless said otherwise.
     pub(super) realm: Option<String>,
@@ -148,7 +148,7 @@ pub(super) struct Challenge {
 /// The names and links of the metadata document (RFC 9728 §2).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct MetadataTable {
     /// A name for people.
     pub(super) resource_name: Option<String>,
@@ -167,7 +167,7 @@ pub(super) struct MetadataTable {
 /// Names and links in one language.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Localized {
     /// A name for people.
     pub(super) resource_name: Option<String>,

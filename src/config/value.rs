@@ -179,7 +179,7 @@ pub(super) struct Names {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct NamesOfIssuer {
     /// The names, at least one.
     #[serde(default)]

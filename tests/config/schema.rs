@@ -1,25 +1,9 @@
-//! The JSON Schema: that of the code, and it says what the code says.
+//! The JSON Schema says what the code says.
 
-use portcullis::config::{JSON_SCHEMA, json_schema};
+use portcullis::config::JSON_SCHEMA;
 use serde_json::{Value, json};
 
 use super::{DIRECTORY, faults, least, with};
-
-/// `PORTCULLIS_WRITE_SCHEMA=1 cargo test --test config` writes it.
-#[test]
-fn the_schema_is_that_of_the_code() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/schema.json");
-    let current = format!("{:#}\n", json_schema());
-    if std::env::var_os("PORTCULLIS_WRITE_SCHEMA").is_some() {
-        std::fs::write(path, current).unwrap();
-        return;
-    }
-    assert!(
-        current == JSON_SCHEMA,
-        "src/config/schema.json is not what the code says: write it with \
-         `PORTCULLIS_WRITE_SCHEMA=1 cargo test --test config the_schema`"
-    );
-}
 
 #[test]
 fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
