@@ -181,12 +181,10 @@ impl Wanted {
             Self::Equals(wanted) => same(found, wanted),
             Self::OneOf(wanted) => wanted.iter().any(|wanted| same(found, wanted)),
             Self::ContainsAny(wanted) => {
-                let members = members(found);
-                wanted.iter().any(|wanted| holds(&members, wanted))
+                of_members(found, |members| wanted.iter().any(|wanted| holds(members, wanted)))
             }
             Self::ContainsAll(wanted) => {
-                let members = members(found);
-                wanted.iter().all(|wanted| holds(&members, wanted))
+                of_members(found, |members| wanted.iter().all(|wanted| holds(members, wanted)))
             }
         }
     }
@@ -225,12 +223,11 @@ impl Check for RequireClaim {
     }
 }
 
-/// The members of an array; a string is an array of itself.
-fn members(found: jose::Value<'_>) -> Vec<jose::Value<'_>> {
+/// Whether something is true of the members of an array; a string is an array of itself.
+fn of_members(found: jose::Value<'_>, is_true: impl Fn(&[jose::Value<'_>]) -> bool) -> bool {
     match found.as_array() {
-        Some(members) => members,
-        None if found.as_str().is_some() => vec![found],
-        None => Vec::new(),
+        Some(members) => is_true(&members),
+        None => found.as_str().is_some() && is_true(&[found]),
     }
 }
 
