@@ -285,8 +285,8 @@ impl World {
         let issuer = |id: &str| TestIssuer::new(id, &clock);
         let (tenant, other_tenant) = (issuer("https://t1.example"), issuer("https://t2.example"));
         let tenants = TenantList::new();
-        tenants.add(tenant.jwks());
-        tenants.add(other_tenant.jwks());
+        tenants.add(tenant.jwks()).unwrap();
+        tenants.add(other_tenant.jwks()).unwrap();
         Self {
             one: issuer("https://one.example"),
             two: issuer(SECOND),

@@ -594,8 +594,8 @@ async fn tenants_are_trusted_one_by_one() {
     let (blue, green, stranger) = (issuer(TENANT), issuer(OTHER_TENANT), issuer(STRANGER));
     let wire = Wire::of(&[&blue, &green, &stranger]);
     let tenants = TenantList::new();
-    tenants.add(Issuer::entra_id(TENANT));
-    tenants.add(Issuer::entra_id(OTHER_TENANT));
+    tenants.add(Issuer::entra_id(TENANT)).unwrap();
+    tenants.add(Issuer::entra_id(OTHER_TENANT)).unwrap();
     let sample = Provider::load("entra_v2");
     let api = builder(&clock)
         .accept_audience(sample.file["audience"].as_str().unwrap())

@@ -52,7 +52,7 @@ async fn world(configured: usize, tenants: usize, routes: usize) -> World {
         if number < configured {
             builder = builder.issuer(issuer.fixed_keys());
         } else {
-            list.add(issuer.fixed_keys());
+            list.add(issuer.fixed_keys()).unwrap();
         }
     }
     let api = builder.build().unwrap();

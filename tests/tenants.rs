@@ -44,7 +44,7 @@ impl World {
     }
 
     fn trust(&self, number: usize) {
-        self.tenants.add(self.issuers[number].jwks());
+        self.tenants.add(self.issuers[number].jwks()).unwrap();
     }
 
     async fn kind(&self, number: usize) -> Option<Kind> {
@@ -112,18 +112,18 @@ async fn an_issuer_that_is_trusted_anew_has_its_new_keys() {
     let api = builder(&clock).tenants(tenants.clone(), 10).build().unwrap();
     let accepts =
         async |issuer: &TestIssuer| present(&api, &issuer.token(RESOURCE).sign()).await.is_ok();
-    tenants.add(stolen.fixed_keys());
+    tenants.add(stolen.fixed_keys()).unwrap();
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
     // No token comes between the two.
     tenants.remove("https://t0.example");
-    tenants.add(fresh.fixed_keys());
+    tenants.add(fresh.fixed_keys()).unwrap();
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
     // The same without a distrust, and for all at once.
-    tenants.add(stolen.fixed_keys());
+    tenants.add(stolen.fixed_keys()).unwrap();
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (true, false));
-    tenants.replace([fresh.fixed_keys()]);
+    tenants.replace([fresh.fixed_keys()]).unwrap();
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, true));
-    tenants.replace([]);
+    tenants.replace([]).unwrap();
     assert_eq!((accepts(&stolen).await, accepts(&fresh).await), (false, false));
 }
 
@@ -140,7 +140,7 @@ async fn a_change_while_an_issuer_is_described_is_not_lost() {
         }
         fn issuer(&self, issuer: &str) -> Option<Issuer> {
             let described = self.list.issuer(issuer);
-            self.list.add(self.fresh.clone());
+            self.list.add(self.fresh.clone()).unwrap();
             described
         }
     }
@@ -150,7 +150,7 @@ async fn a_change_while_an_issuer_is_described_is_not_lost() {
         TestIssuer::new("https://t0.example", &clock),
     );
     let list = TenantList::new();
-    list.add(stolen.fixed_keys());
+    list.add(stolen.fixed_keys()).unwrap();
     let api =
         builder(&clock).tenants(Racing { list, fresh: fresh.fixed_keys() }, 10).build().unwrap();
     let (old, new) = (stolen.token(RESOURCE).sign(), fresh.token(RESOURCE).sign());
@@ -239,9 +239,9 @@ async fn a_list_that_is_being_loaded_is_503() {
     let api = builder(&clock).tenants(tenants.clone(), 10).build().unwrap();
     let token = issuer.token(RESOURCE).sign();
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::IssuerUnavailable);
-    tenants.replace([]);
+    tenants.replace([]).unwrap();
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::UnknownIssuer);
-    tenants.replace([issuer.fixed_keys()]);
+    tenants.replace([issuer.fixed_keys()]).unwrap();
     assert!(present(&api, &token).await.is_ok());
     assert_eq!((tenants.len(), tenants.is_empty()), (1, false));
 }
@@ -319,7 +319,7 @@ async fn configured_issuers_stand_beside_tenants() {
     assert!(present(&api, &own.token(RESOURCE).sign()).await.is_ok());
     let token = tenant.token(RESOURCE).sign();
     assert_eq!(present(&api, &token).await.unwrap_err().kind(), Kind::UnknownIssuer);
-    tenants.add(tenant.jwks());
+    tenants.add(tenant.jwks()).unwrap();
     assert!(present(&api, &token).await.is_ok());
     // Tenants are nobody's business: the metadata document lists the configured issuers.
     assert_eq!(api.metadata()["authorization_servers"], serde_json::json!(["https://as.example"]));

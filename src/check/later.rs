@@ -39,6 +39,36 @@ pub type CheckFuture = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Sen
 /// let policy = Policy::new(scope("notes:read")).and_async(in_good_standing);
 /// # let _ = policy;
 /// ```
+///
+/// One that has something of its own, such as a pool of connections, implements the trait:
+///
+/// ```
+/// use std::sync::Arc;
+/// use portcullis::check::{AsyncCheck, CheckFuture, CheckRequest, Denial, Unavailable};
+/// # struct Pool;
+/// # impl Pool { async fn is_member(&self, _: &str) -> Result<bool, std::io::Error> { Ok(true) } }
+///
+/// struct Members {
+///     pool: Arc<Pool>,
+/// }
+///
+/// impl AsyncCheck for Members {
+///     fn check(&self, request: CheckRequest) -> CheckFuture {
+///         let pool = Arc::clone(&self.pool);
+///         Box::pin(async move {
+///             match pool.is_member(request.access().subject().as_str()).await {
+///                 Ok(true) => Ok(()),
+///                 Ok(false) => Err(Denial::forbidden("not a member").into()),
+///                 Err(error) => Err(Unavailable::new(format!("the directory: {error}")).into()),
+///             }
+///         })
+///     }
+///
+///     fn name(&self) -> &'static str {
+///         "members"
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an async check",
     note = "use an `async fn(CheckRequest) -> Result<(), CheckError>`"
@@ -82,6 +112,7 @@ struct Inner {
 }
 
 impl CheckRequest {
+    /// For a test: `testing::check_async` makes one of an access and a request.
     pub(crate) fn new(access: &Access, head: RequestHead<'_>, now: Timestamp) -> Self {
         const SECRET: [HeaderName; 10] = [
             AUTHORIZATION,

@@ -138,6 +138,8 @@ pub trait Check: Send + Sync {
     }
 }
 
+// Whoever gives something else wants to read that it is no check, not that it is no such `Fn`.
+#[diagnostic::do_not_recommend]
 impl<F> Check for F
 where
     F: Fn(&CheckContext<'_>) -> Result<(), CheckError> + Send + Sync,

@@ -121,7 +121,8 @@ impl File {
                     } else if faults.len() == before {
                         issuer.check(rules, faults);
                     }
-                    list.add(issuer);
+                    // Its faults were told with their places.
+                    list.add(issuer).ok();
                 });
             }
             if tenants.issuers.is_empty() {

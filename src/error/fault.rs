@@ -125,8 +125,14 @@ pub enum ConfigFault {
         what: String,
     },
     /// A policy by this name is used and was not defined.
-    #[error("no policy is named `{0}`: define it with `.named_policy(...)`, or in the file")]
-    UnknownPolicy(String),
+    #[error("no policy is named `{name}`; {known} defined")]
+    #[non_exhaustive]
+    UnknownPolicy {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// Two policies have one name.
     #[error("policy `{0}` is defined twice: keep one")]
     DuplicatePolicy(String),

@@ -33,6 +33,12 @@ enum KeySource {
     Discovery,
 }
 
+impl IssuerRules {
+    /// Of a server without a security profile.
+    pub(crate) const ANY: Self =
+        Self { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS, allowed: None };
+}
+
 /// What a server wants of all its issuers.
 #[derive(Clone, Copy)]
 pub(crate) struct IssuerRules {

@@ -460,13 +460,20 @@ impl TokenProfile {
     }
 
     /// The first required claim that is not as it has to be.
-    pub(crate) fn unmet_claim(&self, claims: &ClaimsSet<'_>) -> Option<&str> {
+    pub(crate) fn unmet_claim(&self, claims: &ClaimsSet<'_>) -> Option<String> {
         let unmet = self.required.iter().find(|required| {
             let found = claims.value(&required.name);
             let found = found.and_then(|value| serde_json::from_str::<Value>(value.text()).ok());
             !found.is_some_and(|found| required.one_of.contains(&found))
         });
-        unmet.map(|required| required.name.as_str())
+        unmet.map(|required| {
+            const SHOWN: usize = 60;
+            let found = claims.value(&required.name).map(json::Value::text);
+            let found = found.map_or("absent".to_owned(), |text| text.chars().take(SHOWN).collect());
+            let wanted: Vec<_> = required.one_of.iter().take(5).map(ToString::to_string).collect();
+            let (name, wanted) = (&required.name, wanted.join(" or "));
+            format!("claim `{name}` is {found}, profile `{}` wants {wanted}", self.name)
+        })
     }
 
     /// Whom a token speaks for.

@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::IssuerKeys;
-use super::config::Issuer;
+use super::config::{Issuer, IssuerRules};
 use super::registry::TenantRules;
-use crate::error::{Faults, Unavailable};
+use crate::error::{BuildError, Faults, Unavailable};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
 
@@ -64,12 +64,13 @@ pub trait IssuerResolver: Send + Sync + 'static {
 /// use portcullis::issuer::{IssuerResolver, TenantList, Trust};
 ///
 /// let tenants = TenantList::new();
-/// tenants.add(Issuer::discover("https://blue.example"));
+/// tenants.add(Issuer::discover("https://blue.example"))?;
 /// assert!(matches!(tenants.trust("https://blue.example"), Trust::Trusted { .. }));
 ///
 /// tenants.remove("https://blue.example");
 /// assert_eq!(tenants.trust("https://blue.example"), Trust::Unknown);
 /// # let _ = |builder: portcullis::ServerBuilder| builder.tenants(tenants, 1_000);
+/// # Ok::<(), portcullis::BuildError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TenantList {
@@ -101,10 +102,15 @@ impl TenantList {
     }
 
     /// Trusts this issuer from now on, with these settings: one that is trusted already gets them,
-    /// and its keys are fetched anew. Its faults, if it has any, show with its first token: 503, and
-    /// an error in the log.
-    pub fn add(&self, issuer: Issuer) {
+    /// and its keys are fetched anew.
+    ///
+    /// # Errors
+    /// Every fault of the issuer; nothing has changed then. What a security profile of the server
+    /// does not allow shows with the first token: 503, and an error in the log.
+    pub fn add(&self, issuer: Issuer) -> Result<(), BuildError> {
+        check([&issuer])?;
         self.write().add(issuer);
+        Ok(())
     }
 
     /// Trusts this issuer no longer: its next token is refused, and its keys are dropped.
@@ -115,13 +121,18 @@ impl TenantList {
     /// Trusts these issuers and no others, from now on and at once. Each gets its settings anew, and
     /// its keys are fetched anew: to change a few of many, [`TenantList::add`] and
     /// [`TenantList::remove`] are the better way.
-    pub fn replace(&self, issuers: impl IntoIterator<Item = Issuer>) {
+    ///
+    /// # Errors
+    /// Every fault of every issuer; nothing has changed then.
+    pub fn replace(&self, issuers: impl IntoIterator<Item = Issuer>) -> Result<(), BuildError> {
         // The issuers are made before the lock is taken: making them is foreign code.
         let issuers: Vec<_> = issuers.into_iter().collect();
+        check(&issuers)?;
         let mut listed = self.write();
         listed.loading = false;
         listed.issuers.clear();
         issuers.into_iter().for_each(|issuer| listed.add(issuer));
+        Ok(())
     }
 
     /// How many are trusted.
@@ -143,6 +154,14 @@ impl TenantList {
     fn write(&self) -> RwLockWriteGuard<'_, Listed> {
         self.listed.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check<'a>(issuers: impl IntoIterator<Item = &'a Issuer>) -> Result<(), BuildError> {
+    let mut faults = Faults::new();
+    for (index, issuer) in issuers.into_iter().enumerate() {
+        faults.at_element("issuers", index, |faults| issuer.check(IssuerRules::ANY, faults));
+    }
+    faults.unless_none(())
 }
 
 impl Listed {

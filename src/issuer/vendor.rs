@@ -27,8 +27,8 @@ impl TokenProfile {
     ///   and the token is refused; an absent `aud` is never filled from `azp`.
     /// - The client scope `basic` for people's tokens: without it they have no `sub`.
     /// - Not the mapper "Nonce backwards compatible": `nonce` under `typ` `JWT` is an ID token here.
-    /// - Roles are not scopes: they are in `realm_access` and `resource_access`, for a check of
-    ///   yours ([`crate::Access::claims`]).
+    /// - Roles are not scopes: `claim(["realm_access", "roles"]).contains("admin")` asks for one
+    ///   ([`crate::check::claim`]).
     ///
     /// Lifetime: 5 minutes is usual for an access token (15 in the implicit flow);
     /// [`crate::TokenClass::default_at_most`] with the realm's "Access Token Lifespan".
@@ -398,9 +398,10 @@ impl Issuer {
     /// use portcullis::issuer::TenantList;
     ///
     /// let tenants = TenantList::new();
-    /// tenants.add(Issuer::entra_id("72f988bf-86f1-41af-91ab-2d7cd011db47"));
-    /// tenants.add(Issuer::entra_id("fa15d692-e9c7-4460-a743-29f2956fd429"));
+    /// tenants.add(Issuer::entra_id("72f988bf-86f1-41af-91ab-2d7cd011db47"))?;
+    /// tenants.add(Issuer::entra_id("fa15d692-e9c7-4460-a743-29f2956fd429"))?;
     /// # let _ = |builder: portcullis::ServerBuilder| builder.tenants(tenants, 100);
+    /// # Ok::<(), portcullis::BuildError>(())
     /// ```
     pub fn entra_id(tenant_id: &str) -> Self {
         let tenant = tenant_id.to_ascii_lowercase();

@@ -24,6 +24,7 @@ use crate::server::{
 impl ResourceServer {
     /// The server's own policy as a layer: see [`crate::ServerBuilder::policy`].
     pub fn layer(&self) -> ProtectLayer {
+        self.own.list();
         self.own.layer()
     }
 

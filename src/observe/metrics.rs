@@ -16,7 +16,18 @@ use crate::error::RejectionKind;
 /// | `portcullis_exception_days_left`, gauge | `exception` |
 ///
 /// A label that does not apply is `none`. At most 100 issuers are named, those that signed a token
-/// first; the tokens of others are counted under `other`. Clients and tokens are no labels: their number has no bound.
+/// first; the tokens of others are counted under `other`.
+///
+/// ```
+/// use portcullis::ServerBuilder;
+/// use portcullis::observe::MetricsObserver;
+///
+/// fn watched(builder: ServerBuilder) -> ServerBuilder {
+///     builder.observer(MetricsObserver::new())
+/// }
+/// # let _ = watched;
+/// ```
+/// Clients and tokens are no labels: their number has no bound.
 #[derive(Clone, Debug, Default)]
 pub struct MetricsObserver {
     issuers: Arc<Mutex<BTreeSet<Arc<str>>>>,

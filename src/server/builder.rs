@@ -44,7 +44,7 @@ pub struct ServerBuilder {
     token_hash_key: Option<Secret>,
     leeway: Duration,
     max_token: usize,
-    policy: Policy,
+    policy: Option<Policy>,
     implied: Vec<(String, Vec<String>)>,
     implies: Option<Arc<ImplyFn>>,
     realm: Option<String>,
@@ -73,7 +73,7 @@ impl ServerBuilder {
             // Clocks in a fleet agree to a second or two; RFC 9068 §4 allows a few minutes.
             leeway: Duration::from_secs(10),
             max_token: MAX_TOKEN,
-            policy: Policy::from(allow_all()),
+            policy: None,
             implied: Vec::new(),
             implies: None,
             realm: None,
@@ -184,9 +184,9 @@ impl ServerBuilder {
     }
 
     /// The policy of [`ResourceServer::layer`] and [`ResourceServer::verify`]: any accepted token,
-    /// unless said otherwise.
+    /// unless said otherwise. Unless it has a name it is called `server`.
     pub fn policy(mut self, policy: impl Into<Policy>) -> Self {
-        self.policy = policy.into();
+        self.policy = Some(policy.into());
         self
     }
 
@@ -330,7 +330,9 @@ impl ServerBuilder {
         let implications = self.check_implications(&mut faults);
         let metadata = self.metadata.clone().unwrap_or_default();
         faults.at("metadata", |faults| metadata.check(faults));
-        faults.at("policy", |faults| self.policy.check(names.is_one(), faults));
+        let is_used = self.policy.is_some();
+        let policy = self.policy.clone().unwrap_or_else(|| allow_all().into());
+        faults.at("policy", |faults| policy.check(names.is_one(), faults));
         let policies = self.check_policies(names.is_one(), &mut faults);
 
         let needs_transport = tenants.is_some() || issuers.iter().any(Checked::needs_transport);
@@ -375,7 +377,10 @@ impl ServerBuilder {
                 "every token has to be bound, and no sender can be proven: all will be refused"
             );
         }
-        let own = Guard::new(&shared, self.policy)?;
+        let own = Guard::unlisted(&shared, policy.named_unless_named("server"))?;
+        if is_used {
+            own.list();
+        }
         shared.context.observers.report_exceptions(now);
         Ok(ResourceServer { shared, own })
     }
@@ -432,6 +437,15 @@ impl ServerBuilder {
         if self.exceptions.len() > most {
             let found = self.exceptions.len();
             let fault = ConfigFault::Bound { what: "number of exceptions", found, maximum: most };
+            faults.push_at("exceptions", fault);
+        }
+        if self.binding == Some(Binding::WhereBound) && !self.exceptions.is_empty() {
+            let what = "`binding` is `where_bound`, which lets every unbound token pass: nobody needs \
+                        an exception";
+            let fault = ConfigFault::Exception {
+                clients: "any client".to_owned(),
+                what: what.to_owned(),
+            };
             faults.push_at("exceptions", fault);
         }
         let mut checked = Vec::new();

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Method;
@@ -57,6 +57,8 @@ struct Inner {
     policy: Policy,
     context: Arc<PolicyContext>,
     fault: Option<BuildError>,
+    /// Whether it stands in the metadata and in the effective policy.
+    listed: OnceLock<()>,
 }
 
 /// A decision that says yes, before it is told to anybody.
@@ -114,11 +116,17 @@ impl Turn {
 
 impl Guard {
     pub(super) fn new(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
+        let guard = Self::unlisted(shared, policy)?;
+        guard.list();
+        Ok(guard)
+    }
+
+    /// A guard that nobody uses yet: it enforces nothing that could be listed.
+    pub(super) fn unlisted(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
         let mut faults = Faults::new();
         policy.check(shared.rules.issuers.is_one(), &mut faults);
         faults.unless_none(())?;
         let needs = Needs::of(&*policy.check);
-        shared.document.add(&needs, &policy.report(&needs));
         let context = PolicyContext {
             server: Arc::clone(&shared.context),
             route: policy.label(&needs),
@@ -127,6 +135,15 @@ impl Guard {
         };
         let context = context.with_needs(needs.scopes(), needs.step_ups());
         Ok(Self::with(shared, policy, context, None))
+    }
+
+    /// Lists what it enforces, once.
+    pub(crate) fn list(&self) {
+        self.inner.listed.get_or_init(|| {
+            let Inner { shared, policy, .. } = &*self.inner;
+            let needs = Needs::of(&*policy.check);
+            shared.document.add(&needs, &policy.report(&needs));
+        });
     }
 
     /// A guard that refuses everything, if the policy is faulty.
@@ -149,7 +166,8 @@ impl Guard {
         fault: Option<BuildError>,
     ) -> Self {
         let context = Arc::new(context);
-        Self { inner: Arc::new(Inner { shared: Arc::clone(shared), policy, context, fault }) }
+        let (shared, listed) = (Arc::clone(shared), OnceLock::new());
+        Self { inner: Arc::new(Inner { shared, policy, context, fault, listed }) }
     }
 
     /// Decides a request: the accepted token, or why it may not be used.
@@ -219,7 +237,7 @@ impl Guard {
 
     /// Decides a request without waiting.
     pub(crate) fn decide(&self, head: RequestHead<'_>, mode: Mode, turn: Turn) -> Verdict {
-        let Inner { shared, policy, context, fault } = &*self.inner;
+        let Inner { shared, policy, context, fault, .. } = &*self.inner;
         let at = shared.clock.moment();
         let started = turn.started.unwrap_or(at.steady());
         let mut trace = Trace::default();

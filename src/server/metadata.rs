@@ -180,7 +180,9 @@ impl Shared {
         let mut member = |name: &str, value: Value| document.insert(name.to_owned(), value);
         member("resource", json!(self.resource.as_str()));
         let issuers: Vec<String> = self.rules.issuers.ids().into_iter().map(String::from).collect();
-        member("authorization_servers", json!(issuers));
+        if !issuers.is_empty() {
+            member("authorization_servers", json!(issuers));
+        }
         let scopes = self.document.scopes();
         if !scopes.is_empty() {
             member("scopes_supported", json!(scopes));

@@ -78,9 +78,11 @@ impl ResourceServer {
     /// The policy of this name: see [`ServerBuilder::named_policy`].
     ///
     /// A name that nobody defined gives a faulty policy: [`ResourceServer::guard`] returns the
-    /// fault, and a layer made of it refuses every request with 500.
+    /// fault, and a layer made of it refuses every request with 500. To have the fault when the
+    /// service starts, make the layer of a guard: `api.guard(api.policy("read"))?.layer()`.
     pub fn policy(&self, name: &str) -> Policy {
-        self.shared.policies.get(name).cloned().unwrap_or_else(|| Policy::unknown(name))
+        let policies = &self.shared.policies;
+        policies.get(name).cloned().unwrap_or_else(|| Policy::unknown(name, policies.keys()))
     }
 
     /// What is enforced, as JSON: issuers and how their tokens are written, algorithms, audiences,
@@ -101,6 +103,7 @@ impl ResourceServer {
         &self,
         request: impl Into<RequestHead<'a>>,
     ) -> impl Future<Output = Result<Access, Rejection>> + Send {
+        self.own.list();
         self.own.verify(request)
     }
 

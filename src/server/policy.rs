@@ -94,6 +94,10 @@ impl Policy {
         self
     }
 
+    pub(super) fn named_unless_named(self, name: &str) -> Self {
+        if self.name.is_some() { self } else { self.named(name) }
+    }
+
     /// Wants the token bound to its sender like this. It can only tighten: the strictest of the
     /// server, the token's class and the policy applies.
     pub fn binding(mut self, binding: Binding) -> Self {
@@ -143,8 +147,10 @@ impl Policy {
     }
 
     /// A policy that refuses everything, for a name that nobody defined.
-    pub(super) fn unknown(name: &str) -> Self {
-        let fault = ConfigFault::UnknownPolicy(name.to_owned());
+    pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Self {
+        let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
+        let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
+        let fault = ConfigFault::UnknownPolicy { name: name.to_owned(), known };
         Self { fault: Some(fault), ..Self::new(allow_all()).named(name) }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::access::Access;
-use crate::check::{Check, CheckContext, CheckError};
+use crate::check::{AsyncCheck, Check, CheckContext, CheckError, CheckRequest};
 use crate::context::{ChallengeParams, PolicyContext, ServerContext};
 use crate::credentials::RequestHead;
 use crate::issuer::{OptionalClaim, TokenProfile};
@@ -118,6 +118,21 @@ impl TestAccess {
         let context = PolicyContext { server: Arc::new(server), ..PolicyContext::default() };
         Access::new(Arc::new(facts), Arc::new(context), self.decided_at)
     }
+}
+
+/// Asks an async check about an access and the head of a request.
+///
+/// # Errors
+/// What the check answers, if not yes.
+pub async fn check_async(
+    check: &impl AsyncCheck,
+    access: &Access,
+    method: &str,
+    uri: &str,
+) -> Result<(), CheckError> {
+    let request = Request::builder().method(method).uri(uri).body(()).expect("a request");
+    let head = RequestHead::from(&request);
+    check.check(CheckRequest::new(access, head, access.decided_at())).await
 }
 
 /// Asks a check about an access and the head of a request.

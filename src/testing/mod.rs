@@ -61,7 +61,7 @@ mod key;
 mod network;
 mod token;
 
-pub use access::{TestAccess, check};
+pub use access::{TestAccess, check, check_async};
 pub use challenge::{Challenge, challenges};
 pub use clock::ManualClock;
 pub use issuer::{Failure, TestIssuer};

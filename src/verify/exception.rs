@@ -183,23 +183,32 @@ impl CheckedException {
         })
     }
 
-    /// Whether it lets this unbound token pass, now and from there.
-    pub(crate) fn covers(
+    /// Whether it is for the client of this token.
+    pub(crate) fn is_for(&self, facts: &Facts) -> bool {
+        let client = facts.client_id.as_ref();
+        client.is_some_and(|client| self.clients.iter().any(|name| client == name.as_str()))
+            && self.issuer.as_ref().is_none_or(|issuer| *facts.issuer == **issuer)
+    }
+
+    /// What keeps it from letting an unbound token of its client pass, now and from there.
+    pub(crate) fn obstacle(
         &self,
-        facts: &Facts,
         lifetime: Duration,
         peer: Option<IpAddr>,
         now: Timestamp,
-    ) -> bool {
-        let client = facts.client_id.as_ref();
-        now < self.until
-            && client.is_some_and(|client| self.clients.iter().any(|name| client == name.as_str()))
-            && self.issuer.as_ref().is_none_or(|issuer| *facts.issuer == **issuer)
-            && self.at_most.is_none_or(|most| lifetime <= most)
-            && self
-                .networks
-                .as_ref()
-                .is_none_or(|networks| peer.is_some_and(|peer| networks.hold(peer)))
+    ) -> Option<&'static str> {
+        let elsewhere = |networks: &Networks| match peer {
+            None => Some("the peer's address is unknown"),
+            Some(peer) if !networks.hold(peer) => Some("the peer is in none of its networks"),
+            Some(_) => None,
+        };
+        if now >= self.until {
+            Some("it has ended")
+        } else if self.at_most.is_some_and(|most| lifetime > most) {
+            Some("the token lives longer than it allows")
+        } else {
+            self.networks.as_ref().and_then(elsewhere)
+        }
     }
 
     pub(crate) fn reason(&self) -> &Arc<str> {

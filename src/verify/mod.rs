@@ -201,7 +201,8 @@ impl Rules {
         let profile = issuer.profile();
         if !profile.takes_type(&header) {
             let wanted = profile.types.join("` or `");
-            let detail = format!("`typ` is {}, wanted `{wanted}`", shown(header.typ()));
+            let (found, name) = (shown(header.typ()), profile.name());
+            let detail = format!("`typ` is {found}, profile `{name}` of the issuer takes `{wanted}`");
             return refuse(RejectionKind::WrongType, detail);
         }
         let algorithm = header.algorithm();
@@ -224,9 +225,7 @@ impl Rules {
             let detail = format!("the token has `{claim}`, which no access token has");
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
-        if let Some(claim) = profile.unmet_claim(&claims) {
-            let name = profile.name();
-            let detail = format!("claim `{claim}` is not what profile `{name}` wants it to be");
+        if let Some(detail) = profile.unmet_claim(&claims) {
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload());
@@ -251,7 +250,7 @@ impl Rules {
 
         // 7. The sender: everything in `cnf` is enforced, and the strictest of server, class and
         // route is wanted.
-        let exception = self.exception(&facts, lifetime, head, at.wall());
+        let (exception, obstacle) = self.exception(&facts, lifetime, head, at.wall());
         let server = exception.map_or(self.binding, |_| Binding::WhereBound);
         let class = applied.binding.as_ref();
         let wanted = class.map_or(server, |(class, _)| server.strictest(*class));
@@ -264,7 +263,12 @@ impl Rules {
                 }
                 who.extend(class.map(|(_, name)| format!("class `{name}`")));
                 who.extend(route.binding.map(|_| "the route".to_owned()));
-                refusal.detail = format!("{}, by {}", refusal.detail, who.join(" and ")).into();
+                let mut detail = format!("{}, by {}", refusal.detail, who.join(" and "));
+                if let Some((exception, obstacle)) = obstacle {
+                    let reason = exception.reason();
+                    detail.push_str(&format!("; exception {reason:?} does not apply: {obstacle}"));
+                }
+                refusal.detail = detail.into();
             }
             refusal
         })?;
@@ -285,20 +289,27 @@ impl Rules {
     }
 
     /// The exception that lets this token do without the binding that the server wants, if it has
-    /// to.
+    /// to; else the first that is for its client, and why it does not apply.
     fn exception(
         &self,
         facts: &Facts,
         lifetime: Duration,
         head: RequestHead<'_>,
         now: Timestamp,
-    ) -> Option<&CheckedException> {
+    ) -> (Option<&CheckedException>, Option<(&CheckedException, &'static str)>) {
         let lacks = facts.confirmation == Confirmation::Absent;
         if !lacks || self.binding == Binding::WhereBound {
-            return None;
+            return (None, None);
         }
         let peer = PeerAddr::of(head.extensions);
-        self.exceptions.iter().find(|exception| exception.covers(facts, lifetime, peer, now))
+        let mut first = None;
+        for exception in self.exceptions.iter().filter(|exception| exception.is_for(facts)) {
+            match exception.obstacle(lifetime, peer, now) {
+                None => return (Some(exception), None),
+                Some(obstacle) => first = first.or(Some((exception, obstacle))),
+            }
+        }
+        (None, first)
     }
 
     fn check_audience(&self, facts: &Facts) -> Result<(), Refusal> {
@@ -446,6 +457,10 @@ pub(crate) fn refused_by_check(
         _ => false,
     };
     if steps_up {
+        if refusal.kind == RejectionKind::InsufficientScope {
+            let detail = &refusal.detail;
+            refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
+        }
         refusal.kind = RejectionKind::InsufficientAuthentication;
         refusal.step_up =
             combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);

@@ -432,7 +432,7 @@ async fn what_changed_meanwhile_is_decided_once_more() {
         let clock = ManualClock::new();
         let issuer = TestIssuer::new("https://t0.example", &clock);
         let tenants = TenantList::new();
-        tenants.add(issuer.fixed_keys());
+        tenants.add(issuer.fixed_keys()).unwrap();
         // 2027-01-31T23:59:30Z
         clock.set(Timestamp::from_secs(1_801_440_000 - 30));
         let mut server = ResourceServer::builder(RESOURCE)
