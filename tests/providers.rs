@@ -376,6 +376,7 @@ fn most_relaxed() -> TokenProfile {
         .scope_from(["scp", "scope"])
         .accept_scope_array()
         .accept_id_tokens()
+        .require_claim("sub", "alice")
 }
 
 fn with_profile(clock: &ManualClock, issuer: &TestIssuer, profile: TokenProfile) -> ResourceServer {

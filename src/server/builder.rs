@@ -371,6 +371,9 @@ impl ServerBuilder {
             policies,
             security_profile: self.security_profile,
         });
+        if binding == Binding::WhereBound && !shared.rules.exceptions.is_empty() {
+            tracing::warn!("exceptions have no effect: every unbound token is accepted anyway");
+        }
         if binding != Binding::WhereBound && shared.rules.exceptions.is_empty() {
             tracing::warn!(
                 binding = binding.as_str(),
@@ -437,15 +440,6 @@ impl ServerBuilder {
         if self.exceptions.len() > most {
             let found = self.exceptions.len();
             let fault = ConfigFault::Bound { what: "number of exceptions", found, maximum: most };
-            faults.push_at("exceptions", fault);
-        }
-        if self.binding == Some(Binding::WhereBound) && !self.exceptions.is_empty() {
-            let what = "`binding` is `where_bound`, which lets every unbound token pass: nobody needs \
-                        an exception";
-            let fault = ConfigFault::Exception {
-                clients: "any client".to_owned(),
-                what: what.to_owned(),
-            };
             faults.push_at("exceptions", fault);
         }
         let mut checked = Vec::new();
