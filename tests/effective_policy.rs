@@ -457,7 +457,7 @@ fn other_lines() -> Vec<Line> {
     }
     vec![
         line!(["/tenants/at_most"], |s| s.tenants = 2, |w, api, s| {
-            let token = |tenant: &TestIssuer| request(&tenant.token(RESOURCE).sign());
+            let token = |tenant: &TestIssuer| request(&tenant.token(RESOURCE).tampered());
             let first = plain(w, api, s, token(&w.tenant)).await;
             first + &plain(w, api, s, token(&w.other_tenant)).await
         }),

@@ -376,7 +376,7 @@ fn most_relaxed() -> TokenProfile {
         .scope_from(["scp", "scope"])
         .accept_scope_array()
         .accept_id_tokens()
-        .require_claim("sub", "alice")
+        .require_claim("iss", "https://as.example")
 }
 
 fn with_profile(clock: &ManualClock, issuer: &TestIssuer, profile: TokenProfile) -> ResourceServer {
