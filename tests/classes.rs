@@ -116,7 +116,7 @@ async fn a_class_describes_tokens_by_each_of_its_conditions() {
     #[rustfmt::skip]
     let cases: [(&str, TokenClass, Edit, Edit); 6] = [
         ("issuer", named().issuers([ISSUER]), |token| token, |token| token),
-        ("client", named().clients(["a", "b"]), |token| token.client_id("b"), |token| token.client_id("ab")),
+        ("client", named().issuers([ISSUER]).clients(["a", "b"]), |token| token.client_id("b"), |token| token.client_id("ab")),
         ("scope", named().scopes(["a", "b"]), |token| token.scope("x b"), |token| token.scope("x ab")),
         ("a client of its own", named().subject_kinds([SubjectKind::Client]), |token| token.subject("app").client_id("app"), |token| token.subject("alice").client_id("app")),
         ("a person", named().subject_kinds([SubjectKind::Person]), |token| token.subject("alice").client_id("app"), |token| token.subject("app").client_id("app")),
@@ -459,6 +459,35 @@ fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
     assert_eq!(ended, Vec::<String>::new());
 }
 
+/// JWS-47 for clients: where there are several issuers, or tenants, a client id alone says nothing.
+#[test]
+fn with_several_issuers_a_class_of_clients_names_theirs() {
+    let second = |builder: ServerBuilder| {
+        let clock = ManualClock::new();
+        builder.issuer(TestIssuer::new("https://two.example", &clock).fixed_keys())
+    };
+    let tenants = |builder: ServerBuilder| builder.tenants(TenantList::new(), 10);
+    let with = |class: TokenClass, more: &dyn Fn(ServerBuilder) -> ServerBuilder| {
+        faults(|builder| {
+            let default = TokenClass::default_at_most(MINUTE);
+            more(builder.binding(Binding::WhereBound)).class(default).class(class)
+        })
+    };
+    let batch = || TokenClass::named("batch").at_most(MINUTE).clients(["nightly"]);
+    let wanted = "classes[0].clients: token class `batch`: the server has more than one issuer: \
+                  say with `issuers` whose clients";
+    for (name, more) in
+        [("two issuers", &second as &dyn Fn(ServerBuilder) -> ServerBuilder), ("tenants", &tenants)]
+    {
+        assert_eq!(with(batch(), more), [wanted], "{name}");
+        assert_eq!(with(batch().issuers([ISSUER]), more), Vec::<String>::new(), "{name}");
+        // A class of anything else needs none.
+        let scopes = TokenClass::named("batch").at_most(MINUTE).scopes(["nightly"]);
+        assert_eq!(with(scopes, more), Vec::<String>::new(), "{name}");
+    }
+    assert_eq!(with(batch(), &|builder| builder), Vec::<String>::new(), "one issuer");
+}
+
 /// Where issuers come and go, a client id alone says nothing.
 #[test]
 fn with_tenants_an_exception_names_its_issuer() {
@@ -492,7 +521,7 @@ fn fapi2_names_every_demand_that_is_not_met() {
             )
     });
     for wanted in [
-        "issuers[1].algorithms: FAPI 2.0: `RS256` is not allowed",
+        "issuers[1].algorithms[0]: issuer `https://two.example`: `RS256` is not allowed by FAPI 2.0 §5.4.1",
         "default_class.at_most: FAPI 2.0: tokens of 7200s",
         "binding: FAPI 2.0: only sender-constrained tokens",
         "exceptions[0]: FAPI 2.0: it knows no plain bearer token",

@@ -1,16 +1,20 @@
 //! Clients, subjects, issuers, kinds of subject, actors: whose token it is.
 
+use std::sync::Arc;
+
 use portcullis::SubjectKind;
 use portcullis::check::{
-    Check, actor, actors, clients, issuers, no_actor, subject_kind, subject_kinds, subjects,
+    Check, actor, actors, allow_all, clients, issuers, no_actor, subject_kind, subject_kinds,
+    subjects,
 };
-use portcullis::issuer::{OptionalClaim, TokenProfile};
+use portcullis::issuer::{OptionalClaim, TenantList, TokenProfile};
+use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestAccess, TestIssuer, TestNetwork, check};
 use portcullis::{Issuer, RejectionKind as Kind};
 use serde_json::{Value, json};
 
 use crate::support::{ISSUER, RESOURCE, Row, World, builder, row};
-use crate::{case, check_cases, check_faulty, rules};
+use crate::{ask, case, check_cases, check_faulty, rules};
 
 const OTHER: &str = "https://other.example";
 
@@ -38,34 +42,96 @@ async fn only_listed_clients_subjects_and_issuers_pass() {
     let ours = || world.token().subject("alice").client_id("app");
     let theirs = || other.token(RESOURCE).subject("alice").client_id("app");
     let nobodys = || other.token(RESOURCE).subject("alice").without("client_id");
+    let our_clients = |names: &[&str]| clients(names.iter().copied()).of_issuer(ISSUER);
+    let our_subjects = |names: &[&str]| subjects(names.iter().copied()).of_issuer(ISSUER);
     let rows = [
-        case("clients", "client", clients(["web", "app"]), ours(), true),
-        case("clients", "other client", clients(["web"]), ours(), false),
-        case("clients", "other case", clients(["App"]), ours(), false),
-        case("clients", "part of a client", clients(["ap", "appp"]), ours(), false),
-        case("clients", "the subject is no client", clients(["alice"]), ours(), false),
-        case("clients", "no client", clients(["app"]), nobodys(), false),
-        case("clients", "client of another issuer", clients(["app"]), theirs(), true),
+        case("clients", "client", our_clients(&["web", "app"]), ours(), true),
+        case("clients", "other client", our_clients(&["web"]), ours(), false),
+        case("clients", "other case", our_clients(&["App"]), ours(), false),
+        case("clients", "part of a client", our_clients(&["ap", "appp"]), ours(), false),
+        case("clients", "the subject is no client", our_clients(&["alice"]), ours(), false),
         case("clients", "client of its issuer", clients(["app"]).of_issuer(OTHER), theirs(), true),
-        case("clients", "not of its issuer", clients(["app"]).of_issuer(ISSUER), theirs(), false),
-        case("clients", "issuer, other client", clients(["web"]).of_issuer(ISSUER), ours(), false),
-        case("subjects", "subject", subjects(["bob", "alice"]), ours(), true),
-        case("subjects", "other subject", subjects(["bob"]), ours(), false),
-        case("subjects", "other case", subjects(["Alice"]), ours(), false),
-        case("subjects", "the client is no subject", subjects(["app"]), ours(), false),
-        case(
-            "subjects",
-            "subject of its issuer",
-            subjects(["alice"]).of_issuer(ISSUER),
-            ours(),
-            true,
-        ),
-        case("subjects", "of another", subjects(["alice"]).of_issuer(ISSUER), theirs(), false),
+        case("clients", "no client", clients(["app"]).of_issuer(OTHER), nobodys(), false),
+        case("clients", "not of its issuer", our_clients(&["app"]), theirs(), false),
+        case("subjects", "subject", our_subjects(&["bob", "alice"]), ours(), true),
+        case("subjects", "other subject", our_subjects(&["bob"]), ours(), false),
+        case("subjects", "other case", our_subjects(&["Alice"]), ours(), false),
+        case("subjects", "the client is no subject", our_subjects(&["app"]), ours(), false),
+        case("subjects", "of its issuer", subjects(["alice"]).of_issuer(OTHER), theirs(), true),
+        case("subjects", "not of its issuer", our_subjects(&["alice"]), theirs(), false),
         case("issuers", "issuer", issuers([ISSUER, OTHER]), theirs(), true),
         case("issuers", "other issuer", issuers([ISSUER]), theirs(), false),
         case("issuers", "a slash makes another", issuers([format!("{ISSUER}/")]), ours(), false),
     ];
     check_cases(&world, rows).await;
+}
+
+/// JWS-47 for clients and subjects: where there is one issuer a name says who is meant, and else it
+/// does not.
+#[tokio::test]
+async fn a_name_alone_says_who_is_meant_only_where_there_is_one_issuer() {
+    let (world, other) = two_issuers().await;
+    let one = World::new().await;
+    let tenants =
+        World::with(Algorithm::Es256, |builder| builder.tenants(TenantList::new(), 10)).await;
+    type Named = fn(Option<&str>) -> Arc<dyn Check>;
+    let rows: [(&str, Named); 4] = [
+        ("clients", |issuer| {
+            let check = clients(["app"]);
+            match issuer {
+                Some(issuer) => Arc::new(check.of_issuer(issuer)),
+                None => Arc::new(check),
+            }
+        }),
+        ("subjects", |issuer| {
+            let check = subjects(["alice"]);
+            match issuer {
+                Some(issuer) => Arc::new(check.of_issuer(issuer)),
+                None => Arc::new(check),
+            }
+        }),
+        // However deep it stands.
+        ("clients", |issuer| {
+            let check = clients(["app"]);
+            match issuer {
+                Some(issuer) => Arc::new(allow_all().and(no_actor().or(check.of_issuer(issuer)))),
+                None => Arc::new(allow_all().and(no_actor().or(check))),
+            }
+        }),
+        ("subjects", |issuer| {
+            let check = subjects(["alice"]);
+            match issuer {
+                Some(issuer) => Arc::new(check.of_issuer(issuer).or(no_actor()).and(allow_all())),
+                None => Arc::new(check.or(no_actor()).and(allow_all())),
+            }
+        }),
+    ];
+    for (what, named) in rows {
+        let words = format!("`{what}` names no issuer, and the server has more than one");
+        for several in [&world.api, &tenants.api] {
+            let fault = several.guard(named(None)).unwrap_err().to_string();
+            assert!(fault.contains(&words), "{fault}");
+            assert!(several.guard(named(Some(ISSUER))).is_ok(), "{what}");
+        }
+        for issuer in [None, Some(ISSUER)] {
+            assert!(one.api.guard(named(issuer)).is_ok(), "{what}");
+        }
+        // A layer of it lets nobody through.
+        for token in [world.token(), other.token(RESOURCE)] {
+            let token = token.subject("alice").client_id("app");
+            let sent = ask(&world, named(None), &token).await;
+            assert_eq!(sent.kind(), Some(Kind::Misconfigured), "{what}");
+        }
+    }
+
+    let token = || one.token().subject("alice").client_id("app");
+    let rows = [
+        case("clients", "client", clients(["web", "app"]), token(), true),
+        case("clients", "other client", clients(["web"]), token(), false),
+        case("subjects", "subject", subjects(["bob", "alice"]), token(), true),
+        case("subjects", "other subject", subjects(["bob"]), token(), false),
+    ];
+    check_cases(&one, rows).await;
 }
 
 /// AT-17, NHI-10, BCP-07
