@@ -252,7 +252,12 @@ fn world(jwks: &str, strong: bool) -> World {
         max_age_secs: None,
         default_binding: None,
         classes: vec![
-            NaiveClass { clients: texts(&["old"]), max_age_secs: Some(60), ..class() },
+            NaiveClass {
+                issuers: texts(&["https://as.example", "https://relaxed.example"]),
+                clients: texts(&["old"]),
+                max_age_secs: Some(60),
+                ..class()
+            },
             NaiveClass { scopes: texts(&["write"]), max_lifetime_secs: Some(300), ..class() },
             NaiveClass { kinds: texts(&["workload"]), binding: Some("mtls".to_owned()), ..class() },
         ],
@@ -263,6 +268,7 @@ fn world(jwks: &str, strong: bool) -> World {
         step_up: strong
             .then(|| NaiveStepUp { acr_values: texts(&["phrh", "phr"]), max_age_secs: Some(60) }),
         clients: None,
+        subjects: None,
         actor: None,
         detail: None,
         now_nanos: u128::from(NOW) * 1_000_000_000,

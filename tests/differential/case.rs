@@ -12,7 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
 use portcullis::check::{
     Check, StepUp, actor, actors, all_scopes, allow_all, authorization_detail, clients, no_actor,
-    step_up,
+    step_up, subjects,
 };
 use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::Algorithm;
@@ -211,6 +211,13 @@ fn policy(world: &World, order: Order) -> Policy {
             None => Arc::new(check),
         });
     }
+    if let Some(NaiveNames { names, issuer }) = &world.subjects {
+        let check = subjects(names.clone());
+        checks.push(match issuer {
+            Some(issuer) => Arc::new(check.of_issuer(issuer)),
+            None => Arc::new(check),
+        });
+    }
     match &world.actor {
         None => {}
         Some(NaiveActor::Some) => checks.push(Arc::new(actor())),
@@ -276,6 +283,7 @@ fn profile(naive: &NaiveProfile) -> TokenProfile {
             match test {
                 NaiveTest::Equals(claim, value) => ClaimTest::equals(claim, value),
                 NaiveTest::StartsWith(claim, prefix) => ClaimTest::starts_with(claim, prefix),
+                NaiveTest::Present(claim) => ClaimTest::present(claim),
                 NaiveTest::Absent(claim) => ClaimTest::absent(claim),
                 NaiveTest::Same(claim, other) => ClaimTest::same(claim, other),
                 NaiveTest::SameWithSuffix(claim, other, suffix) => {

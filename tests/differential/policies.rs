@@ -74,22 +74,29 @@ pub(crate) fn profile(dice: &mut Dice) -> NaiveProfile {
     }
     profile.id_tokens = dice.percent(15);
     if dice.percent(30) {
-        let required: [(&str, &[&str]); 8] = [
+        let required: [(&str, &[&str]); 9] = [
             ("token_use", &["\"access\""]),
             ("typ", &["\"Bearer\"", "\"JWT\""]),
+            ("typ", &["\"Bearer\"", "\"ID\""]),
             ("ver", &["1", "2"]),
             ("ver", &["18446744073709551615"]),
             ("gty", &["[\"a\",\"b\"]", "\"a\""]),
             ("ctx", &["{\"a\":1,\"b\":[null,true]}"]),
             ("mfa", &["true"]),
-            ("nothing", &["null"]),
+            ("nothing", &["[null]"]),
         ];
         let (name, values) = dice.pick(&required);
         profile.required.push((name.to_owned(), texts(values)));
     }
+    // anybody may have an ID token: the profile says whose are taken
+    if profile.id_tokens && profile.required.is_empty() {
+        let whose: [&[&str]; 2] = [&["\"alice\""], &["\"42\"", "\"client-7\"", "\"alice\""]];
+        profile.required.push(("sub".to_owned(), texts(dice.pick(&whose))));
+    }
     if dice.percent(40) {
         for _ in 0..dice.pick(&[1, 1, 2]) {
-            let test = match dice.below(7) {
+            let test = match dice.below(8) {
+                7 => NaiveTest::Present(KIND_CLAIM.into()),
                 0 => NaiveTest::Absent(KIND_CLAIM.into()),
                 1 => NaiveTest::Absent("scp".into()),
                 2 => NaiveTest::Equals(KIND_CLAIM.into(), "app".into()),
@@ -129,7 +136,7 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
         world.route_binding =
             Some(dice.pick(&["where_bound", "where_bound", "either", "both"]).to_owned());
     }
-    if dice.percent(if world.binding == "where_bound" { 3 } else { 85 }) {
+    if world.binding != "where_bound" && dice.percent(85) {
         for _ in 0..dice.pick(&[1, 2, 3]) {
             let exception = exception(world, dice);
             world.exceptions.push(exception);
@@ -148,10 +155,19 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
 }
 
 fn add_checks(world: &mut World, dice: &mut Dice) {
+    let whose = |world: &World, dice: &mut Dice| {
+        (has_more_than_one(world) || dice.percent(50)).then(|| issuer(world, dice))
+    };
     if dice.percent(12) {
-        let issuer = dice.percent(50).then(|| issuer(world, dice));
+        let issuer = whose(world, dice);
         let names: [&[&str]; 3] = [&["client-7"], &["client-8"], &["x", "client-7"]];
         world.clients = Some(NaiveNames { names: texts(dice.pick(&names)), issuer });
+    }
+    if dice.percent(12) {
+        let issuer = whose(world, dice);
+        let names: [&[&str]; 3] =
+            [&["alice", "client-7"], &["42", "alice", "client-7", "bob@example"], &["x", "Alice"]];
+        world.subjects = Some(NaiveNames { names: texts(dice.pick(&names)), issuer });
     }
     if dice.percent(12) {
         world.actor = Some(match dice.below(4) {
@@ -254,6 +270,9 @@ fn class(world: &World, dice: &mut Dice) -> NaiveClass {
             _ => class.audiences = texts(&[dice.pick(&["x", "urn:rs", &world.resource])]),
         }
     }
+    if !class.clients.is_empty() && class.issuers.is_empty() && has_more_than_one(world) {
+        class.issuers = vec![issuer(world, dice)];
+    }
     if dice.percent(60) {
         class.max_lifetime_secs = Some(dice.pick(&[1, 60, 300, 900, 3_600, 86_400]));
     }
@@ -269,6 +288,11 @@ fn class(world: &World, dice: &mut Dice) -> NaiveClass {
         class.binding = Some(dice.pick(&BINDINGS).to_owned());
     }
     class
+}
+
+/// Names that an issuer gives need that issuer beside them there.
+fn has_more_than_one(world: &World) -> bool {
+    world.issuers.len() > 1
 }
 
 fn issuer(world: &World, dice: &mut Dice) -> String {
@@ -295,7 +319,7 @@ fn exception(world: &World, dice: &mut Dice) -> NaiveException {
         [&["client-7"], &CLIENTS, &["x", "client-7"], &["client-8"], &["nobody"]];
     NaiveException {
         clients: texts(dice.pick(&clients)),
-        issuer: (world.issuers.len() > 1 || dice.percent(30)).then(|| issuer(world, dice)),
+        issuer: (has_more_than_one(world) || dice.percent(30)).then(|| issuer(world, dice)),
         until: until[..10].to_owned(),
         max_lifetime_secs: dice.percent(35).then(|| dice.pick(&[1, 60, 300, 900])),
         networks: texts(dice.pick(&networks)),

@@ -22,6 +22,24 @@ pub(crate) const EDITS: &[Edit] = &[
             dice.pick(&["token_introspection", "status_list", "htu", "wth", "htm", "status"]);
         draft.payload.set(name, dice.pick(&["{}", "null", "\"https://rs.example\""]));
     }),
+    edit(3, M, "a claim that only an access token by type may have", |draft, _, dice| {
+        let name = dice.pick(&["req_wl", "toe", "_sd_alg", "vct", "_sd", "Vct"]);
+        draft.payload.set(name, dice.pick(&["\"sha-256\"", "1800000000", "null", "{}"]));
+    }),
+    edit(4, M, "what the issuer calls the token", |draft, _, dice| {
+        let (name, values): (&str, &[&str]) = match dice.percent(60) {
+            true => ("typ", &["ID", "Refresh", "Offline", "Logout", "Bearer", "id", "ID ", "JWT"]),
+            false => ("token_use", &["id", "refresh", "access", "ID", "refresh\0"]),
+        };
+        let value = dice.pick(values);
+        let value = match dice.below(8) {
+            0 => format!("[{}]", quoted(value)),
+            1 => quoted_oddly(value, dice),
+            2 => odd_value(dice).to_owned(),
+            _ => quoted(value),
+        };
+        draft.payload.set(name, value);
+    }),
     edit(3, M, "what may be absent is absent", absent),
     edit(5, M, "a required claim otherwise", required),
     edit(3, M, "a client in a claim", |draft, around, dice| {

@@ -85,14 +85,16 @@ pub(crate) fn request(pool: &Pool, scene: &Scene, dice: &mut Dice) -> Made {
 }
 
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 25] = [
+pub(crate) const TRAITS: [&str; 27] = [
     "wanted clients",
+    "wanted subjects",
     "wanted actors",
     "wanted details",
     "a scope too few",
     "another typ",
     "no typ",
     "an ID token's marker",
+    "a mark that only an access token by type may have",
     "no client",
     "no jti",
     "no iat",
@@ -168,6 +170,20 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
         traits.push("an ID token's marker");
         payload.set(dice.pick(&["nonce", "at_hash", "c_hash", "s_hash"]), "\"x\"");
     }
+    if dice.percent(5) && !has_other_type {
+        let (name, value) = dice.pick(&[
+            ("req_wl", "\"app\""),
+            ("toe", "1"),
+            ("_sd_alg", "null"),
+            ("vct", "\"x\""),
+            ("typ", "\"ID\""),
+            ("token_use", "\"refresh\""),
+        ]);
+        if profile.required.iter().all(|(required, _)| required != name) {
+            traits.push("a mark that only an access token by type may have");
+            payload.set(name, value);
+        }
+    }
     if dice.percent(20) {
         let (name, value) = dice.pick(&[
             ("act", "{\"sub\":\"gateway\"}"),
@@ -203,6 +219,9 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
     }
     if world.clients.is_some() {
         traits.push("wanted clients");
+    }
+    if world.subjects.is_some() {
+        traits.push("wanted subjects");
     }
     if world.actor.is_some() {
         traits.push("wanted actors");

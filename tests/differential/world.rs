@@ -60,6 +60,7 @@ impl Scene {
                 needed_scopes: dice.pick(&SCOPES).iter().map(ToString::to_string).collect(),
                 step_up: None,
                 clients: None,
+                subjects: None,
                 actor: None,
                 detail: None,
                 now_nanos: now(dice),

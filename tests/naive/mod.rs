@@ -18,7 +18,7 @@
 //! 7. a `cnf` claim, whatever it holds, is refused (JWS-53, decision 12); a token without one is
 //!    refused where server, class or route want a bound one, and no exception holds (BCP-01)
 //! 9. scopes, and how the user authenticated (AUTH-14, SCOPE-01, STEP-01 to STEP-04, STEP-06); then
-//!    the client, the actor, the authorization details (DEL-01, DEL-04, RAR-01, RAR-03, RAR-04,
+//!    the client, the subject, the actor, the authorization details (DEL-01, DEL-04, RAR-01, RAR-03, RAR-04,
 //!    RAR-05, RAR-07, RAR-08)
 //!
 //! One key it judges earlier than the crate: an RSA key with an even modulus is unusable here, and
@@ -96,11 +96,13 @@ pub(crate) struct Granted {
 
 /// Every reason for which a token is refused that is well-formed, signed by its issuer, and meant
 /// for an API.
-pub(crate) const REASONS: [&str; 37] = [
+pub(crate) const REASONS: [&str; 40] = [
     "type",
     "another kind of token by name",
     "another kind of token by its claims",
+    "another kind of token by claims that an access token by type may have",
     "an ID token",
+    "another kind of token as its issuer calls it",
     "a required claim",
     "sub",
     "client",
@@ -132,6 +134,7 @@ pub(crate) const REASONS: [&str; 37] = [
     "authentication and scope",
     "scope missing",
     "a client that may not",
+    "a subject that may not",
     "an actor that may not",
     "no authorization detail",
 ];
@@ -157,8 +160,8 @@ pub(crate) fn decide(world: &World, request: &NaiveRequest) -> Verdict {
         Err(refused) => refused,
     };
     let mut params = BTreeMap::new();
-    // no scope would help against the last three reasons
-    if refusal != INVALID_REQUEST && !REASONS[REASONS.len() - 3..].contains(&why) {
+    // no scope would help against the last four reasons
+    if refusal != INVALID_REQUEST && !REASONS[REASONS.len() - 4..].contains(&why) {
         // each scope once, in the order of the route, whatever the token has of them
         let mut scopes: Vec<&str> = Vec::new();
         for scope in &world.needed_scopes {
@@ -312,9 +315,22 @@ fn verified_claims(world: &World, token: &str) -> Result<Claims, &'static str> {
     if OTHER_CLAIMS.iter().any(|name| member(&payload, name).is_some()) {
         return Err("another kind of token by its claims");
     }
-    let like_an_id_token = ID_TOKEN_CLAIMS.iter().any(|name| member(&payload, name).is_some());
-    if like_an_id_token && !profile.id_tokens && typ.as_deref() != Some("at+jwt") {
-        return Err("an ID token");
+    // a token that says it is an access token is one
+    if typ.as_deref() != Some("at+jwt") {
+        if OTHER_CLAIMS_UNLESS_TYPED.iter().any(|name| member(&payload, name).is_some()) {
+            return Err("another kind of token by claims that an access token by type may have");
+        }
+        let like_an_id_token = ID_TOKEN_CLAIMS.iter().any(|name| member(&payload, name).is_some());
+        if like_an_id_token && !profile.id_tokens {
+            return Err("an ID token");
+        }
+        let called = |name: &str| text(&payload, name).unwrap_or_default();
+        let (typ, token_use) = (called("typ"), called("token_use"));
+        let other = ["ID", "Logout", "Offline", "Refresh"].contains(&typ.as_str())
+            || ["id", "refresh"].contains(&token_use.as_str());
+        if other && !profile.id_tokens {
+            return Err("another kind of token as its issuer calls it");
+        }
     }
     for (name, wanted) in &profile.required {
         let wanted = wanted.iter().filter_map(|json| parse_json(json.as_bytes()));
@@ -427,7 +443,7 @@ fn signed_objects(world: &World, token: &str) -> Option<(Members, Members)> {
 }
 
 /// Types that no profile can take.
-const OTHER_TYPES: [&str; 14] = [
+const OTHER_TYPES: [&str; 20] = [
     "client-authentication+jwt",
     "dc+sd-jwt",
     "dpop+jwt",
@@ -435,16 +451,24 @@ const OTHER_TYPES: [&str; 14] = [
     "id+jwt",
     "kb+jwt",
     "logout+jwt",
+    "oauth-client-attestation+jwt",
+    "oauth-client-attestation-pop+jwt",
+    "oauth-id-jag+jwt",
     "oauth-authz-req+jwt",
     "secevent+jwt",
     "statuslist+jwt",
     "token-introspection+jwt",
     "txntoken+jwt",
+    "vc+jwt",
+    "vc+sd-jwt",
+    "vp+jwt",
     "wit+jwt",
     "wpt+jwt",
 ];
 /// A security event or logout token, an introspection answer, a status list, proofs.
 const OTHER_CLAIMS: [&str; 5] = ["events", "htu", "status_list", "token_introspection", "wth"];
+/// A transaction token, a security event, credentials.
+const OTHER_CLAIMS_UNLESS_TYPED: [&str; 4] = ["_sd_alg", "req_wl", "toe", "vct"];
 const ID_TOKEN_CLAIMS: [&str; 4] = ["at_hash", "c_hash", "nonce", "s_hash"];
 
 /// A media type in small letters, without `application/`.
@@ -509,6 +533,7 @@ fn holds(test: &NaiveTest, payload: &Members) -> bool {
         NaiveTest::StartsWith(claim, prefix) => {
             text(payload, claim).is_some_and(|text| text.starts_with(prefix))
         }
+        NaiveTest::Present(claim) => member(payload, claim).is_some(),
         NaiveTest::Absent(claim) => member(payload, claim).is_none(),
         NaiveTest::Same(one, other) => {
             text(payload, one).is_some() && text(payload, one) == text(payload, other)

@@ -139,6 +139,12 @@ pub(super) fn not_for_route(world: &World, claims: &Claims) -> Option<&'static s
             return Some("a client that may not");
         }
     }
+    if let Some(wanted) = &world.subjects {
+        let is_listed = wanted.names.contains(&claims.sub);
+        if !is_listed || wanted.issuer.as_ref().is_some_and(|issuer| *issuer != claims.iss) {
+            return Some("a subject that may not");
+        }
+    }
     let actor_may = match (&world.actor, &claims.actor) {
         (None, _) | (Some(NaiveActor::Some), Some(_)) | (Some(NaiveActor::None), None) => true,
         (Some(NaiveActor::OneOf(wanted)), Some((issuer, subject))) => {

@@ -46,6 +46,9 @@ pub(crate) struct World {
     /// The clients that the route is for.
     #[serde(default)]
     pub(crate) clients: Option<NaiveNames>,
+    /// The subjects that the route is for.
+    #[serde(default)]
+    pub(crate) subjects: Option<NaiveNames>,
     /// What the route wants of actors.
     #[serde(default)]
     pub(crate) actor: Option<NaiveActor>,
@@ -119,6 +122,7 @@ impl Default for NaiveProfile {
 pub(crate) enum NaiveTest {
     Equals(String, String),
     StartsWith(String, String),
+    Present(String),
     Absent(String),
     Same(String, String),
     /// One claim, another one, and what the first has behind the other.
