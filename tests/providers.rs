@@ -23,7 +23,9 @@ use http::{Request, Response};
 use portcullis::issuer::{ClaimTest, OptionalClaim, TenantList, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::secret::SecretSource;
-use portcullis::testing::{ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork};
+use portcullis::testing::{
+    ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork, TokenBuilder,
+};
 use portcullis::transport::{Fetch, FetchLimits, ReqwestTransport, Transport};
 use portcullis::{
     Access, Binding, Issuer, RejectionKind, ResourceServer, ServerBuilder, SubjectKind, TokenClass,
@@ -309,7 +311,7 @@ async fn the_strict_profile_takes_only_what_is_written_to_the_letter() {
 /// JWS-42: nothing that an issuer's profile lets go opens it to another kind of token.
 #[tokio::test]
 async fn no_profile_takes_another_kind_of_token() {
-    const TYPES: [&str; 11] = [
+    const TYPES: [&str; 21] = [
         "dpop+jwt",
         "secevent+jwt",
         "statuslist+jwt",
@@ -319,7 +321,17 @@ async fn no_profile_takes_another_kind_of_token() {
         "wit+jwt",
         "wpt+jwt",
         "oauth-authz-req+jwt",
+        "entity-statement+jwt",
+        "client-authentication+jwt",
         "id+jwt",
+        "kb+jwt",
+        "dc+sd-jwt",
+        "vc+sd-jwt",
+        "vc+jwt",
+        "vp+jwt",
+        "oauth-client-attestation+jwt",
+        "oauth-client-attestation-pop+jwt",
+        "oauth-id-jag+jwt",
         "application/SecEvent+JWT",
     ];
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
@@ -350,10 +362,28 @@ async fn no_profile_takes_another_kind_of_token() {
             let token = token(&own, Some((claim, value)));
             rows.push(row("JWS-42", format!("{name}: {what} of its typ"), token, other));
         }
-        // A token that says `at+jwt` is none, whatever it carries; Google's are ID tokens by name.
+        // A token that says `at+jwt` is one, whatever it carries; Google's are ID tokens by name.
+        let says_so = own["typ"] == "at+jwt";
+        for claim in ["req_wl", "toe", "_sd_alg", "vct"] {
+            let wants = if says_so { Wants::Pass } else { other.into() };
+            let token = token(&own, Some((claim, json!("x"))));
+            rows.push(row("JWS-42", format!("{name}: {claim}"), token, wants));
+        }
         let takes_id_tokens = provider.file["takes_id_tokens"] == true;
+        for (claim, value) in [
+            ("typ", "ID"),
+            ("typ", "Refresh"),
+            ("typ", "Offline"),
+            ("typ", "Logout"),
+            ("token_use", "id"),
+            ("token_use", "refresh"),
+        ] {
+            let wants = if takes_id_tokens || says_so { Wants::Pass } else { other.into() };
+            let token = token(&own, Some((claim, json!(value))));
+            rows.push(row("JWS-42", format!("{name}: {claim} {value}"), token, wants));
+        }
         for claim in ["nonce", "at_hash", "c_hash", "s_hash"] {
-            let wants = match takes_id_tokens || own["typ"] == "at+jwt" {
+            let wants = match takes_id_tokens || says_so {
                 true => Wants::Pass,
                 false => other.into(),
             };
@@ -366,6 +396,11 @@ async fn no_profile_takes_another_kind_of_token() {
 
 /// Everything let go that can be.
 fn most_relaxed() -> TokenProfile {
+    widest_for_access_tokens().accept_id_tokens().require_claim("iss", "https://as.example")
+}
+
+/// The same, but for ID tokens.
+fn widest_for_access_tokens() -> TokenProfile {
     TokenProfile::relaxed()
         .accept_type("JWT")
         .accept_no_type()
@@ -375,8 +410,6 @@ fn most_relaxed() -> TokenProfile {
         .client_id_from(["azp", "client_id", "cid", "appid"])
         .scope_from(["scp", "scope"])
         .accept_scope_array()
-        .accept_id_tokens()
-        .require_claim("iss", "https://as.example")
 }
 
 fn with_profile(clock: &ManualClock, issuer: &TestIssuer, profile: TokenProfile) -> ResourceServer {
@@ -414,6 +447,19 @@ async fn the_most_relaxed_profile_there_is_still_wants_an_access_token_for_this_
         let token = token().claim(claim, json!({})).sign();
         rows.push(row("JWS-42", claim, token, RejectionKind::OtherTokenKind));
     }
+    for claim in ["req_wl", "toe", "_sd_alg", "vct"] {
+        let marked = token().claim(claim, json!({}));
+        rows.push(row("JWS-42", claim, marked.sign(), RejectionKind::OtherTokenKind));
+        let untyped = marked.clone().without_header("typ").sign();
+        rows.push(row(
+            "JWS-42",
+            format!("{claim}, no typ"),
+            untyped,
+            RejectionKind::OtherTokenKind,
+        ));
+        let typed = marked.header("typ", "at+jwt").sign();
+        rows.push(row("JWS-42", format!("{claim}, at+jwt"), typed, Wants::Pass));
+    }
     for claim in ["client_id", "iat", "jti"] {
         rows.push(row("AT-09", claim, token().without(claim).sign(), Wants::Pass));
     }
@@ -424,6 +470,70 @@ async fn the_most_relaxed_profile_there_is_still_wants_an_access_token_for_this_
     let token = token().without("iss").sign();
     rows.push(row("AT-09", "iss", token, RejectionKind::UnknownIssuer));
     check_rows(&api, rows).await;
+}
+
+/// JWS-42: what is no ID token by type is told by its claims, and by what its issuer calls it.
+#[tokio::test]
+async fn under_the_widest_profile_an_id_or_refresh_token_is_refused_where_it_says_what_it_is() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let takes_none = with_profile(&clock, &issuer, widest_for_access_tokens());
+    let takes_them = with_profile(&clock, &issuer, most_relaxed());
+    let other = Wants::from(RejectionKind::OtherTokenKind);
+    let mut refused_here = Vec::new();
+    let mut passing_there = Vec::new();
+    for (claim, value, wants) in [
+        ("nonce", json!("n-0S6"), other),
+        ("at_hash", json!("x"), other),
+        ("c_hash", json!("x"), other),
+        ("s_hash", json!(null), other),
+        ("typ", json!("ID"), other),
+        ("typ", json!("Refresh"), other),
+        ("typ", json!("Offline"), other),
+        ("typ", json!("Logout"), other),
+        ("token_use", json!("id"), other),
+        ("token_use", json!("refresh"), other),
+        ("typ", json!("Bearer"), Wants::Pass),
+        ("typ", json!("id"), Wants::Pass),
+        ("typ", json!(["ID"]), Wants::Pass),
+        ("token_use", json!("access"), Wants::Pass),
+        ("token_use", json!("ID"), Wants::Pass),
+    ] {
+        let name = |typ: &str| format!("{claim} {value}, {typ}");
+        let token = issuer.token(RESOURCE).claim(claim, &value);
+        let as_jwt = token.clone().header("typ", "JWT").sign();
+        let untyped = token.clone().without_header("typ").sign();
+        refused_here.push(row("JWS-42", name("at+jwt"), token.sign(), Wants::Pass));
+        refused_here.push(row("JWS-42", name("JWT"), as_jwt.clone(), wants));
+        refused_here.push(row("JWS-42", name("no typ"), untyped.clone(), wants));
+        passing_there.push(row("JWS-42", name("JWT"), as_jwt, Wants::Pass));
+        passing_there.push(row("JWS-42", name("no typ"), untyped, Wants::Pass));
+    }
+    // However it is spelled, it is the same word.
+    let escaped = issuer.token(RESOURCE).header("typ", "JWT").raw_claim("typ", r#""\u0049D""#);
+    refused_here.push(row("JWS-42", "typ ID, escaped", escaped.sign(), other));
+    // What is no token for a client either stays out.
+    let event = issuer.token(RESOURCE).header("typ", "JWT").claim("typ", "ID").claim("toe", 1);
+    passing_there.push(row("JWS-42", "typ ID, toe", event.sign(), other));
+    check_rows(&takes_none, refused_here).await;
+    check_rows(&takes_them, passing_there).await;
+}
+
+/// Of most issuers anybody can get an ID token.
+#[test]
+fn a_profile_that_takes_id_tokens_says_whose() {
+    let fault = |profile: TokenProfile| {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new("https://as.example", &clock);
+        let built = builder(&clock).issuer(issuer.fixed_keys().profile(profile)).build();
+        built.err().map(|error| error.to_string())
+    };
+    let nobody = fault(TokenProfile::relaxed().accept_id_tokens()).unwrap();
+    let wanted =
+        "issuers[0].profile: issuer `https://as.example`: ID tokens are taken, and anybody";
+    assert!(nobody.contains(wanted), "{nobody}");
+    let profile = TokenProfile::relaxed().accept_id_tokens().require_claim_in("sub", ["alice"]);
+    assert_eq!(fault(profile), None);
 }
 
 #[tokio::test]
@@ -767,5 +877,30 @@ fn a_private_ca_has_to_be_one() {
         let found = error(pem);
         assert!(found.is_some(), "{name}");
         assert!(!found.unwrap().contains("zQ7"), "{name}");
+    }
+}
+
+/// The test kit's shapes are those that the profiles read, and no others.
+#[tokio::test]
+async fn the_test_kit_writes_what_keycloak_and_entra_write() {
+    const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let clock = ManualClock::new();
+    let entra = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
+    for (id, profile, shape) in [
+        (
+            "https://kc.example.com/realms/shop",
+            TokenProfile::keycloak(),
+            TokenBuilder::keycloak as fn(TokenBuilder) -> TokenBuilder,
+        ),
+        (&entra, TokenProfile::entra_id(), |token| token.entra_id(TENANT)),
+    ] {
+        let issuer = TestIssuer::new(id, &clock);
+        let api = with_profile(&clock, &issuer, profile);
+        let plain = || issuer.token(RESOURCE).client_id("web").scope("notes:read");
+        let access = present(&api, &shape(plain()).sign()).await.unwrap();
+        assert_eq!(access.client_id().unwrap(), "web", "{id}");
+        assert_eq!(access.scopes().collect::<Vec<_>>(), ["notes:read"], "{id}");
+        assert_eq!(access.subject_kind(), SubjectKind::Person, "{id}");
+        assert!(present(&api, &plain().header("typ", "JWT").sign()).await.is_err(), "{id}");
     }
 }

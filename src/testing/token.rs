@@ -118,6 +118,61 @@ impl TokenBuilder {
         self
     }
 
+    /// The token as Keycloak would write it for a person (see
+    /// [`crate::issuer::TokenProfile::keycloak`]): `typ` `JWT`, the client in `azp`, a session. Set
+    /// client and scope before.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use portcullis::testing::{ManualClock, TestIssuer};
+    /// # use portcullis::{Binding, ResourceServer, TokenClass};
+    /// use portcullis::issuer::TokenProfile;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let clock = ManualClock::new();
+    /// let issuer = TestIssuer::new("https://sso.example/realms/staff", &clock);
+    /// let api = ResourceServer::builder("https://rs.example")
+    ///     .issuer(issuer.fixed_keys().profile(TokenProfile::keycloak()))
+    ///     .binding(Binding::WhereBound)
+    ///     .class(TokenClass::default_at_most(Duration::from_mins(15)))
+    ///     .clock(clock)
+    ///     .build()?;
+    /// let token = issuer.token("https://rs.example").client_id("web").keycloak().sign();
+    /// let request = http::Request::get("/")
+    ///     .header("authorization", format!("Bearer {token}"))
+    ///     .body(())?;
+    /// assert_eq!(api.verify(&request).await?.client_id().unwrap(), "web");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keycloak(self) -> Self {
+        self.header("typ", "JWT")
+            .claim("typ", "Bearer")
+            .renamed("client_id", "azp")
+            .claim("sid", "8f7ec276-358f-4ccc-b313-db08290f376f")
+    }
+
+    /// The token as Microsoft Entra ID would write it for a person of this tenant, version 2.0 (see
+    /// [`crate::issuer::TokenProfile::entra_id`]): `typ` `JWT`, no `jti`, the client in `azp`, the
+    /// scope in `scp`. Set client and scope before.
+    pub fn entra_id(self, tenant_id: &str) -> Self {
+        self.header("typ", "JWT")
+            .renamed("client_id", "azp")
+            .renamed("scope", "scp")
+            .without("jti")
+            .claim("tid", tenant_id)
+            .claim("oid", "690222be-ff1a-4d56-abd1-7e4f7d38e474")
+            .claim("ver", "2.0")
+    }
+
+    fn renamed(mut self, from: &str, to: &str) -> Self {
+        if let Some((name, _)) = self.payload.0.iter_mut().find(|(name, _)| name == from) {
+            *name = to.to_owned();
+        }
+        self
+    }
+
     /// No claim of this name.
     pub fn without(mut self, name: &str) -> Self {
         self.payload.remove(name);
