@@ -476,9 +476,9 @@ fn with_several_issuers_a_class_of_clients_names_theirs() {
     let batch = || TokenClass::named("batch").at_most(MINUTE).clients(["nightly"]);
     let wanted = "classes[0].clients: token class `batch`: the server has more than one issuer: \
                   say with `issuers` whose clients";
-    for (name, more) in
-        [("two issuers", &second as &dyn Fn(ServerBuilder) -> ServerBuilder), ("tenants", &tenants)]
-    {
+    type More<'a> = &'a dyn Fn(ServerBuilder) -> ServerBuilder;
+    let several: [(&str, More<'_>); 2] = [("two issuers", &second), ("tenants", &tenants)];
+    for (name, more) in several {
         assert_eq!(with(batch(), more), [wanted], "{name}");
         assert_eq!(with(batch().issuers([ISSUER]), more), Vec::<String>::new(), "{name}");
         // A class of anything else needs none.

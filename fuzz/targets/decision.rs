@@ -20,6 +20,7 @@ use super::naive::{
 };
 
 const RESOURCE: &str = "https://rs.example";
+const ISSUERS: [&str; 2] = ["https://as.example", "https://relaxed.example"];
 const NOW: u64 = 1_800_000_000;
 /// The key of RFC 8037, Appendix A, and the ES256 key of RFC 7515, Appendix A.3. Their private
 /// halves are published, so the corpus can hold tokens that are signed.
@@ -145,11 +146,11 @@ impl Server {
         let jobs = TokenClass::named("jobs").subject_kinds([SubjectKind::Workload]);
         let read = scope("read");
         let api = ResourceServer::builder(RESOURCE)
-            .issuer(issuer("https://as.example"))
-            .issuer(issuer("https://relaxed.example").profile(profile))
+            .issuer(issuer(ISSUERS[0]))
+            .issuer(issuer(ISSUERS[1]).profile(profile))
             .binding(Binding::WhereBound)
             .class(TokenClass::default_at_most(15 * minute))
-            .class(TokenClass::named("old").clients(["old"]).max_age(minute))
+            .class(TokenClass::named("old").issuers(ISSUERS).clients(["old"]).max_age(minute))
             .class(TokenClass::named("write").scopes(["write"]).at_most(5 * minute))
             .class(jobs.binding(Binding::Mtls))
             .leeway(Duration::from_secs(world.leeway_secs))
@@ -243,17 +244,14 @@ fn world(jwks: &str, strong: bool) -> World {
         resource: RESOURCE.to_owned(),
         other_names: Vec::new(),
         no_other_audience: false,
-        issuers: vec![
-            issuer("https://as.example", NaiveProfile::default()),
-            issuer("https://relaxed.example", relaxed),
-        ],
+        issuers: vec![issuer(ISSUERS[0], NaiveProfile::default()), issuer(ISSUERS[1], relaxed)],
         leeway_secs: 10,
         max_lifetime_secs: 900,
         max_age_secs: None,
         default_binding: None,
         classes: vec![
             NaiveClass {
-                issuers: texts(&["https://as.example", "https://relaxed.example"]),
+                issuers: texts(&ISSUERS),
                 clients: texts(&["old"]),
                 max_age_secs: Some(60),
                 ..class()
