@@ -136,7 +136,8 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
         world.route_binding =
             Some(dice.pick(&["where_bound", "where_bound", "either", "both"]).to_owned());
     }
-    if world.binding != "where_bound" && dice.percent(85) {
+    // where nobody needs one it changes nothing
+    if dice.percent(if world.binding == "where_bound" { 3 } else { 85 }) {
         for _ in 0..dice.pick(&[1, 2, 3]) {
             let exception = exception(world, dice);
             world.exceptions.push(exception);
