@@ -886,14 +886,12 @@ async fn the_test_kit_writes_what_keycloak_and_entra_write() {
     const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
     let clock = ManualClock::new();
     let entra = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
-    for (id, profile, shape) in [
-        (
-            "https://kc.example.com/realms/shop",
-            TokenProfile::keycloak(),
-            TokenBuilder::keycloak as fn(TokenBuilder) -> TokenBuilder,
-        ),
+    type Shape = fn(TokenBuilder) -> TokenBuilder;
+    let cases: [(&str, TokenProfile, Shape); 2] = [
+        ("https://kc.example.com/realms/shop", TokenProfile::keycloak(), TokenBuilder::keycloak),
         (&entra, TokenProfile::entra_id(), |token| token.entra_id(TENANT)),
-    ] {
+    ];
+    for (id, profile, shape) in cases {
         let issuer = TestIssuer::new(id, &clock);
         let api = with_profile(&clock, &issuer, profile);
         let plain = || issuer.token(RESOURCE).client_id("web").scope("notes:read");

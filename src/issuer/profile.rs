@@ -129,6 +129,17 @@ pub(crate) struct KindRule {
     pub(crate) when: ClaimTest,
 }
 
+impl KindRule {
+    /// What it says, in the words of a file.
+    pub(crate) fn report(&self) -> Value {
+        let mut report = self.when.report();
+        if let Some(report) = report.as_object_mut() {
+            report.insert("kind".to_owned(), self.kind.as_str().into());
+        }
+        report
+    }
+}
+
 /// A condition on one top-level claim, for [`TokenProfile::subject_kind`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimTest(Test);
@@ -185,16 +196,16 @@ impl ClaimTest {
         Self(Test::SameWithSuffix { claim, other, suffix })
     }
 
-    /// What it says, for a report.
-    pub(crate) fn report(&self) -> Value {
+    /// What it says, in the words of a file.
+    fn report(&self) -> Value {
         match &self.0 {
             Test::Equals { claim, value } => json!({ "claim": claim, "equals": value }),
             Test::StartsWith { claim, prefix } => json!({ "claim": claim, "starts_with": prefix }),
-            Test::Present { claim } => json!({ "claim": claim, "is": "present" }),
-            Test::Absent { claim } => json!({ "claim": claim, "is": "absent" }),
+            Test::Present { claim } => json!({ "claim": claim, "present": true }),
+            Test::Absent { claim } => json!({ "claim": claim, "absent": true }),
             Test::Same { claim, other } => json!({ "claim": claim, "same_as": other }),
             Test::SameWithSuffix { claim, other, suffix } => {
-                json!({ "claim": claim, "same_as": other, "followed_by": suffix })
+                json!({ "claim": claim, "same_as": other, "suffix": suffix })
             }
         }
     }
@@ -467,9 +478,15 @@ impl TokenProfile {
             !found.is_some_and(|found| required.one_of.contains(&found))
         });
         unmet.map(|required| {
-            const SHOWN: usize = 60;
-            let found = claims.value(&required.name).map(json::Value::text);
-            let found = found.map_or("absent".to_owned(), |text| text.chars().take(SHOWN).collect());
+            // Claims that say what a token is, and nobody who.
+            const SHOWN: [&str; 4] = ["typ", "token_use", "ver", "tid"];
+            let found = match claims.value(&required.name).map(json::Value::text) {
+                None => "absent".to_owned(),
+                Some(text) if SHOWN.contains(&&*required.name) => {
+                    text.chars().take(60).filter(|c| !c.is_control()).collect()
+                }
+                Some(_) => "another value".to_owned(),
+            };
             let wanted: Vec<_> = required.one_of.iter().take(5).map(ToString::to_string).collect();
             let (name, wanted) = (&required.name, wanted.join(" or "));
             format!("claim `{name}` is {found}, profile `{}` wants {wanted}", self.name)
