@@ -11,8 +11,7 @@ use super::tree::{Cuts, Fault, is_within};
 use super::value::{Count, Some1, Switch, Table, Time};
 use super::word::{BindingWord, KindWord, OtherAudiencesWord};
 use crate::error::{BuildError, ConfigFault, Faults, key};
-use crate::issuer::{IssuerRules, TenantList};
-use crate::jose::Algorithm;
+use crate::issuer::TenantList;
 use crate::server::{Metadata, Policy, ResourceServer, ServerBuilder};
 use crate::verify::{Exception, TokenClass};
 
@@ -33,6 +32,10 @@ impl File {
         if let Some(OtherAudiencesWord(other)) = self.other_audiences {
             builder = builder.other_audiences(other);
         }
+        // Before the issuers: what they may name is for the profile to say.
+        if self.security_profile.is_some() {
+            builder = builder.fapi2();
+        }
         let files = Files(directory);
         for (index, Table(issuer)) in self.issuers.iter().enumerate() {
             let issuer = faults.at_element("issuers", index, |faults| issuer.build(files, faults));
@@ -52,9 +55,6 @@ impl File {
         }
         for Table(exception) in &self.exceptions {
             builder = builder.exception(exception.exception());
-        }
-        if self.security_profile.is_some() {
-            builder = builder.fapi2();
         }
         if let Some(Time(leeway)) = self.leeway {
             builder = builder.leeway(leeway);
@@ -106,8 +106,7 @@ impl File {
     ) -> ServerBuilder {
         let Some(Table(tenants)) = &self.tenants else { return builder };
         // A resolver is asked at run time only: here its issuers are known, and so are their faults.
-        let rules =
-            IssuerRules { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS, allowed: None };
+        let rules = builder.issuer_rules();
         let list = TenantList::new();
         let mut ids = BTreeSet::new();
         faults.at("tenants", |faults| {

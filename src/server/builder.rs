@@ -13,7 +13,6 @@ use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
 use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules};
-use crate::jose::Algorithm;
 use crate::name::{Audience, Resource, Scope};
 use crate::observe::{HashKey, Observer, Observers};
 use crate::secret::Secret;
@@ -388,15 +387,14 @@ impl ServerBuilder {
         Ok(ResourceServer { shared, own })
     }
 
-    fn issuer_rules(&self) -> IssuerRules {
+    /// What every issuer of it is held to, tenants among them.
+    pub(crate) fn issuer_rules(&self) -> IssuerRules {
         match self.security_profile {
             Some(SecurityProfile::Fapi2) => IssuerRules {
                 default_algorithms: fapi::ALGORITHMS,
                 allowed: Some(("FAPI 2.0 §5.4.1", fapi::ALGORITHMS)),
             },
-            None => {
-                IssuerRules { default_algorithms: Algorithm::ACCESS_TOKEN_DEFAULTS, allowed: None }
-            }
+            None => IssuerRules::ANY,
         }
     }
 
