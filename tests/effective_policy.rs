@@ -16,13 +16,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Request};
 use portcullis::check::{Check as _, CheckError, CheckRequest, Denial, acr, scope};
 use portcullis::issuer::{ClaimTest, KeyRefresh, OptionalClaim, TenantList, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::observe::{Decision, Observer};
+use portcullis::secret::SecretSource;
 use portcullis::testing::{Failure, ManualClock, TestIssuer, TestNetwork, TokenBuilder};
 use portcullis::time::Clock as _;
+use portcullis::transport::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use portcullis::{
     Binding, Exception, Issuer, OtherAudiences, PeerAddr, Policy, Preflight, ResourceServer,
     SubjectKind, TokenClass,
@@ -115,7 +118,7 @@ impl Settings {
             client_from: "azp",
             scope_from: "scp",
             scope_array: true,
-            audience_from: "aud",
+            audience_from: "for",
             required_claim: "use",
             required: "access",
             kind: SubjectKind::Workload,
@@ -306,6 +309,7 @@ impl World {
             .without("client_id")
             .without("scope")
             .claim("azp", "app")
+            .claim("for", RESOURCE)
             .claim("scp", ["a"])
             .claim("use", "access")
             .claim("acr", "phr")
@@ -381,9 +385,9 @@ macro_rules! lines {
 /// Lines that one token shows.
 fn token_lines() -> Vec<Line> {
     Vec::from(lines! {
-        "/resource" "/audiences/0", |s| s.resource = "https://x.example", |w| w.token();
-        "/audiences/1", |s| s.audience = "https://x.example", |w| w.token().claim("aud", "https://older.example");
-        "/other_audiences", |s| s.other_audiences = OtherAudiences::Refuse, |w| w.token().claim("aud", [RESOURCE, "https://x.example"]);
+        "/resource", |s| s.resource = "https://x.example", |w| w.token();
+        "/accept_audiences/0", |s| s.audience = "https://x.example", |w| w.token().claim("for", "https://older.example");
+        "/other_audiences", |s| s.other_audiences = OtherAudiences::Refuse, |w| w.token().claim("for", [RESOURCE, "https://x.example"]);
         "/leeway", |s| s.leeway = Duration::from_secs(30), |w| w.token().claim("nbf", w.clock.now().as_secs() + 20);
         "/max_token_bytes", |s| s.max_token = 300, |w| w.token();
         "/scope_implications/admin/0", |s| s.implied = "b", |w| w.token().claim("scp", ["admin"]);
@@ -391,40 +395,40 @@ fn token_lines() -> Vec<Line> {
         "/issuers/0/id", |s| { s.id = "https://x.example"; s.class_issuer = SECOND; s.exception[1] = "https://x.example"; }, |w| w.token();
         "/issuers/0/keys", |s| s.keys = Keys::Fetched, |w| w.token();
         "/issuers/0/algorithms/0", |s| s.algorithms = vec![Algorithm::Es384, Algorithm::Es256], |w| w.token().header("alg", "ES384");
-        "/issuers/0/profile/types/1", |s| s.typ = "X", |w| w.token();
-        "/issuers/0/profile/without_type", |s| s.untyped = false, |w| w.token().without_header("typ");
-        "/issuers/0/profile/id_tokens", |s| s.id_tokens = true, |w| w.token().claim("nonce", "n");
+        "/issuers/0/profile/accept_types/0", |s| s.typ = "X", |w| w.token();
+        "/issuers/0/profile/accept_no_type", |s| s.untyped = false, |w| w.token().without_header("typ");
+        "/issuers/0/profile/accept_id_tokens", |s| s.id_tokens = true, |w| w.token().claim("nonce", "n");
         "/issuers/0/profile/may_lack/0", |s| s.may_lack = OptionalClaim::IssuedAt, |w| w.token().without("jti");
         "/issuers/0/profile/client_id_from/0", |s| s.client_from = "cid", |w| w.token();
         "/issuers/0/profile/scope_from/0", |s| s.scope_from = "x", |w| w.token();
-        "/issuers/0/profile/scope_form", |s| s.scope_array = false, |w| w.token();
-        "/issuers/0/profile/audience_from/0", |s| s.audience_from = "for", |w| w.token();
+        "/issuers/0/profile/accept_scope_array", |s| s.scope_array = false, |w| w.token();
+        "/issuers/0/profile/dangerous/insecure_audience_from/0", |s| s.audience_from = "aud2", |w| w.token();
         "/issuers/0/profile/require_claims/0/one_of/0", |s| s.required = "x", |w| w.token();
         "/issuers/0/profile/require_claims/0/claim", |s| s.required_claim = "x", |w| w.token();
         "/issuers/0/profile/subject_kinds/0/kind", |s| s.kind = SubjectKind::Person, |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
-        "/issuers/0/profile/subject_kinds/0/when/claim", |s| s.kind_claim = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
-        "/issuers/0/profile/subject_kinds/0/when/equals", |s| s.kind_value = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
-        "/classes/0/at_most", |s| s.default_at_most = 15 * MINUTE, |w| w.lives(w.token(), 16 * MINUTE);
-        "/classes/1/name", |s| s.class[0] = "x", |w| w.narrow();
-        "/classes/1/issuers/0", |s| s.class_issuer = SECOND, |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/clients/0", |s| s.class[1] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/scopes/0", |s| s.class[2] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/subject_kinds/0", |s| s.class_kind = SubjectKind::Client, |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/audiences/0", |s| s.class[3] = "https://x.example", |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/at_most", |s| s.class_times.0 = 15 * MINUTE, |w| w.lives(w.narrow(), 15 * MINUTE);
-        "/classes/1/max_age", |s| s.class_times.1 = 9 * MINUTE, |w| w.aged(w.narrow(), 7 * MINUTE);
-        "/classes/1/binding", |s| s.class_bound = Binding::Mtls, |w| w.narrow();
+        "/issuers/0/profile/subject_kinds/0/claim", |s| s.kind_claim = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
+        "/issuers/0/profile/subject_kinds/0/equals", |s| s.kind_value = "x", |w| w.lives(w.narrow(), 15 * MINUTE).claim("kind", "robot");
+        "/default_class/at_most", |s| s.default_at_most = 15 * MINUTE, |w| w.lives(w.token(), 16 * MINUTE);
+        "/classes/0/name", |s| s.class[0] = "x", |w| w.narrow();
+        "/classes/0/issuers/0", |s| s.class_issuer = SECOND, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/clients/0", |s| s.class[1] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/scopes/0", |s| s.class[2] = "x", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/subject_kinds/0", |s| s.class_kind = SubjectKind::Client, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/audiences/0", |s| s.class[3] = "https://x.example", |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/at_most", |s| s.class_times.0 = 15 * MINUTE, |w| w.lives(w.narrow(), 15 * MINUTE);
+        "/classes/0/max_age", |s| s.class_times.1 = 9 * MINUTE, |w| w.aged(w.narrow(), 7 * MINUTE);
+        "/classes/0/binding", |s| s.class_bound = Binding::Mtls, |w| w.narrow();
         "/exceptions/0/clients/0", |s| s.exception[0] = "x", |w| w.token();
         "/exceptions/0/of_issuer", |s| s.exception[1] = SECOND, |w| w.token();
         "/exceptions/0/until" "/exceptions/0/days_left" "/exceptions/0/ended", |s| s.exception[2] = "2027-01-14", |w| w.token();
         "/exceptions/0/because", |s| s.exception[3] = "SEC-2", |w| w.token();
         "/exceptions/0/from_networks/0", |s| s.exception[4] = "10.0.0.0/8", |w| w.token();
         "/exceptions/0/at_most", |s| s.exception_at_most = 2 * MINUTE, |w| w.token();
-        "/policies/0/name", |s| s.name = "x", |w| w.token();
-        "/policies/0/authorization_field", |s| s.strip = true, |w| w.token();
-        "/policies/0/challenge", |s| s.expose = true, |w| w.token().claim("scp", ["b"]);
-        "/policies/0/all_of/0/all_scopes/0", |s| s.scope = "b", |w| w.token();
-        "/policies/0/binding", |s| s.route_binding = Some(Binding::Dpop), |w| w.token();
+        "/mounted/0/name", |s| s.name = "x", |w| w.token();
+        "/mounted/0/strip_credentials", |s| s.strip = true, |w| w.token();
+        "/mounted/0/expose_challenge", |s| s.expose = true, |w| w.token().claim("scp", ["b"]);
+        "/mounted/0/all_scopes/0", |s| s.scope = "b", |w| w.token();
+        "/mounted/0/binding", |s| s.route_binding = Some(Binding::Dpop), |w| w.token();
     })
 }
 
@@ -522,10 +526,10 @@ fn other_lines() -> Vec<Line> {
                 format!("answered after two seconds: {answered}")
             }
         ),
-        line!(["/policies/0/credentials"], |s| s.optional = true, |w, api, s| {
+        line!(["/mounted/0/credentials"], |s| s.optional = true, |w, api, s| {
             plain(w, api, s, support::anonymous()).await
         }),
-        line!(["/policies/0/preflight"], |s| s.preflight = Preflight::Pass, |w, api, s| {
+        line!(["/mounted/0/preflight"], |s| s.preflight = Preflight::Pass, |w, api, s| {
             let preflight = Request::options("/")
                 .header("origin", "https://x.example")
                 .header("access-control-request-method", "GET")
@@ -533,24 +537,19 @@ fn other_lines() -> Vec<Line> {
                 .unwrap();
             plain(w, api, s, preflight).await
         }),
-        line!(["/policies/0/all_of/1/async"], |s| s.asks = false, |w, api, s| {
+        line!(["/mounted/0/all_of/0/async"], |s| s.asks = false, |w, api, s| {
             plain(w, api, s, answering(w, "no")).await
         }),
-        line!(
-            ["/policies/0/async_timeout"],
-            |s| s.timeout = Duration::from_secs(1),
-            |w, api, s| {
-                let (layer, request) =
-                    (api.protect(s.policy(Checks::Scope)), answering(w, "never"));
-                let task = tokio::spawn(async move { send(&layer, request).await.kind() });
-                settle().await;
-                w.clock.advance(Duration::from_secs(2));
-                settle().await;
-                let answered = task.is_finished();
-                task.abort();
-                format!("answered after two seconds: {answered}")
-            }
-        ),
+        line!(["/mounted/0/async_timeout"], |s| s.timeout = Duration::from_secs(1), |w, api, s| {
+            let (layer, request) = (api.protect(s.policy(Checks::Scope)), answering(w, "never"));
+            let task = tokio::spawn(async move { send(&layer, request).await.kind() });
+            settle().await;
+            w.clock.advance(Duration::from_secs(2));
+            settle().await;
+            let answered = task.is_finished();
+            task.abort();
+            format!("answered after two seconds: {answered}")
+        }),
     ]
 }
 
@@ -586,16 +585,13 @@ fn leaves(value: &Value, at: &str, found: &mut BTreeSet<String>) {
 /// Lines that say what others say, or what is not enforced.
 fn explained(pointer: &str) -> bool {
     // The server's own policy, and the lines of defaults that the first issuer's twin shows.
-    let own_policy = pointer.starts_with("/policies/1/");
+    let own_policy = pointer.starts_with("/policy/");
     let second_issuer = pointer.starts_with("/issuers/1/")
         && !pointer.contains("key_refresh")
         && !pointer.ends_with("jwks_uri");
     let names = [
         // A profile's name is for its reader.
-        "/issuers/0/profile/name",
-        // `at+jwt` is the type of RFC 9068: every profile takes it.
-        "/issuers/0/profile/types/0",
-        "/classes/0/name",
+        "/issuers/0/profile/base",
         "/not_enforced/0",
         // Of the exception that is there so that the second issuer's tokens pass at all.
         "/exceptions/0/clients/1",
@@ -610,7 +606,7 @@ async fn each_line_of_the_effective_policy_is_enforced() {
     let world = World::new();
     let server = base.build(&world);
     let _ = server.protect(base.policy(Checks::Scope));
-    let policy = sorted(server.effective_policy());
+    let policy = server.effective_policy();
 
     let mut shown = BTreeSet::new();
     for line in token_lines().into_iter().chain(other_lines()) {
@@ -620,7 +616,7 @@ async fn each_line_of_the_effective_policy_is_enforced() {
             let world = World::new();
             let server = settings.build(&world);
             let _ = server.protect(settings.policy(Checks::Scope));
-            let policy = sorted(server.effective_policy());
+            let policy = server.effective_policy();
             let outcome = (line.probe)(&world, &server, settings).await;
             (policy, outcome)
         };
@@ -655,11 +651,11 @@ async fn a_step_up_stands_as_it_is_enforced() {
         let token = world.token().claim("auth_time", old).sign();
         let policy = settings.policy(Checks::All);
         let outcome = outcome(&world, &server, policy.clone(), request(&token)).await;
-        (server.effective_policy()["policies"].to_string(), outcome)
+        (server.effective_policy()["mounted"].to_string(), outcome)
     };
     let base = Settings::base();
     let (policy, was) = probe(&base).await;
-    assert!(policy.contains(r#"{"step_up":{"acr_values":["phr"],"max_age":"5m"}}"#), "{policy}");
+    assert!(policy.contains(r#""step_up":{"acr_values":["phr"],"max_age":"5m"}"#), "{policy}");
     let mut longer = base.clone();
     longer.max_age = 10 * MINUTE;
     let (policy, is) = probe(&longer).await;
@@ -670,11 +666,75 @@ async fn a_step_up_stands_as_it_is_enforced() {
     assert_ne!(probe(&other).await.1, is);
 }
 
-/// The named policy first, the server's own after it, whatever their order as text.
-fn sorted(mut policy: Value) -> Value {
-    let policies = policy["policies"].as_array_mut().unwrap();
-    policies.sort_by_key(|policy| policy["name"] == "unnamed");
-    policy
+/// A network whose documents want a token of ours.
+struct Door(TestNetwork);
+
+impl Transport for Door {
+    fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
+        let token = concat!("Bearer ", env!("CARGO_PKG_NAME"));
+        match request.headers().get("authorization").map(|field| field.as_bytes()) {
+            Some(found) if found == token.as_bytes() => self.0.fetch(request, limits),
+            _ => Box::pin(async { Err(FetchError::new(FetchErrorKind::Connection)) }),
+        }
+    }
+}
+
+/// How an issuer's documents are fetched: a transport and a token of its own, and where that is.
+#[tokio::test]
+async fn an_issuers_way_to_its_documents_stands_as_it_is_taken() {
+    let server = |own: bool, token: Option<SecretSource>| {
+        let world = World::new();
+        let mut issuer = world.two.jwks();
+        if own {
+            issuer = issuer.transport(Door(TestNetwork::of(&[&world.two])));
+        }
+        if let Some(token) = token {
+            issuer = issuer.fetch_token(token);
+        }
+        let builder = support::builder(&world.clock).transport(TestNetwork::of(&[&world.one]));
+        (builder.issuer(issuer).build().unwrap(), world)
+    };
+    let right = SecretSource::env("CARGO_PKG_NAME");
+    for (name, own, token, fetched, expected) in [
+        ("both", true, Some(right.clone()), true, json!(["own", { "env": "CARGO_PKG_NAME" }])),
+        ("no transport", false, Some(right), false, json!([null, { "env": "CARGO_PKG_NAME" }])),
+        ("no token", true, None, false, json!(["own", null])),
+        (
+            "another token",
+            true,
+            Some(SecretSource::file("Cargo.toml")),
+            false,
+            json!(["own", { "file": "Cargo.toml" }]),
+        ),
+    ] {
+        let (api, world) = server(own, token);
+        let token = world.two.token(RESOURCE).sign();
+        assert_eq!(support::present(&api, &token).await.is_ok(), fetched, "{name}");
+        let policy = api.effective_policy();
+        let issuer = &policy["issuers"][0];
+        assert_eq!(json!([issuer["transport"], issuer["fetch_token"]]), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_hazard_stands_by_its_name_and_only_where_it_is() {
+    let world = World::new();
+    let server = |issuer: Issuer| {
+        support::builder(&world.clock).issuer(issuer).transport(TestNetwork::default()).build()
+    };
+    let issuer = || Issuer::jwks("https://as.example", "http://127.0.0.1:9000/jwks");
+    let hazard = issuer().dangerous().insecure_loopback_http();
+    let policy = server(hazard).unwrap().effective_policy();
+    assert_eq!(policy["issuers"][0]["dangerous"], json!({ "insecure_loopback_http": true }));
+    assert!(server(issuer()).is_err());
+    let policy = server(Issuer::discover("https://as.example")).unwrap().effective_policy();
+    assert_eq!(policy["issuers"][0].get("dangerous"), None);
+    assert_eq!(policy["issuers"][0]["profile"].get("dangerous"), None);
+    // Fixed keys too: the hazard lets the issuer's own name be at http.
+    let keys = world.one.jwk_set().to_string();
+    let fixed = Issuer::fixed_keys("http://127.0.0.1:9000", keys);
+    let policy = server(fixed.dangerous().insecure_loopback_http()).unwrap().effective_policy();
+    assert_eq!(policy["issuers"][0]["dangerous"], json!({ "insecure_loopback_http": true }));
 }
 
 #[test]
@@ -686,5 +746,5 @@ fn the_report_names_no_secret_and_is_plain_json() {
     assert_eq!(policy["leeway"], "10s");
     assert_eq!(policy["exceptions"][0]["until"], "2027-03-31");
     assert_eq!(policy["exceptions"][0]["days_left"], json!(75));
-    assert_eq!(policy["classes"][0], json!({"name": "default", "at_most": "30m"}));
+    assert_eq!(policy["default_class"], json!({ "at_most": "30m" }));
 }

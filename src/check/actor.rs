@@ -74,7 +74,7 @@ impl Check for AnyActor {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.rule("actor", true);
+        needs.rule("actor", "required");
     }
 }
 
@@ -91,7 +91,7 @@ impl Check for NoActor {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.rule("actor", false);
+        needs.rule("actor", "forbidden");
     }
 }
 
@@ -138,6 +138,6 @@ impl Check for RequireActor {
         if let Some(fault) = &self.fault {
             needs.fault(ConfigFault::Policy(fault.clone()));
         }
-        needs.rule("actors", named("actors", &self.actors, self.issuer.as_deref()));
+        needs.rule("actor", named(&self.actors, self.issuer.as_deref()));
     }
 }

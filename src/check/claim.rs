@@ -102,7 +102,7 @@ impl ClaimAt {
     /// never split at spaces, so `scope` and its like are not for this.
     #[must_use]
     pub fn contains(self, value: impl Into<Value>) -> RequireClaim {
-        self.wants(Wanted::ContainsAll(vec![value.into()]))
+        self.wants(Wanted::Contains(value.into()))
     }
 
     /// The claim is an array with at least one of these members, or one of these as a single
@@ -148,6 +148,7 @@ enum Wanted {
     Present,
     Equals(Value),
     OneOf(Vec<Value>),
+    Contains(Value),
     ContainsAny(Vec<Value>),
     ContainsAll(Vec<Value>),
 }
@@ -156,7 +157,7 @@ impl Wanted {
     fn values(&self) -> &[Value] {
         match self {
             Self::Present => &[],
-            Self::Equals(value) => std::slice::from_ref(value),
+            Self::Equals(value) | Self::Contains(value) => std::slice::from_ref(value),
             Self::OneOf(values) | Self::ContainsAny(values) | Self::ContainsAll(values) => values,
         }
     }
@@ -180,6 +181,7 @@ impl Wanted {
             Self::Present => found.text() != "null",
             Self::Equals(wanted) => same(found, wanted),
             Self::OneOf(wanted) => wanted.iter().any(|wanted| same(found, wanted)),
+            Self::Contains(wanted) => of_members(found, |members| holds(members, wanted)),
             Self::ContainsAny(wanted) => {
                 of_members(found, |members| wanted.iter().any(|wanted| holds(members, wanted)))
             }
@@ -209,17 +211,19 @@ impl Check for RequireClaim {
         if let Some(fault) = &self.fault {
             needs.fault(ConfigFault::Policy(fault.clone()));
         }
-        let path = &self.path.0;
-        needs.rule(
-            "claim",
-            match &self.wanted {
-                Wanted::Present => json!({ "path": path, "present": true }),
-                Wanted::Equals(value) => json!({ "path": path, "equals": value }),
-                Wanted::OneOf(values) => json!({ "path": path, "one_of": values }),
-                Wanted::ContainsAny(values) => json!({ "path": path, "contains_any": values }),
-                Wanted::ContainsAll(values) => json!({ "path": path, "contains_all": values }),
-            },
-        );
+        let path = match self.path.0.as_slice() {
+            [name] => json!(name),
+            names => json!(names),
+        };
+        let rule = match &self.wanted {
+            Wanted::Present => json!({ "path": path, "present": true }),
+            Wanted::Equals(value) => json!({ "path": path, "equals": value }),
+            Wanted::OneOf(values) => json!({ "path": path, "one_of": values }),
+            Wanted::Contains(value) => json!({ "path": path, "contains": value }),
+            Wanted::ContainsAny(values) => json!({ "path": path, "contains_any": values }),
+            Wanted::ContainsAll(values) => json!({ "path": path, "contains_all": values }),
+        };
+        needs.rule("claims", [rule]);
     }
 }
 

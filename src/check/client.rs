@@ -62,7 +62,7 @@ impl Check for RequireClient {
         if self.issuer.is_none() {
             needs.one_issuer("clients");
         }
-        needs.rule("clients", named("clients", &self.clients, self.issuer.as_deref()));
+        needs.rule("clients", named(&self.clients, self.issuer.as_deref()));
     }
 }
 
@@ -81,9 +81,9 @@ pub(super) fn issuer_fault(issuer: Option<&str>) -> Option<String> {
 }
 
 /// A list of names and whose they are, for a report.
-pub(super) fn named(what: &str, names: &[String], issuer: Option<&str>) -> serde_json::Value {
+pub(super) fn named(names: &[String], issuer: Option<&str>) -> serde_json::Value {
     match issuer {
-        Some(issuer) => json!({ what: names, "of_issuer": issuer }),
-        None => json!({ what: names }),
+        Some(issuer) => json!({ "one_of": names, "of_issuer": issuer }),
+        None => json!(names),
     }
 }

@@ -226,7 +226,7 @@ impl Check for RequireDetail {
                 rule.insert(name.to_owned(), value);
             }
         }
-        needs.rule("authorization_detail", rule);
+        needs.rule("authorization_details", [rule]);
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::Map;
 
 use super::{Check, CheckContext, CheckError, Denial, Needs};
 use crate::error::StepUp;
@@ -95,8 +95,14 @@ impl Check for RequireStepUp {
     fn needs(&self, needs: &mut Needs) {
         needs.step_up(&self.0);
         let values: Vec<_> = self.0.acr_value_list().collect();
-        let max_age = self.0.max_age_limit().map(shown_duration);
-        needs.rule("step_up", json!({ "acr_values": values, "max_age": max_age }));
+        let mut rule = Map::new();
+        if !values.is_empty() {
+            rule.insert("acr_values".to_owned(), values.into());
+        }
+        if let Some(age) = self.0.max_age_limit() {
+            rule.insert("max_age".to_owned(), shown_duration(age).into());
+        }
+        needs.rule("step_up", rule);
     }
 }
 

@@ -109,7 +109,7 @@ impl Check for RequireSubject {
         if self.issuer.is_none() {
             needs.one_issuer("subjects");
         }
-        needs.rule("subjects", named("subjects", &self.subjects, self.issuer.as_deref()));
+        needs.rule("subjects", named(&self.subjects, self.issuer.as_deref()));
     }
 }
 

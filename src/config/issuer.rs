@@ -126,6 +126,8 @@ struct KindTable {
     equals: Option<String>,
     /// The claim is a string that starts so.
     starts_with: Option<String>,
+    /// The claim is there, whatever its value.
+    present: bool,
     /// The claim is absent.
     absent: bool,
     /// The claim and this one are the same string.
@@ -338,6 +340,7 @@ impl KindTable {
         let mut tests = Vec::new();
         tests.extend(self.equals.as_ref().map(|value| ClaimTest::equals(claim, value)));
         tests.extend(self.starts_with.as_ref().map(|start| ClaimTest::starts_with(claim, start)));
+        tests.extend(self.present.then(|| ClaimTest::present(claim)));
         tests.extend(self.absent.then(|| ClaimTest::absent(claim)));
         tests.extend(self.same_as.as_ref().map(|other| match &self.suffix {
             Some(suffix) => ClaimTest::same_with_suffix(claim, other, suffix),
@@ -352,8 +355,8 @@ impl KindTable {
             Err(tests) => {
                 let found = tests.len();
                 let fault = format!(
-                    "{found} conditions: say one of `equals`, `starts_with`, `absent = true`, \
-                     `same_as`"
+                    "{found} conditions: say one of `equals`, `starts_with`, `present = true`, \
+                     `absent = true`, `same_as`"
                 );
                 faults.push(ConfigFault::File(fault));
                 None

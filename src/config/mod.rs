@@ -75,7 +75,7 @@
 //! let api = config.builder()?.build()?;
 //! let pay = api.policy("pay");
 //! assert!(api.guard(pay).is_ok());
-//! assert_eq!(api.effective_policy()["classes"][1]["at_most"], "10m");
+//! assert_eq!(api.effective_policy()["classes"][0]["at_most"], "10m");
 //!
 //! let error = ServerConfig::from_toml(r#"
 //!     resource = "https://api.example.com"

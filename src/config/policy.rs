@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::issuer::wanted;
 use super::value::{Actor, Names, Some1, Table, Time, Way};
 use super::word::{BindingWord, Credentials, CredentialsWord, KindWord, PreflightWord, Presence};
 use crate::check::{
-    Check, CheckContext, CheckError, Needs, StepUp, actor, actors, all_scopes, allow_all,
-    any_scope, authorization_detail, claim, clients, issuers, no_actor, peer_in, step_up,
-    subject_kinds, subjects,
+    Check, CheckContext, CheckError, Needs, RequireClaim, StepUp, actor, actors, all_scopes,
+    allow_all, any_scope, authorization_detail, claim, clients, issuers, no_actor, peer_in,
+    step_up, subject_kinds, subjects,
 };
 use crate::error::{ConfigFault, Faults};
 use crate::server::Policy;
@@ -248,7 +248,30 @@ impl ClaimTable {
                          `contains_any`, `contains_all` or `present = true`";
             gathered.fault(place, fault);
         }
-        checks.into_iter().for_each(|check| gathered.add(place, check));
+        if !checks.is_empty() {
+            gathered.add(place, OneClaim(checks));
+        }
+    }
+}
+
+/// Every condition on one claim. They stand together in the effective policy, as in the file.
+struct OneClaim(Vec<RequireClaim>);
+
+impl Check for OneClaim {
+    fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
+        self.0.iter().try_for_each(|check| check.check(request))
+    }
+
+    fn needs(&self, needs: &mut Needs) {
+        let mut conditions = Map::new();
+        for check in &self.0 {
+            let found = Needs::of(check);
+            found.faults().iter().cloned().for_each(|fault| needs.fault(fault));
+            let rules =
+                found.rules().iter().filter_map(|rule| rule.pointer("/claims/0")?.as_object());
+            rules.for_each(|rule| conditions.extend(rule.clone()));
+        }
+        needs.rule("claims", [conditions]);
     }
 }
 

@@ -114,6 +114,10 @@ impl FetchToken {
         Self { source, url, reading: AtomicBool::new(false) }
     }
 
+    pub(super) fn source(&self) -> &SecretSource {
+        &self.source
+    }
+
     fn goes_to(&self, url: &str) -> bool {
         let (Ok(own), Ok(other)) = (self.url.parse::<Uri>(), url.parse::<Uri>()) else {
             return false;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::jose::{Algorithm, JwkSet, KeyChoiceError, PublicKey};
 use crate::name::{IssuerId, LoopbackHttp};
+use crate::secret::SecretSource;
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
 
@@ -30,6 +31,7 @@ pub(crate) struct IssuerKeys {
     algorithms: Box<[Algorithm]>,
     profile: TokenProfile,
     refresh: KeyRefresh,
+    loopback_http: LoopbackHttp,
     /// `None`: the keys are fixed.
     remote: Option<Remote>,
     snapshot: ArcSwapOption<Snapshot>,
@@ -38,6 +40,7 @@ pub(crate) struct IssuerKeys {
 
 struct Remote {
     transport: Arc<dyn Transport>,
+    transport_of: TransportOf,
     clock: Arc<dyn Clock>,
     loopback_http: LoopbackHttp,
     fetch_token: Option<Arc<FetchToken>>,
@@ -45,6 +48,20 @@ struct Remote {
     resolver: Option<Arc<dyn IssuerResolver>>,
     place: KeyPlace,
     known: Mutex<Known>,
+}
+
+/// Whose transport fetches an issuer's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportOf {
+    Server,
+    Issuer,
+}
+
+/// How an issuer's documents are fetched, for a report.
+pub(crate) struct Fetching<'a> {
+    pub(crate) transport: TransportOf,
+    pub(crate) loopback_http: LoopbackHttp,
+    pub(crate) token: Option<&'a SecretSource>,
 }
 
 /// Where the keys are.
@@ -129,6 +146,10 @@ impl IssuerKeys {
         let remote = |place| {
             Some(Remote {
                 transport: Arc::clone(issuer.transport.as_ref().or(transport)?),
+                transport_of: match issuer.transport {
+                    Some(_) => TransportOf::Issuer,
+                    None => TransportOf::Server,
+                },
                 clock: Arc::clone(clock),
                 loopback_http: issuer.loopback_http,
                 fetch_token: issuer.fetch_token.clone().map(|source| {
@@ -156,6 +177,7 @@ impl IssuerKeys {
             algorithms: issuer.algorithms,
             profile: issuer.profile,
             refresh: issuer.refresh,
+            loopback_http: issuer.loopback_http,
             remote,
             snapshot: ArcSwapOption::new(snapshot),
             flights: Flights::new(),
@@ -184,8 +206,19 @@ impl IssuerKeys {
     pub(crate) fn key_source(&self) -> (&'static str, Option<&str>) {
         match self.remote.as_ref().map(|remote| &remote.place) {
             None => ("fixed", None),
-            Some(KeyPlace::Url(url)) => ("jwks", Some(url)),
+            Some(KeyPlace::Url(url)) => ("jwks_uri", Some(url)),
             Some(KeyPlace::Metadata(_)) => ("discovery", None),
+        }
+    }
+
+    /// What code or a file said of how its documents are fetched, other than the server's way.
+    pub(crate) fn fetching(&self) -> Fetching<'_> {
+        let remote = self.remote.as_ref();
+        let token = remote.and_then(|remote| remote.fetch_token.as_ref());
+        Fetching {
+            transport: remote.map_or(TransportOf::Server, |remote| remote.transport_of),
+            loopback_http: self.loopback_http,
+            token: token.map(|token| token.source()),
         }
     }
 

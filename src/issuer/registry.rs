@@ -13,6 +13,8 @@ use crate::transport::Transport;
 /// Every issuer of a server, by its exact identifier. Its drop ends their tasks.
 pub(crate) struct Registry {
     issuers: HashMap<Box<str>, Arc<IssuerKeys>>,
+    /// The same, in the order of the configuration.
+    configured: Vec<Arc<IssuerKeys>>,
     /// Those that are decided on at run time.
     tenants: Option<Tenants>,
 }
@@ -31,13 +33,15 @@ impl Registry {
         transport: Option<&Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let issuers = issuers
+        let configured: Vec<_> = issuers
             .into_iter()
             .filter_map(|issuer| IssuerKeys::new(issuer, transport, clock))
-            .map(|keys| (keys.id().as_str().into(), Arc::new(keys)))
+            .map(Arc::new)
             .collect();
+        let by_name = |keys: &Arc<IssuerKeys>| (keys.id().as_str().into(), Arc::clone(keys));
+        let issuers = configured.iter().map(by_name).collect();
         let tenants = tenants.map(|rules| Tenants::new(rules, transport.cloned(), clock));
-        Self { issuers, tenants }
+        Self { issuers, configured, tenants }
     }
 
     /// The issuer of this identifier, if it is one of the configured ones or a trusted tenant.
@@ -95,11 +99,9 @@ impl Registry {
         health
     }
 
-    /// The configured issuers, in order.
-    pub(crate) fn configured(&self) -> Vec<&Arc<IssuerKeys>> {
-        let mut issuers: Vec<_> = self.issuers.values().collect();
-        issuers.sort_by(|left, right| left.id().cmp(right.id()));
-        issuers
+    /// The configured issuers, in the order of the configuration.
+    pub(crate) fn configured(&self) -> &[Arc<IssuerKeys>] {
+        &self.configured
     }
 
     /// Whether a client or a subject is known by its name alone.

@@ -4,78 +4,73 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::check::Needs;
-use crate::issuer::{IdTokens, IssuerKeys, TokenProfile, Untyped};
+use crate::issuer::{IdTokens, IssuerKeys, KindRule, TokenProfile, TransportOf, Untyped};
 use crate::jose::{Algorithm, ScopeForm};
-use crate::name::{Audience, Scope};
+use crate::name::{Audience, LoopbackHttp, Scope};
+use crate::secret::SecretSource;
 use crate::time::shown_duration;
 use crate::verify::{CheckedException, OtherAudiences, TokenClass};
 
 impl Shared {
-    /// What is enforced. Each line of it is one that a decision reads.
-    pub(super) fn effective_policy(&self) -> Value {
+    /// What is enforced, in the words of a configuration file and at the places where it would say
+    /// them. Each line of it is one that a decision reads.
+    pub(super) fn effective_policy(&self, own: &Value) -> Value {
         let rules = &self.rules;
         let now = self.clock.now();
-        let issuers: Vec<_> =
-            rules.issuers.configured().into_iter().map(|keys| issuer(keys)).collect();
-        let audiences: Vec<_> = rules.audiences.iter().map(Audience::as_str).collect();
-        let classes: Vec<_> = rules.classes.all().map(TokenClass::report).collect();
-        let exceptions: Vec<_> = rules
-            .exceptions
+        let mut report = Map::new();
+        let mut member = |name: &str, value: Value| report.insert(name.to_owned(), value);
+        member("resource", self.resource.as_str().into());
+        // The first is the resource.
+        let audiences: Vec<_> = rules.audiences.iter().skip(1).map(Audience::as_str).collect();
+        member("accept_audiences", audiences.into());
+        let other_audiences = match rules.other_audiences {
+            OtherAudiences::Accept => "accept",
+            OtherAudiences::Refuse => "refuse",
+        };
+        member("other_audiences", other_audiences.into());
+        member("leeway", shown_duration(rules.leeway).into());
+        member("max_token_bytes", rules.max_token.into());
+        member("binding", rules.binding.as_str().into());
+        let issuers = rules.issuers.configured();
+        member("issuers", issuers.iter().map(|keys| issuer(keys)).collect());
+        if let Some(at_most) = rules.issuers.tenants_at_most() {
+            member("tenants", json!({ "at_most": at_most }));
+        }
+        member("default_class", rules.classes.default_class().report());
+        member("classes", rules.classes.others().map(TokenClass::report).collect());
+        let exceptions = rules.exceptions.iter();
+        let exceptions = exceptions.map(|exception: &CheckedException| exception.report(now));
+        member("exceptions", exceptions.collect());
+        if let Some(profile) = self.security_profile {
+            member("security_profile", profile.as_str().into());
+        }
+        let implies = &self.context.implies;
+        if !implies.table.is_empty() {
+            let table: BTreeMap<&str, Vec<&str>> = implies
+                .table
+                .iter()
+                .map(|(held, granted)| (held.as_str(), granted.iter().map(Scope::as_str).collect()))
+                .collect();
+            member("scope_implications", json!(table));
+        }
+        if implies.rule.is_some() {
+            member("scope_rule", "custom".into());
+        }
+        let named: Map<String, Value> = self
+            .policies
             .iter()
-            .map(|exception: &CheckedException| exception.report(now))
+            .map(|(name, policy)| (name.clone(), policy.report(&Needs::of(&*policy.check))))
             .collect();
-        let mut policy = json!({
-            "resource": self.resource.as_str(),
-            "audiences": audiences,
-            "other_audiences": match rules.other_audiences {
-                OtherAudiences::Accept => "accept",
-                OtherAudiences::Refuse => "refuse",
-            },
-            "leeway": shown_duration(rules.leeway),
-            "max_token_bytes": rules.max_token,
-            "binding": rules.binding.as_str(),
-            "issuers": issuers,
-            "classes": classes,
-            "exceptions": exceptions,
-            // What stands here is not enforced, and a reader should know.
-            "not_enforced": ["revocation"],
-            "policies": self.all_policies(),
-        });
-        if let Some(policy) = policy.as_object_mut() {
-            if let Some(at_most) = rules.issuers.tenants_at_most() {
-                policy.insert("tenants".to_owned(), json!({ "at_most": at_most }));
-            }
-            if let Some(profile) = self.security_profile {
-                policy.insert("security_profile".to_owned(), profile.as_str().into());
-            }
-            let implies = &self.context.implies;
-            if !implies.table.is_empty() {
-                let table: BTreeMap<&str, Vec<&str>> = implies
-                    .table
-                    .iter()
-                    .map(|(held, granted)| {
-                        (held.as_str(), granted.iter().map(Scope::as_str).collect())
-                    })
-                    .collect();
-                policy.insert("scope_implications".to_owned(), json!(table));
-            }
-            if implies.rule.is_some() {
-                policy.insert("scope_rule".to_owned(), "custom".into());
-            }
-        }
-        policy
-    }
-
-    /// Those made so far, and those that have a name.
-    fn all_policies(&self) -> Vec<Value> {
-        let mut all = self.document.policies();
-        for policy in self.policies.values() {
-            let report = policy.report(&Needs::of(&*policy.check));
-            if !all.contains(&report) {
-                all.push(report);
-            }
-        }
-        all
+        let mounted = self.document.policies().into_iter();
+        let mounted =
+            mounted.filter(|report| report != own && !named.values().any(|one| one == report));
+        let mounted: Vec<_> = mounted.collect();
+        member("policy", own.clone());
+        member("policies", named.into());
+        member("mounted", mounted.into());
+        // What stands here is not enforced, and a reader should know.
+        member("not_enforced", json!(["revocation"]));
+        report.into()
     }
 }
 
@@ -83,51 +78,63 @@ fn issuer(keys: &IssuerKeys) -> Value {
     let (source, url) = keys.key_source();
     let algorithms: Vec<_> = keys.algorithms().iter().copied().map(Algorithm::as_str).collect();
     let mut report = Map::new();
-    report.insert("id".to_owned(), keys.id().as_str().into());
-    report.insert("keys".to_owned(), source.into());
+    let mut member = |name: &str, value: Value| report.insert(name.to_owned(), value);
+    member("id", keys.id().as_str().into());
+    member("keys", source.into());
     if let Some(url) = url {
-        report.insert("jwks_uri".to_owned(), url.into());
+        member("jwks_uri", url.into());
     }
-    report.insert("algorithms".to_owned(), algorithms.into());
-    report.insert("profile".to_owned(), profile(keys.profile()));
+    member("algorithms", algorithms.into());
+    member("profile", profile(keys.profile()));
     if source != "fixed" {
-        report.insert("key_refresh".to_owned(), keys.key_refresh().report());
+        member("key_refresh", keys.key_refresh().report());
+    }
+    let fetching = keys.fetching();
+    if fetching.transport == TransportOf::Issuer {
+        member("transport", "own".into());
+    }
+    // Where it is, never what it is.
+    match fetching.token {
+        None => {}
+        Some(SecretSource::Env(name)) => {
+            member("fetch_token", json!({ "env": name }));
+        }
+        Some(SecretSource::File(path)) => {
+            member("fetch_token", json!({ "file": path.display().to_string() }));
+        }
+    }
+    if fetching.loopback_http == LoopbackHttp::Allowed {
+        member("dangerous", json!({ "insecure_loopback_http": true }));
     }
     report.into()
 }
 
 fn profile(profile: &TokenProfile) -> Value {
+    let types = profile.types.iter().filter(|typ| *typ != TokenProfile::ACCESS_TOKEN_TYPE);
     let may_lack: Vec<_> = profile.may_lack.iter().map(|claim| claim.as_str()).collect();
     let required: Vec<_> = profile
         .required
         .iter()
         .map(|required| json!({ "claim": required.name, "one_of": required.one_of }))
         .collect();
-    let kinds: Vec<_> = profile
-        .kinds
-        .iter()
-        .map(|rule| json!({ "kind": rule.kind.as_str(), "when": rule.when.report() }))
-        .collect();
-    json!({
-        "name": profile.name(),
-        "types": profile.types,
-        "without_type": match profile.untyped {
-            Untyped::Refused => "refuse",
-            Untyped::Accepted => "accept",
-        },
-        "id_tokens": match profile.id_tokens {
-            IdTokens::Refused => "refuse",
-            IdTokens::Accepted => "accept",
-        },
+    let kinds: Vec<_> = profile.kinds.iter().map(KindRule::report).collect();
+    let mut report = json!({
+        "base": profile.name(),
+        "accept_types": types.collect::<Vec<_>>(),
+        "accept_no_type": profile.untyped == Untyped::Accepted,
+        "accept_id_tokens": profile.id_tokens == IdTokens::Accepted,
         "may_lack": may_lack,
         "client_id_from": profile.client_id_claims,
         "scope_from": profile.scope_claims,
-        "scope_form": match profile.scope_form {
-            ScopeForm::Text => "text",
-            ScopeForm::TextOrArray => "text_or_array",
-        },
-        "audience_from": profile.audience_claims,
+        "accept_scope_array": profile.scope_form == ScopeForm::TextOrArray,
         "require_claims": required,
         "subject_kinds": kinds,
-    })
+    });
+    // Which is where RFC 9068 has the audience.
+    let usual = profile.audience_claims.iter().map(String::as_str).eq(["aud"]);
+    if let (false, Some(report)) = (usual, report.as_object_mut()) {
+        let hazard = json!({ "insecure_audience_from": profile.audience_claims });
+        report.insert("dangerous".to_owned(), hazard);
+    }
+    report
 }

@@ -146,6 +146,12 @@ impl Guard {
         });
     }
 
+    /// What it enforces, for a report.
+    pub(super) fn report(&self) -> serde_json::Value {
+        let policy = &self.inner.policy;
+        policy.report(&Needs::of(&*policy.check))
+    }
+
     /// A guard that refuses everything, if the policy is faulty.
     pub(crate) fn faulty_or_not(shared: &Arc<Shared>, policy: Policy) -> Self {
         Self::new(shared, policy.clone()).unwrap_or_else(|fault| {

@@ -89,10 +89,27 @@ impl ResourceServer {
     /// times, token classes, bindings, exceptions with their dates, and every policy made so far.
     ///
     /// It is for people who review it, and for tests that notice when it changes. It names no
-    /// secret. Durations are written as configuration files have them.
+    /// secret, only where one is.
+    ///
+    /// It speaks the words of a configuration file, each at its place in the file, defaults
+    /// included, and durations at their shortest: 90 seconds are `1m 30s`. What differs:
+    ///
+    /// - `keys` of an issuer is `fixed`, `jwks_uri` or `discovery`: where they come from. An issuer
+    ///   with an HTTP client of its own, which in a file has a `ca_file`, has `transport`: `own`.
+    /// - A `profile` is written out. Its `base` is the name that it goes by, and its lists begin with
+    ///   those of its base; `at+jwt`, which every profile takes, is not among `accept_types`.
+    /// - `scope_implications` have what the implied scopes imply as well.
+    /// - `exceptions` have `days_left` and `ended`, and networks have their prefix: `::1/128`.
+    /// - `policies` are those with a name; `mounted` are those that code made beside them, or of them.
+    ///   What no file can say, or says twice, is in `all_of`. `async_timeout` is there where an
+    ///   async check is.
+    /// - Tenants are asked for at run time: `tenants` has `at_most` only.
+    /// - What challenges carry, names and links stand in challenges and in
+    ///   [`ResourceServer::metadata`].
+    /// - `not_enforced` says what nobody looks at yet.
     #[must_use]
     pub fn effective_policy(&self) -> serde_json::Value {
-        self.shared.effective_policy()
+        self.shared.effective_policy(&self.own.report())
     }
 
     /// Decides a request by the server's own policy.

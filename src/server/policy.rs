@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::check::{AsyncCheck, Check, Needs, allow_all};
 use crate::context::ChallengeVisibility;
@@ -159,11 +159,11 @@ impl Policy {
         faults.extend(self.fault.clone());
         let needs = Needs::of(&*self.check);
         faults.extend(needs.faults().iter().cloned());
-        for what in needs.wanting_one_issuer().iter().filter(|_| !one_issuer) {
+        for member in needs.wanting_one_issuer().iter().filter(|_| !one_issuer) {
             let what = format!(
-                "`{what}` names no issuer, and the server has more than one: say `of_issuer`"
+                "`{member}` names no issuer, and the server has more than one: say `of_issuer`"
             );
-            faults.push(ConfigFault::Policy(what));
+            faults.push_at(member, ConfigFault::Policy(what));
         }
         if self.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200) {
             faults.push(ConfigFault::Policy("a name of 1 to 200 bytes is wanted".to_owned()));
@@ -188,40 +188,82 @@ impl Policy {
         }
     }
 
-    /// What it says, for a report.
+    /// What it says, in the words of a file: what it asks at the member that asks it. What no file
+    /// can say, and what is asked a second time, is in `all_of`.
     pub(super) fn report(&self, needs: &Needs) -> Value {
-        let mut rules = needs.rules().to_vec();
-        rules.extend(self.later.iter().map(|check| json!({ "async": check.name() })));
-        let mut report = json!({
-            "name": &*self.label(needs),
-            "credentials": match self.presence {
-                Presence::Required => "required",
-                Presence::Optional => "optional",
-            },
-            "preflight": match self.preflight {
-                Preflight::Refuse => "refuse",
-                Preflight::Pass => "pass",
-            },
-            "authorization_field": match self.credentials {
-                CredentialFields::Keep => "keep",
-                CredentialFields::Strip => "strip",
-            },
-            "challenge": match self.visibility {
-                ChallengeVisibility::SameOrigin => "same_origin",
-                ChallengeVisibility::Exposed => "exposed",
-            },
-            "all_of": rules,
-        });
-        if let Some(report) = report.as_object_mut() {
-            if let Some(binding) = self.binding {
-                report.insert("binding".to_owned(), binding.as_str().into());
-            }
-            if !self.later.is_empty() {
-                let timeout = shown_duration(self.timeout);
-                report.insert("async_timeout".to_owned(), timeout.into());
+        let mut report = Map::new();
+        let mut others = Vec::new();
+        for rule in needs.rules() {
+            if !add_rule(&mut report, rule) {
+                others.push(rule.clone());
             }
         }
-        report
+        others.extend(self.later.iter().map(|check| json!({ "async": check.name() })));
+        let mut member = |name: &str, value: Value| report.insert(name.to_owned(), value);
+        member("name", (*self.label(needs)).into());
+        let credentials = match self.presence {
+            Presence::Required => "required",
+            Presence::Optional => "optional",
+        };
+        member("credentials", credentials.into());
+        let preflight = match self.preflight {
+            Preflight::Refuse => "refuse",
+            Preflight::Pass => "pass",
+        };
+        member("preflight", preflight.into());
+        let strip = self.credentials == CredentialFields::Strip;
+        member("strip_credentials", strip.into());
+        let expose = self.visibility == ChallengeVisibility::Exposed;
+        member("expose_challenge", expose.into());
+        if let Some(binding) = self.binding {
+            member("binding", binding.as_str().into());
+        }
+        // Without an async check there is nothing that it bounds.
+        if !self.later.is_empty() {
+            member("async_timeout", shown_duration(self.timeout).into());
+        }
+        if !others.is_empty() {
+            member("all_of", others.into());
+        }
+        report.into()
+    }
+}
+
+/// The checks that a file can name.
+const OF_FILES: [&str; 12] = [
+    "allow_all",
+    "all_scopes",
+    "any_scope",
+    "issuers",
+    "clients",
+    "subjects",
+    "subject_kinds",
+    "actor",
+    "claims",
+    "authorization_details",
+    "peer_in",
+    "step_up",
+];
+
+/// Adds a rule at its own member, if a file could say it there beside the rest.
+fn add_rule(report: &mut Map<String, Value>, rule: &Value) -> bool {
+    let members = rule.as_object().into_iter().flatten();
+    let Some((name, wanted)) = members.last().filter(|(name, _)| OF_FILES.contains(&&***name))
+    else {
+        return false;
+    };
+    // Of these lists everything has to hold, so that two of them are one.
+    let all_hold = ["all_scopes", "claims", "authorization_details"].contains(&&**name);
+    match (report.get_mut(name), wanted) {
+        (None, _) => {
+            report.insert(name.clone(), wanted.clone());
+            true
+        }
+        (Some(Value::Array(there)), Value::Array(more)) if all_hold => {
+            there.extend(more.iter().cloned());
+            true
+        }
+        (Some(_), _) => false,
     }
 }
 

@@ -335,9 +335,13 @@ impl Classes {
         }
     }
 
-    /// The classes, the default one first.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &TokenClass> {
-        std::iter::once(&self.default).chain(&self.others).map(|checked| &checked.class)
+    pub(crate) fn default_class(&self) -> &TokenClass {
+        &self.default.class
+    }
+
+    /// All but the default one.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &TokenClass> {
+        self.others.iter().map(|checked| &checked.class)
     }
 }
 
@@ -366,7 +370,7 @@ impl TokenClass {
             }
         };
         let kinds: Vec<_> = self.subjects.iter().map(|kind| kind.as_str()).collect();
-        member("name", self.name().into());
+        member("name", self.name.clone().into());
         member("issuers", self.issuers.clone().into());
         member("clients", self.clients.clone().into());
         member("scopes", self.scopes.clone().into());

@@ -194,13 +194,15 @@ async fn a_claim_stands_in_the_effective_policy() {
         .and(claim("e").present());
     assert_eq!(
         rules(&world, "claims", check),
-        json!([
-            { "all_scopes": ["a"] },
-            { "claim": { "path": ["role"], "equals": "admin" } },
-            { "claim": { "path": ["a", "b"], "one_of": ["x", "y"] } },
-            { "claim": { "path": ["c"], "contains_all": [1] } },
-            { "claim": { "path": ["d"], "contains_any": [true] } },
-            { "claim": { "path": ["e"], "present": true } },
-        ]),
+        json!({
+            "all_scopes": ["a"],
+            "claims": [
+                { "path": "role", "equals": "admin" },
+                { "path": ["a", "b"], "one_of": ["x", "y"] },
+                { "path": "c", "contains": 1 },
+                { "path": "d", "contains_any": [true] },
+                { "path": "e", "present": true },
+            ],
+        }),
     );
 }

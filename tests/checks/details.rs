@@ -347,7 +347,7 @@ async fn a_detail_stands_in_the_effective_policy() {
         .when(|_, _| true);
     assert_eq!(
         rules(&world, "detail", check),
-        json!([{ "authorization_detail": {
+        json!({ "authorization_details": [{
             "type": "account",
             "actions": ["read", "list"],
             "locations": ["x:a"],
@@ -355,6 +355,6 @@ async fn a_detail_stands_in_the_effective_policy() {
             "privileges": ["p"],
             "identifier": "7",
             "conditions": 1,
-        } }]),
+        }] }),
     );
 }

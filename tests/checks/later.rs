@@ -417,9 +417,9 @@ async fn a_question_stands_in_the_effective_policy() {
     let policy = policy(slow).named("asks").async_timeout(Duration::from_secs(2));
     let _guard = world.api.guard(policy).unwrap();
     let effective = world.api.effective_policy();
-    let policies = effective["policies"].as_array().unwrap();
+    let policies = effective["mounted"].as_array().unwrap();
     let policy = policies.iter().find(|policy| policy["name"] == "asks").unwrap();
-    assert_eq!(policy["all_of"][1], serde_json::json!({ "async": "slow" }));
+    assert_eq!(policy["all_of"][0], serde_json::json!({ "async": "slow" }));
     assert_eq!(policy["async_timeout"], "2s");
 }
 

@@ -19,10 +19,11 @@ mod parties;
 mod peers;
 mod step_up;
 
-use portcullis::check::Check;
+use portcullis::check::{Check, CheckContext, CheckError, peer_in, scope};
 use portcullis::layer::require;
 use portcullis::testing::TokenBuilder;
 use portcullis::{Policy, RejectionKind, assert_challenge};
+use serde_json::json;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use support::{Sent, World, bearer, send};
@@ -98,11 +99,32 @@ async fn check_faulty(world: &World, check: impl Check + Clone + 'static, words:
     assert_eq!(response.status(), 500, "{words}");
 }
 
+/// What a file could not say at one place is listed beside it.
+#[tokio::test]
+async fn what_is_asked_twice_stands_twice_in_the_effective_policy() {
+    let world = World::new().await;
+    fn own(_: &CheckContext<'_>) -> Result<(), CheckError> {
+        Ok(())
+    }
+    let check =
+        scope("a").and(scope("b")).and(peer_in(["10.0.0.0/8"])).and(peer_in(["10.1.0.0/16"]));
+    let report = rules(&world, "twice", check.and(own));
+    assert_eq!(report["all_scopes"], json!(["a", "b"]));
+    assert_eq!(report["peer_in"], json!(["10.0.0.0/8"]));
+    assert_eq!(report["all_of"][0], json!({ "peer_in": ["10.1.0.0/16"] }));
+    assert!(report["all_of"][1]["custom"].as_str().unwrap().ends_with("::own"), "{report}");
+    assert_eq!(report["all_of"].as_array().unwrap().len(), 2);
+}
+
 /// How a policy stands in the effective policy.
 fn rules(world: &World, name: &str, check: impl Check + 'static) -> serde_json::Value {
     let _guard = world.api.guard(Policy::new(check).named(name)).unwrap();
     let effective = world.api.effective_policy();
-    let policies = effective["policies"].as_array().unwrap();
-    let policy = policies.iter().find(|policy| policy["name"] == name).unwrap();
-    policy["all_of"].clone()
+    let policies = effective["mounted"].as_array().unwrap();
+    let mut policy = policies.iter().find(|policy| policy["name"] == name).unwrap().clone();
+    // What it says of a request, and not of a token.
+    for member in ["name", "credentials", "preflight", "strip_credentials", "expose_challenge"] {
+        assert!(policy.as_object_mut().unwrap().remove(member).is_some(), "{member}");
+    }
+    policy
 }

@@ -281,13 +281,16 @@ async fn each_stands_in_the_effective_policy() {
     );
     assert_eq!(
         rules(&world, "parties", check),
-        json!([
-            { "clients": { "clients": ["app"], "of_issuer": ISSUER } },
-            { "subjects": { "subjects": ["alice"] } },
-            { "issuers": [ISSUER] },
-            { "subject_kinds": ["person", "workload"] },
-            { "actors": { "actors": ["gateway"] } },
-            { "any_of": [{ "all_of": [{ "actor": true }] }, { "all_of": [{ "actor": false }] }] },
-        ]),
+        json!({
+            "clients": { "one_of": ["app"], "of_issuer": ISSUER },
+            "subjects": ["alice"],
+            "issuers": [ISSUER],
+            "subject_kinds": ["person", "workload"],
+            "actor": ["gateway"],
+            "all_of": [{ "any_of": [
+                { "all_of": [{ "actor": "required" }] },
+                { "all_of": [{ "actor": "forbidden" }] },
+            ] }],
+        }),
     );
 }

@@ -82,6 +82,6 @@ async fn networks_stand_in_the_effective_policy() {
     let world = World::new().await;
     assert_eq!(
         rules(&world, "peers", scope("a").and(peer_in(["10.0.0.0/8", "::1"]))),
-        json!([{ "all_scopes": ["a"] }, { "peer_in": ["10.0.0.0/8", "::1/128"] }]),
+        json!({ "all_scopes": ["a"], "peer_in": ["10.0.0.0/8", "::1/128"] }),
     );
 }

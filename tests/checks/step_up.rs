@@ -349,9 +349,9 @@ async fn an_authentication_stands_in_the_effective_policy() {
     let world = World::new().await;
     assert_eq!(
         rules(&world, "step-up", scope("a").and(acr(["b", "a"]).within(MINUTES))),
-        json!([
-            { "all_scopes": ["a"] },
-            { "step_up": { "acr_values": ["b", "a"], "max_age": "5m" } },
-        ]),
+        json!({
+            "all_scopes": ["a"],
+            "step_up": { "acr_values": ["b", "a"], "max_age": "5m" },
+        }),
     );
 }

@@ -116,8 +116,15 @@ fn what_follows_from_another_fault_is_not_told() {
         assert!(found.len() == 1 && found[0].0 == fault, "{found:?}");
     }
     let class = json!([{ "name": "c", "clients": ["a"], "at_most": "1m" }]);
-    let found = faults(&with(two, "/classes", class));
+    let found = faults(&with(two.clone(), "/classes", class));
     assert!(found.len() == 1 && found[0].0 == "classes[0].clients", "{found:?}");
+    for (clients, fault) in [
+        (json!(["a"]), "policies.p.clients"),
+        (json!({ "one_of": ["a"], "of_issuer": 1 }), "policies.p.clients.of_issuer"),
+    ] {
+        let found = faults(&with(two.clone(), "/policies", json!({ "p": { "clients": clients } })));
+        assert!(found.len() == 1 && found[0].0 == fault, "{found:?}");
+    }
     // The only issuer is broken: whoever names it is not to blame.
     let mut file = least();
     file["issuers"][0]["id"] = json!(1);

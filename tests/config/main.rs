@@ -14,6 +14,7 @@ mod arbitrary;
 mod faults;
 mod members;
 mod policies;
+mod report;
 mod schema;
 mod secrets;
 

@@ -19,6 +19,10 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
         ("/leeway", json!(10)),
         ("/token_hash_key", json!("secret")),
         ("/token_hash_key", json!({ "env": "A", "file": "b" })),
+        ("/token_hash_key", json!({ "env": "A KEY" })),
+        ("/token_hash_key", json!({ "env": "1A" })),
+        ("/token_hash_key", json!({ "env": "A-B" })),
+        ("/token_hash_key", json!({ "env": "" })),
         ("/issuers/0/algorithms", json!(["HS256"])),
         ("/issuers/0/algorithms", json!([])),
         ("/issuers/0/profile", json!("pingfederate")),
@@ -45,12 +49,12 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
 }
 
 /// As much of JSON Schema as this schema uses.
-struct Schema<'a> {
-    root: &'a Value,
+pub(super) struct Schema<'a> {
+    pub(super) root: &'a Value,
 }
 
 impl Schema<'_> {
-    fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+    pub(super) fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
         let Some(schema) = schema.as_object() else {
             return if schema == &json!(true) { Ok(()) } else { Err(format!("{schema}")) };
         };
@@ -74,8 +78,15 @@ impl Schema<'_> {
                 "minItems" => value.as_array().is_none_or(|list| !list.is_empty()),
                 "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
                 "minimum" => value.as_i64().is_none_or(|number| number >= 0),
-                // Of names of variables only.
-                "pattern" => value.as_str().is_none_or(|text| !text.contains('-')),
+                // One pattern there is, and no library here reads another.
+                "pattern" => {
+                    assert_eq!(wanted, "^[A-Za-z_][A-Za-z0-9_]*$");
+                    value.as_str().is_none_or(|text| {
+                        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+                        text.bytes().all(of_name)
+                            && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+                    })
+                }
                 "items" => {
                     for element in value.as_array().into_iter().flatten() {
                         self.check(wanted, element)?;

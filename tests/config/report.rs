@@ -1,0 +1,189 @@
+//! The effective policy says what the file says, at the same place and in the same words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis::config::{JSON_SCHEMA, ServerConfig};
+use portcullis::testing::ManualClock;
+use serde_json::{Value, json};
+
+use super::DIRECTORY;
+use super::schema::Schema;
+
+/// Members that stand otherwise in the effective policy, or not at all: which, where one of the
+/// whole file stands instead, as what, and why. What is in them goes with them.
+const OTHERWISE: [(&str, &str, &str, &str); 11] = [
+    ("File.$schema", "", "", "it is for editors"),
+    ("File.token_hash_key", "", "", "it changes no decision; tests/config/secrets.rs"),
+    ("File.challenge", "", "", "it changes no decision; it stands in challenges: members.rs"),
+    ("File.metadata", "", "", "it changes no decision; it stands in the metadata: members.rs"),
+    ("File.security_profile", "", "", "no server builds with it yet: members.rs"),
+    ("Tenants.issuers", "", "", "a resolver is asked for them at run time: members.rs"),
+    ("Issuer.keys", "/issuers/3/keys", "fixed", "the file is read once; its keys are the issuer's"),
+    (
+        "Issuer.ca_file",
+        "/issuers/0/transport",
+        "own",
+        "it makes an HTTP client of the issuer's own",
+    ),
+    ("Policy.async_timeout", "", "", "it bounds checks that only code can add: policies.rs"),
+    ("Issuer.fetch_token.file", "", "", "it is looked for from the file's directory: below"),
+    ("Profile.base", "/issuers/1/profile/base", "keycloak", "the name that the profile goes by"),
+];
+
+/// A server of which everything is otherwise.
+fn other() -> Value {
+    json!({
+        "resource": "https://other.example",
+        "binding": "either",
+        "issuers": [{ "id": "https://other.example" }],
+        "default_class": { "at_most": "1m" },
+        "policy": { "all_scopes": ["other"] },
+    })
+}
+
+/// A member that a file has: of which table it is, where it stands, and its value.
+type Said<'a> = (String, String, &'a Value);
+
+/// Every member of a value that the schema knows, but for those in `OTHERWISE`.
+fn said<'a>(
+    schema: &Schema<'_>,
+    node: &Value,
+    of: &str,
+    value: &'a Value,
+    place: &str,
+    found: &mut Vec<Said<'a>>,
+) {
+    if let Some((name, node)) = referred(schema, node) {
+        return said(schema, node, name, value, place, found);
+    }
+    for branch in node["anyOf"].as_array().into_iter().flatten() {
+        if schema.check(branch, value).is_ok() {
+            return said(schema, branch, of, value, place, found);
+        }
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let place = format!("{place}/{name}");
+        let Some(node) = node["properties"].get(name) else {
+            said(schema, &node["additionalProperties"], of, value, &place, found);
+            continue;
+        };
+        let member = format!("{of}.{name}");
+        found.push((member.clone(), place.clone(), value));
+        if !OTHERWISE.iter().any(|(otherwise, ..)| *otherwise == member) {
+            said(schema, node, &member, value, &place, found);
+        }
+    }
+    for (index, value) in value.as_array().into_iter().flatten().enumerate() {
+        said(schema, &node["items"], of, value, &format!("{place}/{index}"), found);
+    }
+}
+
+/// Every member that the schema knows, but for what is in those of `OTHERWISE`.
+fn known(schema: &Schema<'_>, node: &Value, of: &str, found: &mut BTreeSet<String>) {
+    if let Some((name, node)) = referred(schema, node) {
+        let seen = found.iter().any(|member| member.starts_with(&format!("{name}.")));
+        return if seen { () } else { known(schema, node, name, found) };
+    }
+    for (name, node) in node["properties"].as_object().into_iter().flatten() {
+        let member = format!("{of}.{name}");
+        found.insert(member.clone());
+        if !OTHERWISE.iter().any(|(otherwise, ..)| *otherwise == member) {
+            known(schema, node, &member, found);
+        }
+    }
+    let branches = node["anyOf"].as_array().into_iter().flatten();
+    for inner in branches.chain(node.get("items")).chain(node.get("additionalProperties")) {
+        known(schema, inner, of, found);
+    }
+}
+
+/// The definition that a node refers to, and its name.
+fn referred<'a>(schema: &Schema<'a>, node: &Value) -> Option<(&'a str, &'a Value)> {
+    let place = node.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?;
+    let (name, node) = schema.root["$defs"].as_object()?.get_key_value(place)?;
+    Some((name, node))
+}
+
+/// Whether all of a value stands in another: tables may say more.
+fn holds(found: Option<&Value>, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Some(Value::Object(found)), Value::Object(wanted)) => {
+            wanted.iter().all(|(name, wanted)| holds(found.get(name), wanted))
+        }
+        (Some(Value::Array(found)), Value::Array(wanted)) => {
+            let each = |(found, wanted)| holds(Some(found), wanted);
+            found.len() == wanted.len() && found.iter().zip(wanted).all(each)
+        }
+        (found, wanted) => found == Some(wanted),
+    }
+}
+
+/// A leaf: what has members or tables in it is judged by them.
+fn is_leaf(value: &Value) -> bool {
+    match value {
+        Value::Object(_) => false,
+        Value::Array(elements) => elements.iter().all(is_leaf),
+        _ => true,
+    }
+}
+
+/// Each member of the whole file stands in the report as the file says it, and would not without
+/// it; and the whole file has every member that there is. So a fault's place is a place in the
+/// report, and a new setting cannot be left out of either.
+#[test]
+fn every_member_shows_in_the_effective_policy() {
+    let report = |config: ServerConfig| {
+        let api = config.builder().unwrap().clock(ManualClock::new()).build().unwrap();
+        api.effective_policy()
+    };
+    let path = format!("{DIRECTORY}/full.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let after = report(ServerConfig::from_file(&path).unwrap());
+    let before = report(super::config(&other()).unwrap());
+    let root: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let schema = Schema { root: &root };
+
+    let mut members = Vec::new();
+    said(&schema, &root, "File", &file, "", &mut members);
+    let mut shown: BTreeMap<String, usize> = BTreeMap::new();
+    for (member, place, value) in &members {
+        if OTHERWISE.iter().any(|(otherwise, ..)| otherwise == member) || !is_leaf(value) {
+            *shown.entry(member.clone()).or_default() += 1;
+            continue;
+        }
+        let found = after.pointer(place);
+        assert!(holds(found, value), "{place} is {value}, and stands as {found:?}\n{after:#}");
+        assert!(!holds(before.pointer(place), value), "{place} is {value} without the file too");
+        *shown.entry(member.clone()).or_default() += 1;
+    }
+    for (member, place, value, why) in OTHERWISE {
+        assert!(!why.is_empty(), "{member}");
+        if !place.is_empty() {
+            assert_eq!(after.pointer(place), Some(&json!(value)), "{member}\n{after:#}");
+            assert_ne!(before.pointer(place), Some(&json!(value)), "{member}");
+        }
+    }
+
+    let token = after.pointer("/issuers/1/fetch_token/file");
+    assert_eq!(token, Some(&json!(format!("{DIRECTORY}/keys.json"))));
+
+    let mut all = BTreeSet::new();
+    known(&schema, &root, "File", &mut all);
+    // It cannot stand in a file that builds.
+    all.remove("File.security_profile");
+    let missing: Vec<_> = all.iter().filter(|member| !shown.contains_key(*member)).collect();
+    assert!(missing.is_empty(), "the whole file does not have {missing:?}");
+    let unknown: Vec<_> = shown.keys().filter(|member| !all.contains(*member)).collect();
+    assert!(unknown.is_empty(), "the schema does not know {unknown:?}");
+    for (member, ..) in OTHERWISE {
+        assert!(shown.contains_key(member) || member == "File.security_profile", "no {member}");
+    }
+    assert!(all.len() > 90, "{} members", all.len());
+}
+
+/// The members of what stands elsewhere, for the tests that look there.
+pub(super) fn members_of(table: &str) -> BTreeSet<String> {
+    let root: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let properties = root["$defs"][table]["properties"].as_object().unwrap();
+    properties.keys().cloned().collect()
+}
