@@ -78,6 +78,9 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// Every one of them.
+    pub const ALL: &'static [Self] = &[Self::Client, Self::Person, Self::Workload, Self::Unknown];
+
     /// A short name in snake case, as configuration files have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -13,8 +13,8 @@ use crate::server::Preflight;
 use crate::verify::OtherAudiences;
 
 /// One word of a list.
-pub(super) struct OneWord<T: 'static> {
-    pub(super) words: &'static [(&'static str, T)],
+pub(super) struct OneWord<T> {
+    pub(super) words: Vec<(&'static str, T)>,
 }
 
 impl<T: Copy> Visitor<'_> for OneWord<T> {
@@ -23,7 +23,7 @@ impl<T: Copy> Visitor<'_> for OneWord<T> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("one of")?;
         let mut separator = " ";
-        for (word, _) in self.words {
+        for (word, _) in &self.words {
             write!(f, "{separator}`{word}`")?;
             separator = ", ";
         }
@@ -42,20 +42,32 @@ impl<T: Copy> Visitor<'_> for OneWord<T> {
 }
 
 macro_rules! words {
+    // A type that lists its values, and says what each is called.
+    ($(#[$doc:meta])* $name:ident($value:ty);) => {
+        words! {
+            @of $(#[$doc])* $name($value):
+            <$value>::ALL.iter().map(|value| (value.as_str(), *value)).collect()
+        }
+    };
     ($(#[$doc:meta])* $name:ident($value:ty): $($word:literal => $of:expr,)+) => {
+        words! { @of $(#[$doc])* $name($value): vec![$(($word, $of)),+] }
+    };
+    (@of $(#[$doc:meta])* $name:ident($value:ty): $words:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(super) struct $name(pub(super) $value);
 
         impl $name {
-            const WORDS: &'static [(&'static str, $value)] = &[$(($word, $of)),+];
+            fn words() -> Vec<(&'static str, $value)> {
+                $words
+            }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Self, D::Error> {
-                let word = crate::config::word::OneWord { words: Self::WORDS };
+                let word = crate::config::word::OneWord { words: Self::words() };
                 deserializer.deserialize_str(word).map(Self)
             }
         }
@@ -71,7 +83,8 @@ macro_rules! words {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": [$($word),+] })
+                let words: Vec<_> = Self::words().into_iter().map(|(word, _)| word).collect();
+                schemars::json_schema!({ "type": "string", "enum": words })
             }
         }
     };
@@ -81,12 +94,7 @@ pub(super) use words;
 
 words! {
     /// How a token has to be bound to its sender.
-    BindingWord(Binding):
-        "where_bound" => Binding::WhereBound,
-        "either" => Binding::Either,
-        "dpop" => Binding::Dpop,
-        "mtls" => Binding::Mtls,
-        "both" => Binding::Both,
+    BindingWord(Binding);
 }
 
 words! {
@@ -98,35 +106,17 @@ words! {
 
 words! {
     /// An algorithm.
-    AlgorithmWord(Algorithm):
-        "RS256" => Algorithm::Rs256,
-        "RS384" => Algorithm::Rs384,
-        "RS512" => Algorithm::Rs512,
-        "PS256" => Algorithm::Ps256,
-        "PS384" => Algorithm::Ps384,
-        "PS512" => Algorithm::Ps512,
-        "ES256" => Algorithm::Es256,
-        "ES384" => Algorithm::Es384,
-        "ES512" => Algorithm::Es512,
-        "EdDSA" => Algorithm::EdDsa,
-        "Ed25519" => Algorithm::Ed25519,
+    AlgorithmWord(Algorithm);
 }
 
 words! {
     /// A kind of subject.
-    KindWord(SubjectKind):
-        "client" => SubjectKind::Client,
-        "person" => SubjectKind::Person,
-        "workload" => SubjectKind::Workload,
-        "unknown" => SubjectKind::Unknown,
+    KindWord(SubjectKind);
 }
 
 words! {
     /// A claim that a profile can do without.
-    OptionalClaimWord(OptionalClaim):
-        "client_id" => OptionalClaim::ClientId,
-        "iat" => OptionalClaim::IssuedAt,
-        "jti" => OptionalClaim::JwtId,
+    OptionalClaimWord(OptionalClaim);
 }
 
 words! {

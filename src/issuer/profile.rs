@@ -104,6 +104,9 @@ pub enum OptionalClaim {
 }
 
 impl OptionalClaim {
+    /// Every one of them.
+    pub const ALL: &'static [Self] = &[Self::ClientId, Self::IssuedAt, Self::JwtId];
+
     /// The claim's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -19,6 +19,10 @@ pub enum Binding {
 }
 
 impl Binding {
+    /// Every one of them.
+    pub const ALL: &'static [Self] =
+        &[Self::WhereBound, Self::Either, Self::Dpop, Self::Mtls, Self::Both];
+
     /// A short name in snake case, as configuration files have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
