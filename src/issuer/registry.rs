@@ -115,7 +115,7 @@ impl Registry {
     }
 
     pub(crate) fn ids(&self) -> Vec<IssuerId> {
-        self.configured().into_iter().map(|keys| (**keys.id()).clone()).collect()
+        self.configured().iter().map(|keys| (**keys.id()).clone()).collect()
     }
 }
 

@@ -82,7 +82,10 @@ fn said<'a>(
 fn known(schema: &Schema<'_>, node: &Value, of: &str, found: &mut BTreeSet<String>) {
     if let Some((name, node)) = referred(schema, node) {
         let seen = found.iter().any(|member| member.starts_with(&format!("{name}.")));
-        return if seen { () } else { known(schema, node, name, found) };
+        if !seen {
+            known(schema, node, name, found);
+        }
+        return;
     }
     for (name, node) in node["properties"].as_object().into_iter().flatten() {
         let member = format!("{of}.{name}");
