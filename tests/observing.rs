@@ -124,6 +124,7 @@ async fn a_refusal_names_the_issuer_if_trusted_and_the_client_if_signed() {
         assert_eq!(event.kind, Some(kind), "{name}");
         assert_eq!(event.step(), kind.step(), "{name}");
         assert_eq!(event.issuer.is_some(), issuer, "{name}");
+        assert_eq!(event.issuer_proven, client, "{name}");
         assert_eq!(event.client_id.is_some(), client, "{name}");
         assert_eq!(event.token_hash.is_some(), client, "{name}");
     }

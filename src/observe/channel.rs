@@ -48,6 +48,8 @@ pub struct DecisionRecord {
     pub route: String,
     /// The token's issuer, if it is a trusted one.
     pub issuer: Option<IssuerId>,
+    /// Whether that issuer signed the token.
+    pub issuer_proven: bool,
     /// The token's client, once the signature was good.
     pub client_id: Option<ClientId>,
     /// The token class that bounds the token's life.
@@ -86,6 +88,7 @@ impl From<&Decision<'_>> for DecisionRecord {
             kind,
             route,
             issuer,
+            issuer_proven,
             client_id,
             class,
             binding,
@@ -93,7 +96,6 @@ impl From<&Decision<'_>> for DecisionRecord {
             expires_in,
             at,
             duration,
-            proven: _,
             reason,
             token: _,
             key: _,
@@ -104,6 +106,7 @@ impl From<&Decision<'_>> for DecisionRecord {
             kind,
             route: route.to_owned(),
             issuer: issuer.cloned(),
+            issuer_proven,
             client_id: client_id.cloned(),
             class: class.map(str::to_owned),
             binding,

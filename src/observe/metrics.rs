@@ -62,7 +62,7 @@ impl Observer for MetricsObserver {
     fn observe(&self, decision: &Decision<'_>) {
         const NONE: &str = "none";
         let issuer = match decision.issuer {
-            Some(issuer) => self.issuer_label(issuer.as_str(), decision.proven),
+            Some(issuer) => self.issuer_label(issuer.as_str(), decision.issuer_proven),
             None => NONE.into(),
         };
         let outcome = decision.outcome.as_str();

@@ -169,8 +169,10 @@ pub struct Decision<'a> {
     pub kind: Option<RejectionKind>,
     /// The name of the policy: see [`crate::Policy::named`].
     pub route: &'a str,
-    /// The token's issuer, if it is a trusted one. Before step 4 the token only claims it.
+    /// The token's issuer, if it is a trusted one.
     pub issuer: Option<&'a IssuerId>,
+    /// Whether that issuer signed the token. Before step 4 the token only claims it.
+    pub issuer_proven: bool,
     /// The token's client, once the signature was good.
     pub client_id: Option<&'a ClientId>,
     /// The token class that bounds the token's life, once that was decided.
@@ -185,8 +187,6 @@ pub struct Decision<'a> {
     pub at: Timestamp,
     /// From the first look at the request to the decision, waits included.
     pub duration: Duration,
-    /// Whether the issuer signed the token.
-    pub(crate) proven: bool,
     pub(crate) reason: Option<&'a str>,
     pub(crate) token: Option<(&'a IssuerId, &'a JwtId)>,
     pub(crate) key: Option<&'a HashKey>,
@@ -207,7 +207,7 @@ impl<'a> Decision<'a> {
             expires_in: None,
             at: Timestamp::EPOCH,
             duration: Duration::ZERO,
-            proven: false,
+            issuer_proven: false,
             reason: None,
             token: None,
             key: None,

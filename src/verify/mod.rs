@@ -85,7 +85,7 @@ impl Trace {
         let token = facts.and_then(|facts| Some((&*facts.issuer, facts.jwt_id.as_ref()?)));
         Decision {
             issuer: self.issuer.as_deref(),
-            proven: facts.is_some(),
+            issuer_proven: facts.is_some(),
             client_id: facts.and_then(|facts| facts.client_id.as_ref()),
             class: self.class.as_deref(),
             binding: self.binding,
@@ -202,7 +202,8 @@ impl Rules {
         if !profile.takes_type(&header) {
             let wanted = profile.types.join("` or `");
             let (found, name) = (shown(header.typ()), profile.name());
-            let detail = format!("`typ` is {found}, profile `{name}` of the issuer takes `{wanted}`");
+            let detail =
+                format!("`typ` is {found}, profile `{name}` of the issuer takes `{wanted}`");
             return refuse(RejectionKind::WrongType, detail);
         }
         let algorithm = header.algorithm();
