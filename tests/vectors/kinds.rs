@@ -44,14 +44,14 @@ fn unverifiable() -> Vec<UnverifiableToken> {
 /// How each published token is refused, and the row of the requirements.
 const PUBLISHED: &[(&str, RejectionKind, &str)] = &[
     ("rfc7515-a.1-hs256", AlgorithmNotAllowed, "JWS-24"),
-    ("rfc7515-a.2-rs256", WrongType, "AT-01"),
-    ("rfc7515-a.3-es256", WrongType, "AT-01"),
-    ("rfc7515-a.4-es512", WrongType, "AT-01"),
+    ("rfc7515-a.2-rs256", UnknownIssuer, "AT-01"),
+    ("rfc7515-a.3-es256", UnknownIssuer, "AT-01"),
+    ("rfc7515-a.4-es512", MalformedToken, "AT-01"),
     ("rfc7515-a.5-none", MalformedToken, "AT-03"),
     ("rfc7797-4.1", AlgorithmNotAllowed, "JWS-24"),
     ("rfc7797-4.2-b64false", MalformedToken, "JWS-10"),
-    ("rfc8037-a.1-a.5", WrongType, "AT-01"),
-    ("derived-rfc9864-ed25519", WrongType, "AT-01"),
+    ("rfc8037-a.1-a.5", MalformedToken, "AT-01"),
+    ("derived-rfc9864-ed25519", MalformedToken, "AT-01"),
     ("rfc8935-fig1-set", AlgorithmNotAllowed, "SET-06"),
     ("rfc9449-ath", MalformedToken, "JWS-02"),
     ("rfc9449-fig-at-cnf", WrongType, "AT-01"),
@@ -71,14 +71,18 @@ async fn no_published_token_of_another_kind_is_an_access_token() {
     let known = signatures().into_iter().map(|case| (case.id, case.jws, Some(case.jwk)));
     let unsupported = unsupported().into_iter().map(|case| (case.id, case.jws, None));
     let unverifiable = unverifiable().into_iter().map(|case| (case.id, case.token, None));
-    let mut asked = 0;
+    let (mut asked, mut wrong) = (0, Vec::new());
     for (id, token, jwk) in known.chain(unsupported).chain(unverifiable) {
         let rows = PUBLISHED.iter().filter(|(row, ..)| *row == id);
         let kinds: Vec<RejectionKind> = rows.map(|(_, kind, _)| *kind).collect();
         let server = server_made_for(&token, jwk);
-        assert_eq!([refused(&server, &token).await], *kinds, "{id}");
+        let found = refused(&server, &token).await;
+        if [found] != *kinds {
+            wrong.push(format!("{id}: {found:?}, wanted {kinds:?}"));
+        }
         asked += 1;
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(asked, PUBLISHED.len(), "every row has its token");
 }
 
@@ -163,7 +167,7 @@ fn kinds() -> Vec<Kind> {
             claims: json!({
                 "iss": ISSUER, "aud": RESOURCE, "iat": NOW, "jti": "j", "events": event,
             }),
-            as_access_token: MissingClaim,
+            as_access_token: RejectionKind::OtherTokenKind,
         },
         Kind {
             name: "security event token with every claim of an access token",
@@ -193,7 +197,7 @@ fn kinds() -> Vec<Kind> {
                     "sub": "alice", "client_id": "test-client", "jti": "j",
                 },
             }),
-            as_access_token: MissingClaim,
+            as_access_token: RejectionKind::OtherTokenKind,
         },
         Kind {
             name: "status list token (draft-ietf-oauth-status-list)",
@@ -203,7 +207,7 @@ fn kinds() -> Vec<Kind> {
                 "iss": ISSUER, "sub": "https://as.example/lists/1", "iat": NOW, "exp": soon,
                 "ttl": 60, "status_list": { "bits": 1, "lst": "eNrbuRgAAhcBXQ" },
             }),
-            as_access_token: MissingClaim,
+            as_access_token: RejectionKind::OtherTokenKind,
         },
         Kind {
             name: "transaction token (draft-ietf-oauth-transaction-tokens)",
@@ -295,18 +299,32 @@ async fn no_kind_of_token_passes_for_another() {
     let token = || issuer.token(RESOURCE);
     assert!(ask(&server, &token().sign()).await.is_ok());
 
+    let mut wrong = Vec::new();
     for kind in kinds() {
         let name = format!("{}: {}", kind.row, kind.name);
         for typ in kind.typ {
-            for token in [token(), token().raw_payload(kind.claims.to_string())] {
+            for (token, its_own) in
+                [(token(), false), (token().raw_payload(kind.claims.to_string()), true)]
+            {
+                // A type that some profile takes is judged once the issuer is known.
+                let stranger = its_own && kind.claims["iss"] != ISSUER;
+                let judged_late = matches!(typ, None | Some("JWT" | "JOSE"));
+                let wanted = if stranger && judged_late { UnknownIssuer } else { WrongType };
                 let token = typed(token, *typ).sign();
-                assert_eq!(refused(&server, &token).await, WrongType, "{name}: {typ:?}");
+                let found = refused(&server, &token).await;
+                if found != wanted {
+                    wrong.push(format!("{name}: {typ:?}: {found:?}, wanted {wanted:?}"));
+                }
             }
         }
         let mistyped = token().raw_payload(kind.claims.to_string()).sign();
         let found = refused(&server, &mistyped).await;
-        assert_eq!(found, kind.as_access_token, "{name}, typed at+jwt");
+        if found != kind.as_access_token {
+            let wanted = kind.as_access_token;
+            wrong.push(format!("{name}, typed at+jwt: {found:?}, wanted {wanted:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 fn typed(token: TokenBuilder, typ: Option<&str>) -> TokenBuilder {
