@@ -167,7 +167,7 @@ fn kinds() -> Vec<Kind> {
             claims: json!({
                 "iss": ISSUER, "aud": RESOURCE, "iat": NOW, "jti": "j", "events": event,
             }),
-            as_access_token: RejectionKind::OtherTokenKind,
+            as_access_token: OtherTokenKind,
         },
         Kind {
             name: "security event token with every claim of an access token",
@@ -197,7 +197,7 @@ fn kinds() -> Vec<Kind> {
                     "sub": "alice", "client_id": "test-client", "jti": "j",
                 },
             }),
-            as_access_token: RejectionKind::OtherTokenKind,
+            as_access_token: OtherTokenKind,
         },
         Kind {
             name: "status list token (draft-ietf-oauth-status-list)",
@@ -207,7 +207,7 @@ fn kinds() -> Vec<Kind> {
                 "iss": ISSUER, "sub": "https://as.example/lists/1", "iat": NOW, "exp": soon,
                 "ttl": 60, "status_list": { "bits": 1, "lst": "eNrbuRgAAhcBXQ" },
             }),
-            as_access_token: RejectionKind::OtherTokenKind,
+            as_access_token: OtherTokenKind,
         },
         Kind {
             name: "transaction token (draft-ietf-oauth-transaction-tokens)",
