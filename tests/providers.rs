@@ -625,6 +625,7 @@ fn what_cannot_be_an_issuer_of_the_vendor_does_not_build() {
     let no_subject: [&str; 0] = [];
     for (issuer, wanted) in [
         (Issuer::entra_id("common"), guid),
+        (Issuer::entra_id("9188040D-6C67-4C5B-B112-36A304B66DAD"), "all personal accounts"),
         (Issuer::entra_id("organizations"), guid),
         (Issuer::entra_id_v1("contoso.onmicrosoft.com"), guid),
         (Issuer::entra_id(""), guid),

@@ -477,8 +477,12 @@ fn with_part(profile: TokenProfile, what: &str, part: &str) -> TokenProfile {
 fn of_tenant(tenant: String) -> TokenProfile {
     let groups = tenant.split('-').map(str::len);
     let hexadecimal = |c: char| c == '-' || c.is_ascii_hexdigit();
+    // Everybody's personal account is in it: it is `consumers` by another name.
+    const CONSUMERS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
     let profile = TokenProfile::entra_id();
-    let profile = if groups.eq([8, 4, 4, 4, 12]) && tenant.chars().all(hexadecimal) {
+    let profile = if tenant == CONSUMERS {
+        profile.with_fault("the tenant is that of all personal accounts, `consumers`".to_owned())
+    } else if groups.eq([8, 4, 4, 4, 12]) && tenant.chars().all(hexadecimal) {
         profile
     } else {
         profile.with_fault(format!("the tenant id is {tenant:?}, wanted a GUID"))
