@@ -2,7 +2,8 @@
 //!
 //! 1. Every decision of a `Protect` or a [`crate::Guard`] ends in exactly one [`Decision`], also
 //!    one that had to wait. A refusal below it (a [`crate::layer::require`], an extractor, a
-//!    handler) is an event of its own, with its [`DecidedBy`].
+//!    handler) is an event of its own, with its [`DecidedBy`]. A request that its client gives up
+//!    while it waits was not decided, and is no event.
 //! 2. It holds no token and no proof. What tells tokens apart is a keyed hash of issuer and `jti`
 //!    ([`Decision::token_hash`]), made when it is asked for.
 //! 3. Sets of labels are bounded: outcome, kind, route and class come from the configuration. The
