@@ -1,7 +1,8 @@
 //! Profiles of issuers that people have. What a vendor's documents do not say is named as such.
 
 use super::config::Issuer;
-use super::profile::{ClaimTest, OptionalClaim, TokenProfile};
+use super::kind::ClaimTest;
+use super::profile::{OptionalClaim, TokenProfile};
 use crate::access::SubjectKind;
 
 impl TokenProfile {
