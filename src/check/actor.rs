@@ -39,7 +39,8 @@ pub fn no_actor() -> NoActor {
 /// claim of `act` but `sub` and `iss`.
 ///
 /// An actor is its `iss` and its `sub` together. One without `iss` is of the token's issuer, and
-/// that is the issuer wanted here unless [`RequireActor::of_issuer`] says otherwise.
+/// that is the issuer wanted here unless [`RequireActor::of_issuer`] says otherwise: on a server with
+/// more than one issuer it has to.
 ///
 /// ```
 /// use portcullis::check::actors;
@@ -137,6 +138,9 @@ impl Check for RequireActor {
     fn needs(&self, needs: &mut Needs) {
         if let Some(fault) = &self.fault {
             needs.fault(ConfigFault::Policy(fault.clone()));
+        }
+        if self.issuer.is_none() {
+            needs.one_issuer("actor");
         }
         needs.rule("actor", named(&self.actors, self.issuer.as_deref()));
     }

@@ -90,6 +90,13 @@ async fn a_name_alone_says_who_is_meant_only_where_there_is_one_issuer() {
                 None => Arc::new(check),
             }
         }),
+        ("actor", |issuer| {
+            let check = actors(["gateway"]);
+            match issuer {
+                Some(issuer) => Arc::new(check.of_issuer(issuer)),
+                None => Arc::new(check),
+            }
+        }),
         // However deep it stands.
         ("clients", |issuer| {
             let check = clients(["app"]);
@@ -169,7 +176,7 @@ async fn the_current_actor_decides() {
     let plain = || world.token();
     let may_act = || world.token().claim("may_act", json!({ "sub": "gateway" }));
     let theirs = || other.token(RESOURCE).claim("act", json!({ "sub": "gateway" }));
-    let of = || actors(["gateway"]);
+    let of = || actors(["gateway"]).of_issuer(ISSUER);
     let rows = [
         case("DEL-04", "wanted, there", actor(), gateway(), true),
         case("DEL-04", "wanted, absent", actor(), plain(), false),
@@ -178,13 +185,19 @@ async fn the_current_actor_decides() {
         case("DEL-03", "may_act is no actor", actor(), may_act(), false),
         case("DEL-03", "may_act is not one", no_actor(), may_act(), true),
         case("DEL-03", "may_act names nobody", of(), may_act(), false),
-        case("DEL-04", "listed", actors(["batch", "gateway"]), gateway(), true),
-        case("DEL-04", "not listed", actors(["batch"]), gateway(), false),
-        case("DEL-04", "other case", actors(["Gateway"]), gateway(), false),
+        case("DEL-04", "listed", actors(["batch", "gateway"]).of_issuer(ISSUER), gateway(), true),
+        case("DEL-04", "not listed", actors(["batch"]).of_issuer(ISSUER), gateway(), false),
+        case("DEL-04", "other case", actors(["Gateway"]).of_issuer(ISSUER), gateway(), false),
         case("DEL-04", "absent", of(), plain(), false),
-        case("DEL-04", "the subject is no actor", actors(["alice"]), gateway(), false),
+        case(
+            "DEL-04",
+            "the subject is no actor",
+            actors(["alice"]).of_issuer(ISSUER),
+            gateway(),
+            false,
+        ),
         case("DEL-01", "an actor before is none", of(), before(), false),
-        case("DEL-01", "the current one is", actors(["batch"]), before(), true),
+        case("DEL-01", "the current one is", actors(["batch"]).of_issuer(ISSUER), before(), true),
         case(
             "DEL-01",
             "claims of an inner act give nothing",
@@ -203,9 +216,8 @@ async fn the_current_actor_decides() {
         case("DEL-04", "another's of that name", of(), foreign(), false),
         case("DEL-04", "another's, wanted", of().of_issuer(OTHER), foreign(), true),
         case("DEL-04", "ours, another's wanted", of().of_issuer(OTHER), gateway(), false),
-        case("DEL-04", "ours, wanted", of().of_issuer(ISSUER), gateway(), true),
-        case("DEL-04", "of the token's issuer", of(), theirs(), true),
-        case("DEL-04", "of the token's issuer alone", of().of_issuer(ISSUER), theirs(), false),
+        case("DEL-04", "of the token's issuer", of().of_issuer(OTHER), theirs(), true),
+        case("DEL-04", "of the token's issuer alone", of(), theirs(), false),
     ];
     check_cases(&world, rows).await;
 

@@ -177,7 +177,8 @@ fn add_checks(world: &mut World, dice: &mut Dice) {
             _ => {
                 let names: [&[&str]; 2] = [&["gateway"], &["batch", "gateway"]];
                 let issuers = ["https://other.example", &world.issuers[0].id];
-                let issuer = dice.percent(40).then(|| dice.pick(&issuers).to_owned());
+                let said = has_more_than_one(world) || dice.percent(40);
+                let issuer = said.then(|| dice.pick(&issuers).to_owned());
                 NaiveActor::OneOf(NaiveNames { names: texts(dice.pick(&names)), issuer })
             }
         });
