@@ -75,7 +75,7 @@ async fn a_name_alone_says_who_is_meant_only_where_there_is_one_issuer() {
     let tenants =
         World::with(Algorithm::Es256, |builder| builder.tenants(TenantList::new(), 10)).await;
     type Named = fn(Option<&str>) -> Arc<dyn Check>;
-    let rows: [(&str, Named); 4] = [
+    let rows: [(&str, Named); 5] = [
         ("clients", |issuer| {
             let check = clients(["app"]);
             match issuer {
