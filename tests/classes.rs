@@ -371,6 +371,16 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
             named().issuers(["https://x.example"]).at_most(MINUTE),
             "classes[0].issuers",
         ),
+        (
+            "freshness",
+            named().clients(["a"]).freshness(MINUTE),
+            "classes[0].freshness: token class `x`: it wants to know of revocation",
+        ),
+        (
+            "no freshness",
+            named().clients(["a"]).freshness(Duration::ZERO),
+            "classes[0].freshness: token class `x`: a freshness of 0ns",
+        ),
         ("no scope", named().scopes(["a b"]).at_most(MINUTE), "classes[0].scopes: scope \"a b\""),
         ("no audience", named().audiences([""]).at_most(MINUTE), "classes[0].audiences"),
         ("no client", named().clients([""]).at_most(MINUTE), "classes[0].clients"),

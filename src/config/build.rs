@@ -149,7 +149,7 @@ impl DefaultClass {
             faults.push_at("at_most", ConfigFault::File(fault.to_owned()));
         }
         let class = TokenClass::default_at_most(at_most.unwrap_or(Duration::from_mins(15)));
-        wants(class, None, self.max_age, self.binding)
+        wants(class, None, [self.max_age, self.freshness], self.binding)
     }
 }
 
@@ -166,14 +166,14 @@ impl Class {
             .scopes(list(&self.scopes))
             .subject_kinds(kinds.map(|KindWord(kind)| *kind))
             .audiences(list(&self.audiences));
-        wants(class, self.at_most, self.max_age, self.binding)
+        wants(class, self.at_most, [self.max_age, self.freshness], self.binding)
     }
 }
 
 fn wants(
     mut class: TokenClass,
     at_most: Option<Time>,
-    max_age: Option<Time>,
+    [max_age, freshness]: [Option<Time>; 2],
     binding: Option<BindingWord>,
 ) -> TokenClass {
     if let Some(Time(time)) = at_most {
@@ -181,6 +181,9 @@ fn wants(
     }
     if let Some(Time(time)) = max_age {
         class = class.max_age(time);
+    }
+    if let Some(Time(time)) = freshness {
+        class = class.freshness(time);
     }
     if let Some(BindingWord(binding)) = binding {
         class = class.binding(binding);

@@ -82,6 +82,9 @@ pub(super) struct DefaultClass {
     pub(super) at_most: Option<Time>,
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
+    /// What is known of the token's revocation has to be no older than this. It needs a source of
+    /// revocation, which this version does not have.
+    pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,
 }
@@ -108,6 +111,9 @@ pub(super) struct Class {
     pub(super) at_most: Option<Time>,
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
+    /// What is known of the token's revocation has to be no older than this. It needs a source of
+    /// revocation, which this version does not have.
+    pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,
 }

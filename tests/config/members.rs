@@ -156,6 +156,18 @@ fn loopback_http_is_a_named_hazard_in_a_file_too() {
     assert_eq!(faults(&file), []);
 }
 
+/// No source of revocation exists yet, and a class that wants to know of it does not build.
+#[test]
+fn a_freshness_without_a_source_of_revocation_is_a_fault() {
+    let mut file = with(least(), "/default_class/freshness", json!("1m"));
+    file["classes"] = json!([{ "name": "c", "scopes": ["a"], "freshness": "30s" }]);
+    let found = faults(&file);
+    for place in ["default_class.freshness", "classes[0].freshness"] {
+        let of = |(at, what): &(String, String)| at == place && what.contains("revocation");
+        assert!(found.iter().any(of), "{place}: {found:?}");
+    }
+}
+
 /// FAPI-03, FAPI-06: the switch is the builder's.
 #[test]
 fn a_security_profile_holds_the_whole_file_to_it() {
