@@ -130,6 +130,9 @@ impl TokenProfile {
     /// The media type of a JWT access token (RFC 9068 §2.1).
     pub(crate) const ACCESS_TOKEN_TYPE: &'static str = "at+jwt";
 
+    const STRICT: &'static str = "rfc9068";
+    const RELAXED: &'static str = "relaxed";
+
     /// Types that are something else by name: no profile takes them.
     const OTHER_TYPES: [&'static str; 20] = [
         "dpop+jwt",
@@ -174,7 +177,7 @@ impl TokenProfile {
     /// RFC 9068, to the letter.
     pub fn rfc9068() -> Self {
         Self {
-            name: Cow::Borrowed("rfc9068"),
+            name: Cow::Borrowed(Self::STRICT),
             types: vec![Self::ACCESS_TOKEN_TYPE.to_owned()],
             untyped: Untyped::Refused,
             may_lack: Vec::new(),
@@ -191,7 +194,7 @@ impl TokenProfile {
 
     /// As strict as [`TokenProfile::rfc9068`], to let go of one thing after the other.
     pub fn relaxed() -> Self {
-        Self { name: Cow::Borrowed("relaxed"), ..Self::rfc9068() }
+        Self::named(Self::RELAXED)
     }
 
     pub(super) fn named(name: &'static str) -> Self {
@@ -206,8 +209,8 @@ impl TokenProfile {
 
     /// What differs from RFC 9068 does not go by its name.
     fn no_longer_strict(&mut self) {
-        if self.name == Self::rfc9068().name {
-            self.name = Self::relaxed().name;
+        if self.name == Self::STRICT {
+            self.name = Cow::Borrowed(Self::RELAXED);
         }
     }
 
@@ -291,8 +294,9 @@ impl TokenProfile {
 
     /// Takes ID tokens as access tokens, which no standard does: an ID token is meant for a client
     /// to read. A claim has to be required beside it that says whose are taken
-    /// ([`TokenProfile::require_claim_in`]): of most issuers anybody can get an ID token. It is for issuers that write nothing else for one's own URL as audience, such as
-    /// Google ([`TokenProfile::google_id_token`]).
+    /// ([`TokenProfile::require_claim_in`]): of most issuers anybody can get an ID token. It is for
+    /// issuers that write nothing else for one's own URL as audience, such as Google
+    /// ([`TokenProfile::google_id_token`]).
     pub fn accept_id_tokens(mut self) -> Self {
         self.no_longer_strict();
         self.id_tokens = IdTokens::Accepted;
@@ -312,7 +316,9 @@ impl TokenProfile {
 
     /// Whether `typ` says that a token is something that no profile takes.
     pub(crate) fn is_other_kind(header: &Header<'_>) -> bool {
-        Self::OTHER_TYPES.into_iter().any(|typ| header.is_type(typ))
+        // Most tokens are what they should be, and need not be compared with all of these.
+        !header.is_type(Self::ACCESS_TOKEN_TYPE)
+            && Self::OTHER_TYPES.into_iter().any(|typ| header.is_type(typ))
     }
 
     /// Whether `typ` is one that this profile takes.
