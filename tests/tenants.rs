@@ -207,6 +207,24 @@ async fn unsigned_tokens_take_no_place_of_who_has_good_ones() {
     assert_eq!(world.kind(4).await, None);
 }
 
+/// Whose settings change keeps the place that it has proven.
+#[tokio::test]
+async fn a_change_of_settings_costs_no_place() {
+    let world = World::new(4, 2);
+    (0..4).for_each(|number| world.trust(number));
+    assert_eq!(world.kind(0).await, None);
+    for number in [1, 2] {
+        let token = world.issuers[number].token(RESOURCE).tampered();
+        assert_eq!(present(&world.api, &token).await.unwrap_err().kind(), Kind::BadSignature);
+    }
+    let unknown = world.issuers[3].token(RESOURCE).sign();
+    let refused = present(&world.api, &unknown).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::IssuerUnavailable, "no place is left to name another");
+    world.trust(0);
+    assert_eq!(world.kind(0).await, None);
+    assert_eq!(world.fetches(0), 2, "it was built anew");
+}
+
 /// Proven issuers make room for proven ones, the longest idle first.
 #[tokio::test]
 async fn places_are_bounded_and_go_to_who_used_them_last() {

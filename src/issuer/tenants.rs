@@ -139,8 +139,12 @@ impl Tenants {
             let wait = Duration::from_secs(until.saturating_sub(now).max(1));
             Resolved::Unavailable(Unavailable::new(why).retry_after(wait))
         };
-        let full_until = self.read().named.full_until;
-        if now < full_until {
+        let (full_until, is_proven) = {
+            let seen = self.read();
+            (seen.named.full_until, seen.proven.tenants.contains_key(issuer))
+        };
+        // One that has a place of its own keeps it when its settings change.
+        if !is_proven && now < full_until {
             return full(full_until);
         }
         // Foreign code runs before the lock is taken.
@@ -161,11 +165,15 @@ impl Tenants {
             }
             _ => seen.forget(issuer),
         }
-        if let Err(until) = seen.named.make_room(self.rules.at_most, now, Self::NAMED) {
-            return full(until);
-        }
+        let most = self.rules.at_most;
         let tenant = Tenant { keys: Arc::clone(&keys), version, used: AtomicU64::new(now) };
-        seen.named.tenants.insert(issuer.into(), tenant);
+        if is_proven && seen.proven.tenants.len() < most {
+            seen.proven.tenants.insert(issuer.into(), tenant);
+        } else if let Err(until) = seen.named.make_room(most, now, Self::NAMED) {
+            return full(until);
+        } else {
+            seen.named.tenants.insert(issuer.into(), tenant);
+        }
         Resolved::Known(keys)
     }
 
