@@ -72,6 +72,7 @@
 //! - `tonic`: the access of a gRPC request, and rejections as `tonic::Status`.
 //! - `metrics`: an observer for the `metrics` facade.
 //! - `config`: configuration from TOML and JSON.
+//! - `rustls`: acceptors that hand the client's certificate to the layer; SPIFFE identities.
 //! - `testing`: the test kit.
 //!
 //! A feature adds names; none changes what existing code does.
@@ -87,6 +88,7 @@
 mod access;
 #[cfg(feature = "axum")]
 pub mod axum;
+pub mod certificate;
 pub mod challenge;
 pub mod check;
 #[cfg(feature = "config")]
@@ -99,8 +101,10 @@ pub mod jose;
 pub mod layer;
 pub mod name;
 pub mod observe;
+#[cfg(feature = "rustls")]
+pub mod rustls;
 pub mod secret;
-mod sender;
+pub mod sender;
 mod server;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -32,6 +32,12 @@ impl RequiredMembers<'_> {
 }
 
 impl Thumbprint {
+    /// The thumbprint whose octets these are.
+    #[must_use]
+    pub fn of_sha256(digest: &[u8; 32]) -> Self {
+        Self::from_token(&base64url::encode(digest))
+    }
+
     /// Reads a SHA-256 thumbprint: canonical base64url of 32 octets.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

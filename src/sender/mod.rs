@@ -10,9 +10,20 @@
 //! with a `cnf` is refused, and so is every token where a binding is wanted.
 
 mod binding;
+mod forwarded;
+mod nonce;
+mod origin;
 mod peer;
+mod proof;
+mod replay;
+#[cfg(feature = "rustls")]
+mod spiffe;
+mod trusted;
+mod uri;
 
 pub use binding::Binding;
 pub(crate) use binding::enforce;
 pub(crate) use peer::Networks;
 pub use peer::PeerAddr;
+pub(crate) use trusted::CheckedPeers;
+pub use trusted::TrustedPeers;

@@ -80,6 +80,11 @@ impl Networks {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether one of them is the whole of the address space, or half of it.
+    pub(crate) fn hold_everything(&self) -> bool {
+        self.0.iter().any(|network| network.prefix_len() <= 1)
+    }
+
     pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }

@@ -1,0 +1,1 @@
+//! TLS acceptors that hand the certificate of a client to the layer.
