@@ -18,6 +18,10 @@ mod challenge;
 mod config;
 #[path = "targets/decision.rs"]
 mod decision;
+#[path = "targets/forwarded.rs"]
+mod forwarded;
+#[path = "targets/htu.rs"]
+mod htu;
 #[path = "targets/json.rs"]
 mod json;
 #[path = "targets/keys.rs"]
@@ -39,6 +43,8 @@ pub use challenge::challenge;
 #[cfg(feature = "config")]
 pub use config::config;
 pub use decision::{decision, profile, signed_decision};
+pub use forwarded::{client_cert, escaped_pem, xfcc};
+pub use htu::htu;
 pub use json::{claims, header, json};
 pub use keys::{jwk, jwks};
 pub use metadata::metadata;
@@ -53,12 +59,15 @@ pub type Target = fn(&[u8]);
 pub const ALL: &[(&str, Target)] = &[
     ("challenge", challenge),
     ("claims", claims),
+    ("client_cert", client_cert),
     ("compact", compact),
     #[cfg(feature = "config")]
     ("config", config),
     ("credentials", credentials),
     ("decision", decision),
+    ("escaped_pem", escaped_pem),
     ("header", header),
+    ("htu", htu),
     ("json", json),
     ("jwk", jwk),
     ("jwks", jwks),
@@ -68,4 +77,5 @@ pub const ALL: &[(&str, Target)] = &[
     ("profile", profile),
     ("resource", resource),
     ("signed_decision", signed_decision),
+    ("xfcc", xfcc),
 ];

@@ -9,11 +9,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
-use crate::context::PolicyContext;
-use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
-use crate::observe::TokenHash;
+use crate::certificate::Certificate;
+use crate::context::{ChallengeVisibility, NonceIssuing, PolicyContext};
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Scheme, Subject, Thumbprint};
+use crate::observe::{SenderBinding, TokenHash};
 use crate::time::Timestamp;
 
 /// An accepted access token: whose it is, for whom, how long, and what it grants. A clone is
@@ -25,6 +28,40 @@ pub struct Access {
     facts: Arc<Facts>,
     context: Arc<PolicyContext>,
     decided_at: Timestamp,
+    /// `None`: nothing is known of the sender but that it has the token.
+    sender: Option<Arc<Sender>>,
+}
+
+/// What is known of who sent a request, beside that it has the token.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) binding: SenderBinding,
+    /// The key of the DPoP proof.
+    pub(crate) proof: Option<ProofUse>,
+    /// The certificate that the sender has the key of, whether the token is bound to it or not.
+    pub(crate) certificate: Option<Certificate>,
+    /// What the response has to say for it.
+    pub(crate) response: ResponseFields,
+}
+
+/// A proof that was verified, as the replay memory has to remember it.
+#[derive(Debug)]
+pub(crate) struct ProofUse {
+    pub(crate) key: Thumbprint,
+    pub(crate) jti: Box<str>,
+    pub(crate) htu: Box<str>,
+    pub(crate) issued_at: Timestamp,
+    /// From then on the proof cannot be accepted any more.
+    pub(crate) accepted_until: Timestamp,
+}
+
+/// What the response to an accepted request has to carry.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseFields {
+    /// A nonce for the client's next proofs (RFC 9449 §8.2).
+    pub(crate) dpop_nonce: Option<HeaderValue>,
+    /// The field that the certificate was read from (RFC 9440 §2.4).
+    pub(crate) vary: Option<HeaderValue>,
 }
 
 /// What a token says, once its issuer is known to have said it: everything that a decision reads,
@@ -50,12 +87,19 @@ pub(crate) struct Facts {
 }
 
 /// What `cnf` says (RFC 7800 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Confirmation {
     /// There is no `cnf`: a plain bearer token.
     Absent,
-    /// There is one, in a form that nothing here can enforce.
-    Unenforceable,
+    /// It names a key, a certificate, or both: all of it is enforced.
+    Bound {
+        /// The thumbprint of a key (`jkt`, RFC 9449 §6.1).
+        key: Option<Thumbprint>,
+        /// The thumbprint of a certificate (`x5t#S256`, RFC 8705 §3.1).
+        certificate: Option<Thumbprint>,
+    },
+    /// There is one that nothing here can enforce, for this reason.
+    Unenforceable(&'static str),
 }
 
 /// Whom a token speaks for, as far as its issuer lets one tell.
@@ -125,8 +169,9 @@ impl Access {
         facts: Arc<Facts>,
         context: Arc<PolicyContext>,
         decided_at: Timestamp,
+        sender: Option<Arc<Sender>>,
     ) -> Self {
-        Self { facts, context, decided_at }
+        Self { facts, context, decided_at, sender }
     }
 
     /// The issuer.
@@ -242,6 +287,46 @@ impl Access {
         serde_json::from_slice(&self.facts.claims)
     }
 
+    /// How the sender proved that the token is its own.
+    #[must_use]
+    pub fn binding(&self) -> SenderBinding {
+        self.sender.as_ref().map_or(SenderBinding::Bearer, |sender| sender.binding)
+    }
+
+    /// The thumbprint of the key that the sender proved to have, by a DPoP proof (RFC 9449 §6.1).
+    #[must_use]
+    pub fn key_thumbprint(&self) -> Option<&Thumbprint> {
+        Some(&self.sender.as_ref()?.proof.as_ref()?.key)
+    }
+
+    /// The certificate that the sender proved to have the key of, whether the token is bound to it or
+    /// not ([`Access::binding`] says that). Nobody has verified its chain.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.sender.as_ref()?.certificate.as_ref()
+    }
+
+    /// Adds to the response what the decision wants there: a fresh `DPoP-Nonce` with
+    /// `Cache-Control: no-store` (RFC 9449 §8.2), and `Vary` where the certificate came in a field
+    /// (RFC 9440 §2.4). The layer does it; whoever uses a [`crate::Guard`] without tower calls it.
+    pub fn complete_response(&self, headers: &mut HeaderMap) {
+        if let Some(sender) = &self.sender {
+            sender.response.write(headers, &self.context);
+        }
+    }
+
+    /// The scheme that such a token is presented with.
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.binding() {
+            SenderBinding::Bearer | SenderBinding::Mtls => Scheme::Bearer,
+            SenderBinding::Dpop | SenderBinding::DpopAndMtls => Scheme::Dpop,
+        }
+    }
+
+    pub(crate) fn sender(&self) -> Option<&Arc<Sender>> {
+        self.sender.as_ref()
+    }
+
     /// When the request was decided, by the server's clock.
     #[must_use]
     pub fn decided_at(&self) -> Timestamp {
@@ -261,6 +346,28 @@ impl Access {
     }
 }
 
+impl ResponseFields {
+    const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+    fn write(&self, headers: &mut HeaderMap, context: &PolicyContext) {
+        if context.server.nonces == NonceIssuing::On {
+            // Nonces of another server would only be refused here.
+            headers.remove(Self::NONCE);
+        }
+        if let Some(nonce) = &self.dpop_nonce {
+            // Exactly one (RFC 9449 §8), and no cache may give it to somebody else.
+            headers.insert(Self::NONCE, nonce.clone());
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            if context.visibility == ChallengeVisibility::Exposed {
+                headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
+            }
+        }
+        if let Some(field) = &self.vary {
+            headers.append(VARY, field.clone());
+        }
+    }
+}
+
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
@@ -270,6 +377,7 @@ impl fmt::Debug for Access {
             .field("client_id", &self.client_id())
             .field("scope", &self.facts.scope)
             .field("expires_at", &self.facts.expires_at)
+            .field("binding", &self.binding())
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@
 //! 2. `Option<Access>`: `None` where the policy is [`crate::Policy::optional`] and no token came.
 //!    Without a `Protect` above it answers 500 too: a forgotten layer is not an anonymous caller.
 //! 3. [`Claims`]: the token's claims as a type of yours. `Option<Claims<T>>` likewise.
-//! 4. [`PeerLayer`]: the address of the connection, for checks and exceptions that name networks.
+//! 4. [`PeerLayer`]: the address of the connection, for checks and exceptions that name networks; and
+//!    the certificate of its other end, where TLS ends in this process.
 //!
 //! ```
 //! use portcullis::Access;
@@ -39,6 +40,8 @@ use crate::access::Access;
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::layer::{Subject, Tokenless, TokenlessReason, misplaced, report};
 use crate::observe::DecidedBy;
+#[cfg(feature = "rustls")]
+use crate::rustls::PeerInfo;
 use crate::sender::PeerAddr;
 
 /// The claims of the accepted token as a type of yours. A token whose claims do not have that
@@ -125,6 +128,12 @@ fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
 /// no network holds it, and the log says so once. In tests axum's `MockConnectInfo` takes its place.
 /// A [`PeerAddr`] that is there already is replaced by what axum saw.
 ///
+/// With the feature `rustls` and a `portcullis::rustls::TlsListener` the router is served with
+/// `into_make_service_with_connect_info::<PeerInfo>()` instead, and the layer copies the certificate
+/// of the connection too, for tokens that are bound to it. A
+/// [`PeerCertificate`](crate::certificate::PeerCertificate) that is there already is then replaced,
+/// or removed where the connection has none.
+///
 /// ```no_run
 /// use std::net::SocketAddr;
 ///
@@ -169,20 +178,45 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Peer<S> {
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         static LOGGED: AtomicBool = AtomicBool::new(false);
-        if let Some(address) = connected(request.extensions()) {
-            request.extensions_mut().insert(PeerAddr::new(address.ip()));
-        } else if !LOGGED.swap(true, Ordering::Relaxed) {
+        let known = place(request.extensions_mut());
+        if known == Connection::Unknown && !LOGGED.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                "a PeerLayer without ConnectInfo<SocketAddr>: serve the router with \
-                 `into_make_service_with_connect_info::<SocketAddr>()`"
+                "a PeerLayer without ConnectInfo: serve the router with \
+                 `into_make_service_with_connect_info::<SocketAddr>()`, or `::<PeerInfo>()` of a \
+                 TlsListener"
             );
         }
         self.inner.call(request)
     }
 }
 
-/// As axum's own extractor finds it.
-fn connected(extensions: &Extensions) -> Option<SocketAddr> {
-    let mocked = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0);
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0).or_else(mocked)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    Known,
+    Unknown,
+}
+
+/// Puts what axum knows of the connection where checks look for it: what it saw before what was
+/// mocked, and what our own acceptor saw before an address alone.
+fn place(extensions: &mut Extensions) -> Connection {
+    let seen = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let mocked = extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0);
+    #[cfg(feature = "rustls")]
+    {
+        let (tls, mocked_tls) = accepted(extensions);
+        if let Some(peer) = tls.or(mocked_tls.filter(|_| seen.is_none())) {
+            peer.insert_into(extensions);
+            return Connection::Known;
+        }
+    }
+    let Some(address) = seen.or(mocked) else { return Connection::Unknown };
+    extensions.insert(PeerAddr::new(address.ip()));
+    Connection::Known
+}
+
+/// What our own acceptor saw of the connection, and what was mocked of that.
+#[cfg(feature = "rustls")]
+fn accepted(extensions: &Extensions) -> (Option<PeerInfo>, Option<PeerInfo>) {
+    let seen = extensions.get::<ConnectInfo<PeerInfo>>().map(|info| info.0.clone());
+    (seen, extensions.get::<MockConnectInfo<PeerInfo>>().map(|mock| mock.0.clone()))
 }

@@ -41,6 +41,8 @@ struct Inner {
     chain: Vec<Box<[u8]>>,
     digest: OnceLock<[u8; 32]>,
     thumbprint: OnceLock<Thumbprint>,
+    #[cfg(feature = "rustls")]
+    memo: memo::Memo,
 }
 
 impl Certificate {
@@ -53,16 +55,26 @@ impl Certificate {
     /// The certificate of this DER, and the certificates that came with it, nearest issuer first.
     #[must_use]
     pub fn with_chain(der: impl Into<Box<[u8]>>, chain: Vec<Box<[u8]>>) -> Self {
-        let (digest, thumbprint) = (OnceLock::new(), OnceLock::new());
-        Self { inner: Arc::new(Inner { der: Some(der.into()), chain, digest, thumbprint }) }
+        Self::new(Some(der.into()), chain, OnceLock::new())
     }
 
     /// A certificate of which nothing but the SHA-256 of its DER is known, as some proxies forward
     /// it.
     #[must_use]
     pub fn from_sha256(digest: [u8; 32]) -> Self {
-        let (digest, thumbprint) = (OnceLock::from(digest), OnceLock::new());
-        Self { inner: Arc::new(Inner { der: None, chain: Vec::new(), digest, thumbprint }) }
+        Self::new(None, Vec::new(), OnceLock::from(digest))
+    }
+
+    fn new(der: Option<Box<[u8]>>, chain: Vec<Box<[u8]>>, digest: OnceLock<[u8; 32]>) -> Self {
+        let inner = Inner {
+            der,
+            chain,
+            digest,
+            thumbprint: OnceLock::new(),
+            #[cfg(feature = "rustls")]
+            memo: memo::Memo::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Its DER, where that is known.
@@ -87,6 +99,12 @@ impl Certificate {
     #[must_use]
     pub fn thumbprint(&self) -> &Thumbprint {
         self.inner.thumbprint.get_or_init(|| Thumbprint::of_sha256(self.sha256()))
+    }
+
+    /// What rooms above have found out about it.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn memo(&self) -> &memo::Memo {
+        &self.inner.memo
     }
 }
 
@@ -143,5 +161,73 @@ impl PeerCertificate {
     #[must_use]
     pub fn chain_check(&self) -> ChainCheck {
         self.chain
+    }
+}
+
+#[cfg(feature = "rustls")]
+pub(crate) mod memo {
+    use std::any::Any;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// The most findings of one certificate: what two bundles of roots say, and what they said
+    /// before they were replaced.
+    const MOST: usize = 4;
+
+    /// What rooms above have found out about a certificate, latest first. It lives as long as the
+    /// certificate, and so as long as its connection.
+    #[derive(Default)]
+    pub(crate) struct Memo(Mutex<Vec<(MemoKey, Finding)>>);
+
+    type Finding = Arc<dyn Any + Send + Sync>;
+
+    /// Under which something is remembered. No two are alike.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct MemoKey(u64);
+
+    impl MemoKey {
+        pub(crate) fn unique() -> Self {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        }
+    }
+
+    impl Memo {
+        pub(crate) fn recall<T: Any + Send + Sync>(&self, key: MemoKey) -> Option<Arc<T>> {
+            let findings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let (_, found) = findings.iter().find(|(of, _)| *of == key)?;
+            Arc::clone(found).downcast().ok()
+        }
+
+        /// In place of what was known under this key.
+        pub(crate) fn remember<T: Any + Send + Sync>(&self, key: MemoKey, found: T) {
+            let mut findings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            findings.retain(|(of, _)| *of != key);
+            findings.truncate(MOST.saturating_sub(1));
+            findings.insert(0, (key, Arc::new(found)));
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_latest_findings_are_kept_each_under_its_key() {
+            let (memo, keys) = (Memo::default(), [(); MOST].map(|()| MemoKey::unique()));
+            for (number, key) in keys.into_iter().enumerate() {
+                memo.remember(key, number);
+            }
+            memo.remember(keys[0], 7_usize);
+            let known = |key| memo.recall::<usize>(key).map(|found| *found);
+            assert_eq!(keys.map(known), [Some(7), Some(1), Some(2), Some(3)]);
+            assert!(memo.recall::<u8>(keys[0]).is_none(), "of another type");
+
+            let one_more = MemoKey::unique();
+            assert_eq!(known(one_more), None);
+            memo.remember(one_more, 8_usize);
+            assert_eq!(known(one_more), Some(8));
+            assert_eq!(keys.map(known), [Some(7), None, Some(2), Some(3)]);
+        }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! 1. One exhaustive match over [`RejectionKind`] picks the status, the registered error code and
 //!    a fixed text. No text of a request or of a token ever gets into a header.
-//! 2. Every 401, and every 400 and 403 of RFC 6750 §3.1, carries `WWW-Authenticate` with one
-//!    `Bearer` challenge that has at least one auth-param (RFC 6750 §3), among them
-//!    `resource_metadata` (RFC 9728 §5.1).
+//! 2. Every 401, and every 400 and 403 of RFC 6750 §3.1, carries a `WWW-Authenticate` field for each
+//!    scheme that the route offers, `Bearer` and `DPoP`, in a line of its own. Each challenge has at
+//!    least one auth-param (RFC 6750 §3), among them `resource_metadata` (RFC 9728 §5.1), and `DPoP`
+//!    names the `algs` of proofs (RFC 9449 §7.1). The error stands in the challenge of the scheme that
+//!    the request used, which comes first (RFC 9449 §7.2).
 //! 3. A request without credentials, or with a scheme that is not offered, learns no error code
 //!    (RFC 6750 §3.1). Every 401 and 403 names all scopes that the route wants, in one challenge.
 //! 4. "Cannot tell" is 503 with `Retry-After` and no challenge; a server that is mounted wrongly
@@ -43,14 +45,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! RFC 6750 §3, RFC 9110 §11.6.1 and §15.5.2, RFC 9728 §5.1.
+//! RFC 6750 §3, RFC 9110 §11.6.1 and §15.5.2, RFC 9449 §7 to §9, RFC 9728 §5.1.
 
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::context::{ChallengeParams, ChallengeVisibility};
+use crate::context::{ChallengeParams, ChallengeVisibility, NonceIssuing};
 use crate::credentials::Scheme;
 use crate::error::{ConfigFault, Faults, Rejection, RejectionKind, key};
 use crate::name::is_scope_token;
@@ -59,8 +61,14 @@ use crate::name::is_scope_token;
 const INVALID_REQUEST: &str = "invalid_request";
 const INVALID_TOKEN: &str = "invalid_token";
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
+/// Of RFC 9449 §7.1 and §9.
+const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
+const USE_DPOP_NONCE: &str = "use_dpop_nonce";
 /// Of RFC 9470 §3.
 const INSUFFICIENT_USER_AUTHENTICATION: &str = "insufficient_user_authentication";
+
+/// The field of a nonce for DPoP proofs (RFC 9449 §8).
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// auth-params that are written here and cannot be set by hand.
 const RESERVED: [&str; 10] = [
@@ -93,6 +101,8 @@ enum Reply {
 fn reply(kind: RejectionKind) -> Reply {
     let invalid_request = |text| Reply::Error(StatusCode::BAD_REQUEST, INVALID_REQUEST, text);
     let invalid_token = |text| Reply::Error(StatusCode::UNAUTHORIZED, INVALID_TOKEN, text);
+    let invalid_proof = |text| Reply::Error(StatusCode::UNAUTHORIZED, INVALID_DPOP_PROOF, text);
+    let use_nonce = |text| Reply::Error(StatusCode::UNAUTHORIZED, USE_DPOP_NONCE, text);
     match kind {
         RejectionKind::NoCredentials | RejectionKind::UnsupportedScheme => Reply::Bare,
         RejectionKind::SeveralCredentials => {
@@ -136,6 +146,44 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::SenderNotProven => {
             invalid_token("the access token is bound to a sender that was not proven")
         }
+        RejectionKind::BearerDowngrade => {
+            invalid_token("the access token is bound to a key: use the DPoP scheme with a proof")
+        }
+        RejectionKind::UnboundUnderDpop => {
+            invalid_token("the access token is not bound to a DPoP key")
+        }
+        RejectionKind::ProofMissing => invalid_proof("a DPoP proof is required"),
+        RejectionKind::SeveralProofs => invalid_proof("more than one DPoP proof"),
+        RejectionKind::ProofMalformed => invalid_proof("the DPoP proof is malformed"),
+        RejectionKind::ProofAlgorithm => {
+            invalid_proof("the algorithm of the DPoP proof is not accepted")
+        }
+        RejectionKind::ProofKey => invalid_proof("the key of the DPoP proof cannot be used"),
+        RejectionKind::ProofSignature => {
+            invalid_proof("the signature of the DPoP proof does not verify")
+        }
+        RejectionKind::ProofMethod => invalid_proof("the DPoP proof is for another method"),
+        RejectionKind::ProofUri => invalid_proof("the DPoP proof is for another URI"),
+        RejectionKind::ProofNotFresh => invalid_proof("the DPoP proof is not of now"),
+        RejectionKind::ProofToken => invalid_proof("the DPoP proof is for another access token"),
+        RejectionKind::ProofReplayed => invalid_proof("the DPoP proof was used before"),
+        RejectionKind::NonceMissing => use_nonce("a nonce is required in the DPoP proof"),
+        RejectionKind::NonceNotAccepted => {
+            use_nonce("another nonce is required in the DPoP proof")
+        }
+        RejectionKind::OtherKey => {
+            invalid_token("the access token is bound to another DPoP key")
+        }
+        RejectionKind::CertificateMissing => {
+            invalid_token("the access token is bound to a client certificate, and none was presented")
+        }
+        RejectionKind::OtherCertificate => {
+            invalid_token("the access token is bound to another client certificate")
+        }
+        RejectionKind::TokenUsed => invalid_token("the access token was for one use"),
+        RejectionKind::NoTokenId => {
+            invalid_token("the access token has no id, and its use has to be remembered")
+        }
         RejectionKind::InsufficientAuthentication => Reply::Error(
             StatusCode::UNAUTHORIZED,
             INSUFFICIENT_USER_AUTHENTICATION,
@@ -149,7 +197,8 @@ fn reply(kind: RejectionKind) -> Reply {
         ),
         RejectionKind::KeysUnavailable
         | RejectionKind::IssuerUnavailable
-        | RejectionKind::CheckUnavailable => Reply::Later,
+        | RejectionKind::CheckUnavailable
+        | RejectionKind::ReplayUnavailable => Reply::Later,
         RejectionKind::Misconfigured => Reply::Broken,
     }
 }
@@ -204,37 +253,61 @@ fn respond_grpc<B: Default>(rejection: &Rejection) -> Response<B> {
 fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
     let mut response = Response::new(B::default());
     let headers = response.headers_mut();
-    let (status, challenge) = match reply(rejection.kind()) {
-        Reply::Bare => (StatusCode::UNAUTHORIZED, Some(challenge(rejection, None))),
+    let status = match reply(rejection.kind()) {
+        Reply::Bare => {
+            challenges(rejection, None, headers);
+            StatusCode::UNAUTHORIZED
+        }
         Reply::Error(status, code, text) => {
-            (status, Some(challenge(rejection, Some((code, text)))))
+            challenges(rejection, Some((code, text)), headers);
+            status
         }
         Reply::Later => {
             headers.insert(RETRY_AFTER, retry_after(rejection));
-            (StatusCode::SERVICE_UNAVAILABLE, None)
+            StatusCode::SERVICE_UNAVAILABLE
         }
-        Reply::Broken => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        Reply::Broken => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    if let Some(challenge) = challenge {
-        // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
-        let value = HeaderValue::try_from(challenge)
-            .unwrap_or(HeaderValue::from_static("Bearer realm=\"\""));
-        headers.insert(WWW_AUTHENTICATE, value);
+    if let Some(nonce) = rejection.dpop_nonce() {
+        headers.insert(DPOP_NONCE, nonce.clone());
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if rejection.context().visibility == ChallengeVisibility::Exposed {
-        let exposed = HeaderValue::from_static("WWW-Authenticate, Retry-After");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    let context = rejection.context();
+    if context.visibility == ChallengeVisibility::Exposed {
+        let exposed = match context.server.nonces {
+            NonceIssuing::Off => "WWW-Authenticate, Retry-After",
+            NonceIssuing::On => "WWW-Authenticate, Retry-After, DPoP-Nonce",
+        };
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
     }
     *response.status_mut() = status;
     response.extensions_mut().insert(rejection.clone());
     response
 }
 
-fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
+/// A challenge for each scheme that the route offers, and for the one that the request used, if
+/// there is something to say of it: that one comes first, since some clients read no further.
+fn challenges(rejection: &Rejection, error: Option<(&str, &str)>, headers: &mut HeaderMap) {
+    let offered = rejection.context().schemes.offered();
+    let used = rejection.scheme().filter(|_| error.is_some());
+    let others = offered.iter().copied().filter(|scheme| Some(*scheme) != used);
+    for scheme in used.into_iter().chain(others) {
+        // Where it cannot be told which scheme was meant, each is told (RFC 9449 §7.2).
+        let told = used.is_none() || used == Some(scheme);
+        let text = challenge(scheme, rejection, error.filter(|_| told));
+        // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
+        let value = HeaderValue::try_from(text).unwrap_or(match scheme {
+            Scheme::Bearer => HeaderValue::from_static("Bearer realm=\"\""),
+            Scheme::Dpop => HeaderValue::from_static("DPoP realm=\"\""),
+        });
+        headers.append(WWW_AUTHENTICATE, value);
+    }
+}
+
+fn challenge(scheme: Scheme, rejection: &Rejection, error: Option<(&str, &str)>) -> String {
     let params = &rejection.context().server.params;
     let mut text = String::with_capacity(256);
-    text.push_str(Scheme::Bearer.as_str());
+    text.push_str(scheme.as_str());
     text.push(' ');
     text.push_str(&params.common);
     let mut param = |name: &str, value: &str| {
@@ -246,7 +319,7 @@ fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
         param("error", code);
         param("error_description", description);
     }
-    if let Some(step_up) = rejection.step_up() {
+    if let (Some(step_up), true) = (rejection.step_up(), error.is_some()) {
         // A value that no challenge can carry would break it, or smuggle something into it.
         let values: Vec<_> =
             step_up.acr_value_list().filter(|value| is_scope_token(value.as_bytes())).collect();
@@ -267,6 +340,9 @@ fn challenge(rejection: &Rejection, error: Option<(&str, &str)>) -> String {
     let scope = if wants_scope { all_scopes(rejection) } else { String::new() };
     if !scope.is_empty() {
         param("scope", &scope);
+    }
+    if scheme == Scheme::Dpop {
+        param("algs", &params.algs);
     }
     if error.is_some() {
         text.push_str(&params.with_error);
@@ -326,6 +402,7 @@ pub(crate) struct ParamsBuilder {
     pub(crate) metadata_url: Option<String>,
     pub(crate) error_uri: Option<String>,
     pub(crate) params: Vec<(String, String)>,
+    pub(crate) algs: String,
 }
 
 impl ParamsBuilder {
@@ -379,7 +456,7 @@ impl ParamsBuilder {
             }
             with_error = format!(", error_uri=\"{uri}\"");
         }
-        ChallengeParams { common, with_error }
+        ChallengeParams { common, with_error, algs: self.algs.clone() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::StepUp;
-use crate::name::{Audience, Scope};
+use crate::name::{Audience, Scheme, Scope};
 use crate::observe::Observers;
 
 /// What every challenge of one server has in common. Data only: [`crate::challenge`] makes it from
@@ -16,6 +16,8 @@ pub(crate) struct ChallengeParams {
     pub(crate) common: String,
     /// The auth-params that come with an `error`, ready to send.
     pub(crate) with_error: String,
+    /// The algorithms of DPoP proofs that are accepted, with spaces between them.
+    pub(crate) algs: String,
 }
 
 /// What all policies of one server have in common.
@@ -26,6 +28,15 @@ pub(crate) struct ServerContext {
     /// The names by which tokens and details call this resource.
     pub(crate) audiences: Vec<Audience>,
     pub(crate) observers: Observers,
+    pub(crate) nonces: NonceIssuing,
+}
+
+/// Whether a server makes nonces for DPoP proofs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum NonceIssuing {
+    #[default]
+    Off,
+    On,
 }
 
 /// The server and the policies that a request has met so far. It goes with the request, so that a
@@ -39,6 +50,8 @@ pub(crate) struct PolicyContext {
     pub(crate) scopes: Vec<Scope>,
     /// How the policies want the user to have authenticated.
     pub(crate) step_ups: Vec<StepUp>,
+    /// What a client may present a token with, here.
+    pub(crate) schemes: Schemes,
     pub(crate) visibility: ChallengeVisibility,
 }
 
@@ -57,6 +70,26 @@ impl PolicyContext {
             }
         }
         context
+    }
+}
+
+/// The authentication schemes that a route offers: what challenges say to a client that has to
+/// choose one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Schemes {
+    #[default]
+    Bearer,
+    Dpop,
+    Both,
+}
+
+impl Schemes {
+    pub(crate) const fn offered(self) -> &'static [Scheme] {
+        match self {
+            Self::Bearer => &[Scheme::Bearer],
+            Self::Dpop => &[Scheme::Dpop],
+            Self::Both => &[Scheme::Bearer, Scheme::Dpop],
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a request presents: its `Authorization` field (RFC 9110 §11.6.2, RFC 6750 §2.1).
+//! What a request presents: its `Authorization` field (RFC 9110 §11.6.2, RFC 6750 §2.1,
+//! RFC 9449 §7.1).
 //!
 //! 1. Exactly one field line. `Authorization` is not a list: two lines, even equal ones, are a
 //!    malformed request.
@@ -30,27 +31,11 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
+pub use crate::name::Scheme;
+
 /// The longest token that is ever looked at, in bytes. HTTP servers commonly bound the whole head
 /// of a request to 8 to 64 KiB.
 pub const MAX_TOKEN: usize = 16 * 1024;
-
-/// Authentication schemes that carry an access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Scheme {
-    /// `Bearer` (RFC 6750).
-    Bearer,
-}
-
-impl Scheme {
-    /// The scheme's name as it stands in a challenge.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bearer => "Bearer",
-        }
-    }
-}
 
 /// Why a request presents no usable credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -63,10 +48,10 @@ pub enum CredentialsError {
     #[error("more than one Authorization field; one is wanted")]
     Several,
     /// A well-formed field of another scheme.
-    #[error("an authentication scheme other than Bearer")]
+    #[error("an authentication scheme other than Bearer and DPoP")]
     UnsupportedScheme,
     /// Not `scheme 1*SP token68`.
-    #[error("an Authorization field that is not `Bearer`, spaces and a token68")]
+    #[error("an Authorization field that is not a scheme, spaces and a token68")]
     Malformed,
     /// The token is longer than the bound.
     #[error("a token longer than the bound")]
@@ -105,9 +90,7 @@ impl<'a> Credentials<'a> {
         if scheme.is_empty() || !separated {
             return Err(CredentialsError::Malformed);
         }
-        if !scheme.eq_ignore_ascii_case(Scheme::Bearer.as_str().as_bytes()) {
-            return Err(CredentialsError::UnsupportedScheme);
-        }
+        let scheme = Scheme::parse(scheme).ok_or(CredentialsError::UnsupportedScheme)?;
         let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
         let token = rest.get(start..).unwrap_or_default();
         if token.len() > max_token {
@@ -117,7 +100,18 @@ impl<'a> Credentials<'a> {
             return Err(CredentialsError::Malformed);
         }
         let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
-        Ok(Self { scheme: Scheme::Bearer, token })
+        Ok(Self { scheme, token })
+    }
+
+    /// The scheme that a request used, whatever else is wrong with its `Authorization` field: a
+    /// refusal is told in the challenge of that scheme (RFC 9449 §7.2). `None` if there is not exactly
+    /// one field, or its scheme is another.
+    #[must_use]
+    pub fn scheme_used(headers: &HeaderMap) -> Option<Scheme> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+        let scheme = field.as_bytes().split(|byte| !is_tchar(*byte)).next()?;
+        Scheme::parse(scheme)
     }
 
     /// The scheme.

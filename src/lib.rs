@@ -117,7 +117,7 @@ mod verify;
 pub use access::{Access, Actor, SubjectKind};
 pub use error::{BuildError, ConfigFault, Outcome, Rejection, RejectionKind, Step};
 pub use issuer::config::Issuer;
-pub use sender::{Binding, PeerAddr};
+pub use sender::{Binding, Dpop, Mtls, PeerAddr};
 pub use server::{
     Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
 };

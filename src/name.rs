@@ -35,6 +35,35 @@ impl NameError {
     }
 }
 
+/// Authentication schemes that carry an access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// `Bearer` (RFC 6750): plain bearer tokens, and tokens that are bound to a certificate only
+    /// (RFC 8705 §3).
+    Bearer,
+    /// `DPoP` (RFC 9449): tokens that are bound to a key, with a proof in a field of its own.
+    Dpop,
+}
+
+impl Scheme {
+    /// The scheme's name as it stands in a challenge.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+
+    /// The scheme of this name, compared without case (RFC 9110 §11.1).
+    pub(crate) fn parse(name: &[u8]) -> Option<Self> {
+        [Self::Bearer, Self::Dpop]
+            .into_iter()
+            .find(|scheme| name.eq_ignore_ascii_case(scheme.as_str().as_bytes()))
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -40,6 +40,8 @@ const METADATA: &str = "https://rs.example/.well-known/oauth-protected-resource"
 async fn every_refusal_says_what_its_status_promises() {
     for case in every_refusal(|builder| builder.error_uri("https://rs.example/errors")).await {
         let kind = case.kind;
+        let field = case.request.headers().get(AUTHORIZATION);
+        let is_dpop = field.is_some_and(|field| field.as_bytes().starts_with(b"DPoP "));
         let sent = send(&case.layer, case.request).await;
         assert!(!sent.passed(), "{kind:?}");
         assert_eq!(sent.kind(), Some(kind));
@@ -56,18 +58,30 @@ async fn every_refusal_says_what_its_status_promises() {
             continue;
         }
         assert!(!headers.contains_key(RETRY_AFTER), "{kind:?}");
-        // One field line, one challenge, no name twice (the parser sees to that).
-        assert_eq!(fields.len(), 1, "{kind:?}");
+        // One field line for each scheme, one challenge each, no name twice (the parser sees to that).
+        assert_eq!(fields.len(), 2, "{kind:?}");
         let all = challenges(headers);
-        assert_eq!(all.len(), 1, "{kind:?}: {all:?}");
-        let challenge = &all[0];
-        assert_eq!(challenge.scheme, "Bearer");
-        assert_eq!(challenge.param("realm"), Some(RESOURCE), "{kind:?}");
-        assert_eq!(challenge.param("resource_metadata"), Some(METADATA), "{kind:?}");
-        assert_eq!(challenge.param("error"), error, "{kind:?}");
-        assert_eq!(challenge.param("error_description").is_some(), error.is_some(), "{kind:?}");
-        let error_uri = error.map(|_| "https://rs.example/errors");
-        assert_eq!(challenge.param("error_uri"), error_uri, "{kind:?}");
+        assert_eq!(all.len(), 2, "{kind:?}: {all:?}");
+        // The scheme that was used comes first, with the error; the other has none, unless it cannot be
+        // told which was meant (DPOP-24, DPOP-25).
+        let used = if is_dpop { ["DPoP", "Bearer"] } else { ["Bearer", "DPoP"] };
+        for (challenge, scheme) in all.iter().zip(used) {
+            assert_eq!(challenge.scheme, scheme, "{kind:?}");
+            assert_eq!(challenge.param("realm"), Some(RESOURCE), "{kind:?}");
+            assert_eq!(challenge.param("resource_metadata"), Some(METADATA), "{kind:?}");
+            // DPOP-26
+            let algs = (scheme == "DPoP").then_some("ES256 EdDSA Ed25519");
+            assert_eq!(challenge.param("algs"), algs, "{kind:?}");
+            let told = scheme == used[0] || kind == RejectionKind::SeveralCredentials;
+            let error = error.filter(|_| told);
+            assert_eq!(challenge.param("error"), error, "{kind:?}");
+            assert_eq!(challenge.param("error_description").is_some(), error.is_some(), "{kind:?}");
+            let error_uri = error.map(|_| "https://rs.example/errors");
+            assert_eq!(challenge.param("error_uri"), error_uri, "{kind:?}");
+        }
+        // DPOP-29, DPOP-31
+        let nonces = headers.get_all("dpop-nonce").iter().count();
+        assert_eq!(nonces, usize::from(error == Some("use_dpop_nonce")), "{kind:?}");
     }
 }
 

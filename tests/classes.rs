@@ -20,7 +20,7 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
-    Binding, ConfigFault, Exception, PeerAddr, Policy, RejectionKind as Kind, ResourceServer,
+    Binding, ConfigFault, Dpop, Mtls, Exception, PeerAddr, Policy, RejectionKind as Kind, ResourceServer,
     ServerBuilder, SubjectKind, TokenClass,
 };
 use serde_json::json;
@@ -59,7 +59,10 @@ impl World {
 }
 
 fn bare(clock: &ManualClock) -> ServerBuilder {
-    ResourceServer::builder(RESOURCE).clock(clock.clone())
+    ResourceServer::builder(RESOURCE)
+        .dpop(Dpop::new())
+        .mtls(Mtls::direct())
+        .clock(clock.clone())
 }
 
 /// The three lines of the documentation.
@@ -536,19 +539,39 @@ fn fapi2_names_every_demand_that_is_not_met() {
         "binding: FAPI 2.0: only sender-constrained tokens",
         "exceptions[0]: FAPI 2.0: it knows no plain bearer token",
         "leeway: FAPI 2.0: a leeway of 5s",
-        "binding: FAPI 2.0: no way to prove a sender",
         "revocation: FAPI 2.0: no way to see that a token was revoked",
     ] {
         assert!(found.iter().any(|fault| fault.contains(wanted)), "{wanted}: {found:#?}");
     }
-    assert_eq!(found.len(), 7, "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
 
-    // With the rest in order, the two that this version cannot meet remain.
+    // With the rest in order, the one that this version cannot meet remains.
     let rest = faults(|builder| {
         builder.fapi2().binding(Binding::Dpop).class(TokenClass::default_at_most(10 * MINUTE))
     });
-    assert_eq!(rest.len(), 2, "{rest:#?}");
-    assert!(rest.iter().all(|fault| fault.contains("FAPI 2.0: no way to")), "{rest:#?}");
+    assert_eq!(rest.len(), 1, "{rest:#?}");
+    assert!(rest[0].starts_with("revocation: FAPI 2.0: no way to see"), "{rest:#?}");
+
+    // The algorithms of proofs are held to it too.
+    let proofs = faults(|builder| {
+        let dpop = Dpop::new().algorithms([Algorithm::Es256, Algorithm::Es384]);
+        let class = TokenClass::default_at_most(10 * MINUTE);
+        builder.fapi2().dpop(dpop).binding(Binding::Dpop).class(class)
+    });
+    assert!(proofs.iter().any(|fault| fault.starts_with("dpop.algorithms[1]")), "{proofs:#?}");
+
+    // And without a mechanism no sender can be proven.
+    let clock = ManualClock::new();
+    let error = ResourceServer::builder(RESOURCE)
+        .clock(clock.clone())
+        .issuer(TestIssuer::new(ISSUER, &clock).fixed_keys())
+        .fapi2()
+        .binding(Binding::Either)
+        .class(TokenClass::default_at_most(10 * MINUTE))
+        .build()
+        .unwrap_err();
+    let wanted = "FAPI 2.0: no way to prove a sender";
+    assert!(error.faults().iter().any(|fault| fault.to_string().contains(wanted)), "{error}");
 }
 
 /// FAPI-06: an RS256 key is no usable key under the profile.

@@ -27,7 +27,7 @@ use portcullis::testing::{Failure, ManualClock, TestIssuer, TestNetwork, TokenBu
 use portcullis::time::Clock as _;
 use portcullis::transport::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use portcullis::{
-    Binding, Exception, Issuer, OtherAudiences, PeerAddr, Policy, Preflight, ResourceServer,
+    Binding, Dpop, Mtls, Exception, Issuer, OtherAudiences, PeerAddr, Policy, Preflight, ResourceServer,
     SubjectKind, TokenClass,
 };
 use serde_json::{Value, json};
@@ -209,6 +209,8 @@ impl Settings {
             .leeway(self.leeway)
             .max_token_bytes(self.max_token)
             .binding(self.binding)
+            .dpop(Dpop::new())
+            .mtls(Mtls::direct())
             .tenants(world.tenants.clone(), self.tenants)
             .scope_implies("admin", [self.implied])
             .issuer(one.algorithms(self.algorithms.clone()).profile(self.profile()))

@@ -16,7 +16,7 @@ use std::time::Duration;
 use portcullis::check::{CheckContext, CheckError, CheckRequest, Denial, allow_all, scope};
 use portcullis::layer::require;
 use portcullis::observe::{
-    DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding,
+    DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding, Mtls,
     TokenHash, channel,
 };
 use portcullis::secret::Secret;
@@ -336,6 +336,7 @@ async fn an_exception_is_reported_as_its_end_comes_near() {
         .clock(clock.clone())
         .issuer(issuer.fixed_keys())
         .binding(Binding::Either)
+        .mtls(Mtls::direct())
         .class(TokenClass::default_at_most(Duration::from_hours(1)))
         .exception(exception)
         .observer(kept.clone())
@@ -460,6 +461,7 @@ async fn metrics_have_bounded_labels() {
     let mut server = ResourceServer::builder(RESOURCE)
         .clock(clock.clone())
         .binding(Binding::Either)
+        .mtls(Mtls::direct())
         .class(TokenClass::default_at_most(Duration::from_hours(1)))
         .observer(MetricsObserver::new());
     for issuer in &issuers {

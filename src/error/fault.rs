@@ -139,6 +139,18 @@ pub enum ConfigFault {
     /// A policy asks for something impossible.
     #[error("policy: {0}")]
     Policy(String),
+    /// DPoP is configured in a way that cannot work.
+    #[error("DPoP: {0}")]
+    Dpop(String),
+    /// A binding is wanted that no mechanism of this server could prove.
+    #[error("binding `{binding}`: {what}")]
+    #[non_exhaustive]
+    NoMechanism {
+        /// The binding.
+        binding: &'static str,
+        /// What is missing.
+        what: &'static str,
+    },
     /// The FAPI 2.0 security profile is not met.
     #[error("FAPI 2.0: {0}")]
     Fapi2(String),

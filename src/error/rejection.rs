@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::StepUp;
 use crate::context::PolicyContext;
-use crate::name::Scope;
+use crate::name::{Scheme, Scope};
 
 /// The steps of a decision, in their order. A [`Rejection`] carries the one that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,8 +170,42 @@ rejection_kinds! {
     TooOld = "too_old", Some(Step::Validity), Refused;
     /// The token is bound to no sender, where the server, its class or the route wants it bound.
     NotBound = "not_bound", Some(Step::Sender), Refused;
-    /// `cnf` binds the token to a sender that was not proven.
+    /// `cnf` binds the token to a sender in a way that this server cannot prove.
     SenderNotProven = "sender_not_proven", Some(Step::Sender), Refused;
+    /// A token that is bound to a key was presented as a plain bearer token (RFC 9449 §7.2).
+    BearerDowngrade = "bearer_downgrade", Some(Step::Sender), Refused;
+    /// A token under the scheme `DPoP` that is bound to no key (RFC 9449 §7.1).
+    UnboundUnderDpop = "unbound_under_dpop", Some(Step::Sender), Refused;
+    /// A token under the scheme `DPoP` without a proof.
+    ProofMissing = "proof_missing", Some(Step::Sender), Refused;
+    /// More than one DPoP proof, in fields or in one field.
+    SeveralProofs = "several_proofs", Some(Step::Sender), Refused;
+    /// The DPoP proof is not a well-formed proof with every claim it needs.
+    ProofMalformed = "proof_malformed", Some(Step::Sender), Refused;
+    /// The DPoP proof is signed with an algorithm that is not accepted.
+    ProofAlgorithm = "proof_algorithm_not_allowed", Some(Step::Sender), Refused;
+    /// The key in the DPoP proof cannot be used: private, symmetric, weak or off its curve.
+    ProofKey = "proof_key_unusable", Some(Step::Sender), Refused;
+    /// The signature of the DPoP proof does not verify.
+    ProofSignature = "proof_bad_signature", Some(Step::Sender), Refused;
+    /// The DPoP proof was made for another method.
+    ProofMethod = "proof_for_other_method", Some(Step::Sender), Refused;
+    /// The DPoP proof was made for another URI.
+    ProofUri = "proof_for_other_uri", Some(Step::Sender), Refused;
+    /// The DPoP proof was made too long ago, or in the future.
+    ProofNotFresh = "proof_not_fresh", Some(Step::Sender), Refused;
+    /// The DPoP proof was made for another token.
+    ProofToken = "proof_for_other_token", Some(Step::Sender), Refused;
+    /// The DPoP proof has no nonce, and one is wanted.
+    NonceMissing = "nonce_missing", Some(Step::Sender), Refused;
+    /// The nonce of the DPoP proof is not of this server, or has ended.
+    NonceNotAccepted = "nonce_not_accepted", Some(Step::Sender), Refused;
+    /// The DPoP proof is signed with another key than the token is bound to.
+    OtherKey = "other_key", Some(Step::Sender), Refused;
+    /// The token is bound to a certificate, and the sender presented none that can be seen.
+    CertificateMissing = "certificate_missing", Some(Step::Sender), Refused;
+    /// The token is bound to another certificate than the sender's.
+    OtherCertificate = "other_certificate", Some(Step::Sender), Refused;
     /// A check refused: the token does not grant enough.
     InsufficientScope = "insufficient_scope", Some(Step::Checks), Refused;
     /// A check refused: the user has to authenticate again, or more strongly (RFC 9470).
@@ -178,6 +214,14 @@ rejection_kinds! {
     NotAccepted = "not_accepted", Some(Step::Checks), Refused;
     /// A check could not tell.
     CheckUnavailable = "check_unavailable", Some(Step::Checks), Unavailable;
+    /// The DPoP proof was used before.
+    ProofReplayed = "proof_replayed", Some(Step::SingleUse), Refused;
+    /// The token is for one use, and was used before.
+    TokenUsed = "token_used", Some(Step::SingleUse), Refused;
+    /// The token is for one use, and has no id by which its use could be remembered.
+    NoTokenId = "no_token_id", Some(Step::SingleUse), Refused;
+    /// Whether a proof or a token was used before cannot be told now.
+    ReplayUnavailable = "replay_unavailable", Some(Step::SingleUse), Unavailable;
     /// The layers are mounted wrongly, or a policy is faulty.
     Misconfigured = "misconfigured", None, Misconfigured;
 }
@@ -199,6 +243,10 @@ pub(crate) struct Refusal {
     pub(crate) scopes: Vec<Scope>,
     /// How the user has to authenticate.
     pub(crate) step_up: Option<Box<StepUp>>,
+    /// The scheme that the request used: the error is told in its challenge.
+    pub(crate) scheme: Option<Scheme>,
+    /// A nonce for the next proof.
+    pub(crate) nonce: Option<HeaderValue>,
 }
 
 impl Refusal {
@@ -210,6 +258,8 @@ impl Refusal {
             retry_after: super::Unavailable::RETRY_AFTER,
             scopes: Vec::new(),
             step_up: None,
+            scheme: None,
+            nonce: None,
         }
     }
 }
@@ -274,6 +324,16 @@ impl Rejection {
 
     pub(crate) fn denied_scopes(&self) -> &[Scope] {
         &self.inner.refusal.scopes
+    }
+
+    /// The scheme that the request used, if it was one of ours.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.inner.refusal.scheme
+    }
+
+    /// A nonce for the client's next proof (RFC 9449 §9).
+    pub(crate) fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.inner.refusal.nonce.as_ref()
     }
 
     pub(crate) fn step_up(&self) -> Option<&StepUp> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::algorithm::Algorithm;
-use super::json::{JsonError, Object};
+use super::json::{JsonError, Object, Value};
 
 /// Members that ask for processing that is not done here. A token that carries one, in whatever
 /// form, is refused: `crit` (RFC 7515 §4.1.11) because no extension is implemented, `b64`
@@ -32,13 +32,15 @@ pub enum HeaderError {
     Unsupported(&'static str),
 }
 
-/// The members of a JWS header that have a meaning here. `jwk`, `jku`, `x5c` and `x5u` have none:
-/// no key is ever taken from a token (RFC 9068 §4).
+/// The members of a JWS header that have a meaning here. `jku`, `x5c` and `x5u` have none: no key is
+/// ever taken from a token (RFC 9068 §4). `jwk` has one in a DPoP proof (RFC 9449 §4.2), which is
+/// there to show a key, and nowhere else.
 #[derive(Clone, Debug)]
 pub struct Header<'a> {
     algorithm: Algorithm,
     typ: Option<Cow<'a, str>>,
     kid: Option<Cow<'a, str>>,
+    jwk: Option<Value<'a>>,
 }
 
 impl<'a> Header<'a> {
@@ -64,6 +66,7 @@ impl<'a> Header<'a> {
             algorithm,
             typ: text("typ", HeaderError::Type)?,
             kid: text("kid", HeaderError::KeyId)?,
+            jwk: object.member("jwk"),
         })
     }
 
@@ -83,6 +86,11 @@ impl<'a> Header<'a> {
     #[must_use]
     pub fn typ(&self) -> Option<&str> {
         self.typ.as_deref()
+    }
+
+    /// The key in a proof's own header, whatever it is.
+    pub(crate) fn jwk(&self) -> Option<Value<'a>> {
+        self.jwk
     }
 
     /// Whether `typ` is this media type: compared without case, and without a leading

@@ -1,4 +1,8 @@
-//! One public key of an issuer (RFC 7517, RFC 7518 §6, RFC 8037 §2), fit for one algorithm.
+//! One public key (RFC 7517, RFC 7518 §6, RFC 8037 §2), fit for one algorithm: of an issuer, or of
+//! a client that carries it in its DPoP proof.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
@@ -15,7 +19,10 @@ use crate::name::{KeyId, Thumbprint};
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// RFC 7518 §3.3 wants 2048 bits at least; 8192 is the most that the provider verifies.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+
+/// The same for a key that anybody can send, who so decides how much work its signature is.
+const EMBEDDED_RSA_BITS: RangeInclusive<usize> = 2048..=4096;
 
 /// FIPS 186-5 §A.1.1 wants an odd exponent above 2^16.
 const RSA_MIN_EXPONENT: u64 = 65_537;
@@ -87,23 +94,7 @@ impl PublicKey {
     /// See [`KeyFault`].
     pub fn parse(jwk: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyFault> {
         let object = Object::parse(jwk)?;
-        // Before anything else: a leaked private key is reported as such, whatever else is wrong.
-        for name in PRIVATE_MEMBERS {
-            if object.has(name) {
-                return Err(KeyFault::Private(name));
-            }
-        }
-        let kid = match object.member("kid") {
-            None => None,
-            Some(kid) => Some(kid.as_str().ok_or(KeyFault::KeyId)?),
-        };
-        let alg = match object.member("alg") {
-            None => None,
-            Some(alg) => {
-                let alg = alg.as_str().and_then(|alg| Algorithm::parse(&alg));
-                Some(alg.ok_or(KeyFault::Algorithm)?)
-            }
-        };
+        let names = Names::read(&object)?;
         let jwk = read_members(&object)?;
         match &jwk.common.public_key_use {
             None | Some(PublicKeyUse::Signature) => {}
@@ -117,17 +108,34 @@ impl PublicKey {
                 return Err(KeyFault::KeyOperations);
             }
         }
+        let parameters = Parameters::of(&jwk.algorithm)?;
+        Self::new(names, &Material::decode(&parameters, RSA_BITS)?, allowed)
+    }
 
-        let material = Material::decode(&jwk.algorithm)?;
+    /// Reads the key in the header of a DPoP proof (RFC 9449 §4.2), for the algorithm that the same
+    /// header names: with the checks of [`Self::parse`] and a lower bound on the size of RSA keys.
+    /// It is on the path of every request, so no other type is filled on the way.
+    pub(crate) fn embedded(jwk: &Object<'_>, algorithm: Algorithm) -> Result<Self, KeyFault> {
+        let names = Names::read(jwk)?;
+        let parameters = Parameters::read(jwk)?;
+        check_use(jwk)?;
+        Self::new(names, &Material::decode(&parameters, EMBEDDED_RSA_BITS)?, &[algorithm])
+    }
+
+    fn new(
+        names: Names<'_>,
+        material: &Material<'_>,
+        allowed: &[Algorithm],
+    ) -> Result<Self, KeyFault> {
         let shape = material.shape();
-        let algorithm = match alg {
+        let algorithm = match names.alg {
             Some(alg) if alg.key_shape() != shape => return Err(KeyFault::Algorithm),
             Some(alg) => allowed.iter().find(|allowed| allowed.same_operation(alg)).map(|_| alg),
             None => allowed.iter().copied().find(|allowed| allowed.key_shape() == shape),
         };
         let algorithm = algorithm.ok_or(KeyFault::NotAllowed)?;
         Ok(Self {
-            kid: kid.map(|kid| KeyId::from_token(&kid)),
+            kid: names.kid.map(|kid| KeyId::from_token(&kid)),
             algorithm,
             thumbprint: material.required.thumbprint(),
             parsed: material.parse(algorithm)?,
@@ -179,6 +187,35 @@ impl PublicKey {
     }
 }
 
+/// What a key says of itself, whatever its kind.
+struct Names<'a> {
+    kid: Option<Cow<'a, str>>,
+    alg: Option<Algorithm>,
+}
+
+impl<'a> Names<'a> {
+    fn read(jwk: &Object<'a>) -> Result<Self, KeyFault> {
+        // Before anything else: a leaked private key is reported as such, whatever else is wrong.
+        for name in PRIVATE_MEMBERS {
+            if jwk.has(name) {
+                return Err(KeyFault::Private(name));
+            }
+        }
+        let kid = match jwk.member("kid") {
+            None => None,
+            Some(kid) => Some(kid.as_str().ok_or(KeyFault::KeyId)?),
+        };
+        let alg = match jwk.member("alg") {
+            None => None,
+            Some(alg) => {
+                let alg = alg.as_str().and_then(|alg| Algorithm::parse(&alg));
+                Some(alg.ok_or(KeyFault::Algorithm)?)
+            }
+        };
+        Ok(Self { kid, alg })
+    }
+}
+
 /// The members that have a meaning here, and only those, in the type that reads them. What else an
 /// issuer publishes with a key, in whatever form, does not make the key unusable; and no member is
 /// read that is not of its own JSON type.
@@ -208,6 +245,82 @@ fn read_members(object: &Object<'_>) -> Result<Jwk, KeyFault> {
     serde_json::from_str(&format!("{{{}}}", members.join(","))).map_err(|_| KeyFault::Parameters)
 }
 
+/// `use` and `key_ops`, where they are there, allow to verify (RFC 7517 §4.2, §4.3).
+fn check_use(jwk: &Object<'_>) -> Result<(), KeyFault> {
+    if let Some(value) = jwk.member("use")
+        && value.as_str().as_deref() != Some("sig")
+    {
+        return Err(KeyFault::Use);
+    }
+    if let Some(value) = jwk.member("key_ops") {
+        let operations = value.as_array().ok_or(KeyFault::KeyOperations)?;
+        let operations: Option<Vec<_>> = operations.into_iter().map(Value::as_str).collect();
+        let operations = operations.ok_or(KeyFault::KeyOperations)?;
+        let repeated =
+            (1..).zip(&operations).any(|(next, op)| operations.iter().skip(next).any(|o| o == op));
+        if repeated || !operations.iter().any(|operation| operation == "verify") {
+            return Err(KeyFault::KeyOperations);
+        }
+    }
+    Ok(())
+}
+
+/// The required members of a key, as they were written.
+enum Parameters<'a> {
+    Rsa { n: Cow<'a, str>, e: Cow<'a, str> },
+    Ec { curve: Curve, x: Cow<'a, str>, y: Cow<'a, str> },
+    Ed25519 { x: Cow<'a, str> },
+}
+
+#[derive(Clone, Copy)]
+enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(jwk: &'a AlgorithmParameters) -> Result<Self, KeyFault> {
+        Ok(match jwk {
+            AlgorithmParameters::RSA(rsa) => {
+                Self::Rsa { n: Cow::Borrowed(&rsa.n), e: Cow::Borrowed(&rsa.e) }
+            }
+            AlgorithmParameters::EllipticCurve(ec) => {
+                let curve = match ec.curve {
+                    EllipticCurve::P256 => Curve::P256,
+                    EllipticCurve::P384 => Curve::P384,
+                    EllipticCurve::P521 => Curve::P521,
+                    _ => return Err(KeyFault::Parameters),
+                };
+                Self::Ec { curve, x: Cow::Borrowed(&ec.x), y: Cow::Borrowed(&ec.y) }
+            }
+            AlgorithmParameters::OctetKeyPair(okp)
+                if matches!(okp.curve, EllipticCurve::Ed25519) =>
+            {
+                Self::Ed25519 { x: Cow::Borrowed(&okp.x) }
+            }
+            // `kty` `oct` has the member `k`, which was refused before; the type may grow.
+            _ => return Err(KeyFault::Parameters),
+        })
+    }
+
+    fn read(jwk: &Object<'a>) -> Result<Self, KeyFault> {
+        let text = |name| jwk.member(name).and_then(Value::as_str).ok_or(KeyFault::Parameters);
+        let ec = |curve| Ok(Self::Ec { curve, x: text("x")?, y: text("y")? });
+        match &*text("kty")? {
+            "RSA" => Ok(Self::Rsa { n: text("n")?, e: text("e")? }),
+            "EC" => match &*text("crv")? {
+                "P-256" => ec(Curve::P256),
+                "P-384" => ec(Curve::P384),
+                "P-521" => ec(Curve::P521),
+                _ => Err(KeyFault::Parameters),
+            },
+            "OKP" if text("crv")? == "Ed25519" => Ok(Self::Ed25519 { x: text("x")? }),
+            _ => Err(KeyFault::Parameters),
+        }
+    }
+}
+
 /// The decoded members of a key.
 struct Material<'a> {
     required: RequiredMembers<'a>,
@@ -225,63 +338,60 @@ enum Octets {
 }
 
 impl<'a> Material<'a> {
-    fn decode(parameters: &'a AlgorithmParameters) -> Result<Self, KeyFault> {
+    fn decode(
+        parameters: &'a Parameters<'_>,
+        rsa_bits: RangeInclusive<usize>,
+    ) -> Result<Self, KeyFault> {
         match parameters {
-            AlgorithmParameters::RSA(rsa) => {
-                let (n, e) = (unsigned("n", &rsa.n)?, unsigned("e", &rsa.e)?);
+            Parameters::Rsa { n: modulus, e: exponent } => {
+                let (n, e) = (unsigned("n", modulus)?, unsigned("e", exponent)?);
                 let bits = bits(&n);
-                if !RSA_BITS.contains(&bits) {
+                if !rsa_bits.contains(&bits) {
                     return Err(KeyFault::RsaBits(bits));
                 }
                 // Two primes above 2 make an odd number.
                 if n.last().is_none_or(|last| last & 1 == 0) {
                     return Err(KeyFault::Invalid);
                 }
-                let exponent = e.iter().try_fold(0_u64, |value, octet| {
+                let value = e.iter().try_fold(0_u64, |value, octet| {
                     (value < 1 << 33).then(|| (value << 8) | u64::from(*octet))
                 });
-                match exponent {
+                match value {
                     Some(e) if (RSA_MIN_EXPONENT..1 << 33).contains(&e) && e & 1 == 1 => {}
                     _ => return Err(KeyFault::RsaExponent),
                 }
                 Ok(Self {
-                    required: RequiredMembers::Rsa { n: &rsa.n, e: &rsa.e },
+                    required: RequiredMembers::Rsa { n: modulus, e: exponent },
                     shape: KeyShape::Rsa,
                     octets: Octets::Rsa { n, e },
                 })
             }
-            AlgorithmParameters::EllipticCurve(ec) => {
-                let (shape, crv, length) = match ec.curve {
-                    EllipticCurve::P256 => (KeyShape::P256, "P-256", 32),
-                    EllipticCurve::P384 => (KeyShape::P384, "P-384", 48),
-                    EllipticCurve::P521 => (KeyShape::P521, "P-521", 66),
-                    _ => return Err(KeyFault::Parameters),
+            Parameters::Ec { curve, x, y } => {
+                let (shape, crv, length) = match curve {
+                    Curve::P256 => (KeyShape::P256, "P-256", 32),
+                    Curve::P384 => (KeyShape::P384, "P-384", 48),
+                    Curve::P521 => (KeyShape::P521, "P-521", 66),
                 };
                 let mut point = vec![0x04];
-                point.extend(exactly("x", &ec.x, length)?);
-                point.extend(exactly("y", &ec.y, length)?);
+                point.extend(exactly("x", x, length)?);
+                point.extend(exactly("y", y, length)?);
                 Ok(Self {
-                    required: RequiredMembers::Ec { crv, x: &ec.x, y: &ec.y },
+                    required: RequiredMembers::Ec { crv, x, y },
                     shape,
                     octets: Octets::Raw(point),
                 })
             }
-            AlgorithmParameters::OctetKeyPair(okp) => {
-                if !matches!(okp.curve, EllipticCurve::Ed25519) {
-                    return Err(KeyFault::Parameters);
-                }
-                let x = exactly("x", &okp.x, 32)?;
-                if is_small_order(&x) {
+            Parameters::Ed25519 { x } => {
+                let octets = exactly("x", x, 32)?;
+                if is_small_order(&octets) {
                     return Err(KeyFault::Invalid);
                 }
                 Ok(Self {
-                    required: RequiredMembers::Okp { crv: "Ed25519", x: &okp.x },
+                    required: RequiredMembers::Okp { crv: "Ed25519", x },
                     shape: KeyShape::Ed25519,
-                    octets: Octets::Raw(x),
+                    octets: Octets::Raw(octets),
                 })
             }
-            // `kty` `oct` has the member `k`, which was refused before; the type may grow.
-            _ => Err(KeyFault::Parameters),
         }
     }
 
@@ -385,6 +495,64 @@ fn bits(octets: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// DPOP-C07: the short way to the key of a proof reads what the way of a key set reads, and
+    /// refuses what that refuses.
+    #[test]
+    fn a_key_is_read_alike_on_both_ways() {
+        const EC: &str = r#""kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA""#;
+        const OKP: &str =
+            r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+        let (mut good, mut refused) = (0, 0);
+        for (key, algorithm) in [(EC, Algorithm::Es256), (OKP, Algorithm::EdDsa)] {
+            let crv = if key == EC { "P-256" } else { "Ed25519" };
+            for jwk in [
+                format!("{{{key}}}"),
+                format!(r#"{{{key},"use":"sig","key_ops":["verify","encrypt"],"ext":true}}"#),
+                format!(r#"{{{key},"kid":"k1","alg":"{algorithm}","x5t":7}}"#),
+                format!("{{{}}}", key.replace(r#""x""#, r#""\u0078""#)),
+                format!(r#"{{{key},"use":"enc"}}"#),
+                format!(r#"{{{key},"use":null}}"#),
+                format!(r#"{{{key},"key_ops":[]}}"#),
+                format!(r#"{{{key},"key_ops":["sign"]}}"#),
+                format!(r#"{{{key},"key_ops":["verify","verify"]}}"#),
+                format!(r#"{{{key},"key_ops":["verify",7]}}"#),
+                format!(r#"{{{key},"key_ops":"verify"}}"#),
+                format!(r#"{{{key},"kid":7}}"#),
+                format!(r#"{{{key},"alg":"ES384"}}"#),
+                format!(r#"{{{key},"alg":"HS256"}}"#),
+                format!(r#"{{{key},"alg":null}}"#),
+                format!(r#"{{{key},"d":"AAAA"}}"#),
+                format!(r#"{{{key},"k":null}}"#),
+                format!("{{{}}}", key.replace(crv, "secp256k1")),
+                format!("{{{}}}", key.replace(crv, "p-256")),
+                format!("{{{}}}", key.replace(crv, "P-384")),
+                format!("{{{}}}", key.replace(r#""kty":"EC""#, r#""kty":"OKP""#)),
+                format!("{{{}}}", key.replace(r#""kty":"OKP""#, r#""kty":"EC""#)),
+                format!("{{{}}}", key.replace(r#""kty""#, r#""kyt""#)),
+                format!("{{{}}}", key.replace(r#""x":"#, r#""x":7,"z":"#)),
+                format!("{{{}}}", key.replace(r#""x":""#, r#""x":"A"#)),
+                format!("{{{}}}", key.replace(r#"7hc"#, "7hd").replace("DY9", "DY8")),
+            ] {
+                let object = Object::parse(jwk.as_bytes()).unwrap();
+                let short = PublicKey::embedded(&object, algorithm);
+                let long = PublicKey::parse(jwk.as_bytes(), &[algorithm]);
+                match (short, long) {
+                    (Ok(short), Ok(long)) => {
+                        assert_eq!(short.thumbprint(), long.thumbprint(), "{jwk}");
+                        assert_eq!(short.algorithm(), long.algorithm(), "{jwk}");
+                        assert_eq!(short.kid(), long.kid(), "{jwk}");
+                        good += 1;
+                    }
+                    (short, long) => {
+                        assert_eq!(short.err(), long.err(), "{jwk}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(good >= 8 && refused >= 38, "{good} {refused}");
+    }
 
     /// The points are those that another library calls weak; a real key is none.
     #[test]

@@ -134,6 +134,10 @@ pub(crate) fn report(
     subject: Subject<'_>,
     decided_by: DecidedBy,
 ) -> Rejection {
+    let mut refusal = refusal;
+    if let Subject::Access(access) = &subject {
+        refusal.scheme = Some(access.scheme());
+    }
     let rejection = Rejection::new(refusal, Arc::clone(&context));
     let reason = rejection.told();
     let trace = match subject {

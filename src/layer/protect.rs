@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
-use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -18,7 +17,8 @@ use crate::error::Rejection;
 use crate::issuer::KeyWait;
 use crate::observe::DecidedBy;
 use crate::server::{
-    Asking, CredentialFields, Decided, Guard, Mode, Passed, Policy, ResourceServer, Turn, Verdict,
+    Admission, Asking, Decided, Guard, Mode, Passed, Policy, Recording, ResourceServer, Turn,
+    Verdict,
 };
 
 impl ResourceServer {
@@ -114,10 +114,22 @@ where
         }
         match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),
+            Verdict::Pass(Passed::Access(decided)) => match self.guard.admit(decided) {
+                Admission::Done(Ok(access)) => {
+                    let accepted = accept(&self.guard, &mut request, access);
+                    ProtectFuture { state: State::inner(self.inner.call(request), accepted) }
+                }
+                Admission::Done(Err(rejection)) => self.refused(rejection),
+                Admission::Wait(recording) => {
+                    let mut pending = self.pending(request);
+                    // Here it is the ready one that goes along: nothing but its call is left.
+                    std::mem::swap(&mut self.inner, &mut pending.service);
+                    ProtectFuture { state: State::Recording { recording, pending: Some(pending) } }
+                }
+            },
             Verdict::Pass(passed) => {
-                mark(&self.guard, &mut request, passed);
-                let future = self.inner.call(request);
-                ProtectFuture { state: State::Inner { future } }
+                mark(&self.guard, &mut request, &passed);
+                ProtectFuture { state: State::inner(self.inner.call(request), None) }
             }
             Verdict::Wait(wait, turn) => {
                 let pending = Some(self.pending(request));
@@ -153,32 +165,24 @@ impl<S, F> Protect<S, F> {
     }
 }
 
-/// Marks a request as decided.
-fn mark<B>(guard: &Guard, request: &mut Request<B>, passed: Passed) {
-    let why = match passed {
-        Passed::Access(decided) => {
-            request.extensions_mut().insert(guard.admit(decided));
-            None
-        }
-        Passed::Anonymous => Some(TokenlessReason::Optional),
-        Passed::Preflight => Some(TokenlessReason::Preflight),
-    };
-    if let Some(why) = why {
-        let context = Arc::clone(guard.context());
-        let decided_at = guard.now();
-        request.extensions_mut().insert(Tokenless { why, context, decided_at });
-    }
-    hide(guard, request);
+/// Marks a request as accepted. What comes back has something to say in the response.
+fn accept<B>(guard: &Guard, request: &mut Request<B>, access: Access) -> Option<Access> {
+    let says = access.sender().is_some().then(|| access.clone());
+    request.extensions_mut().insert(access);
+    guard.hide(request.headers_mut());
+    says
 }
 
-/// Hides what the policy hides.
-fn hide<B>(guard: &Guard, request: &mut Request<B>) {
-    const DPOP: HeaderName = HeaderName::from_static("dpop");
-    if guard.credentials() == CredentialFields::Strip {
-        for name in [AUTHORIZATION, DPOP] {
-            request.headers_mut().remove(name);
-        }
-    }
+/// Marks a request as one that passes without a token.
+fn mark<B>(guard: &Guard, request: &mut Request<B>, passed: &Passed) {
+    let why = match passed {
+        Passed::Preflight => TokenlessReason::Preflight,
+        Passed::Access(_) | Passed::Anonymous => TokenlessReason::Optional,
+    };
+    let context = Arc::clone(guard.context());
+    let decided_at = guard.now();
+    request.extensions_mut().insert(Tokenless { why, context, decided_at });
+    guard.hide(request.headers_mut());
 }
 
 struct Pending<S, F, ReqBody> {
@@ -208,6 +212,8 @@ pin_project! {
         Inner {
             #[pin]
             future: S::Future,
+            // Which has something to say in the response.
+            access: Option<Access>,
         },
         Refused {
             refusal: Option<(Rejection, F)>,
@@ -227,8 +233,22 @@ pin_project! {
             // Told once the inner service is ready to be called.
             decided: Option<Decided>,
         },
+        // Its service was polled ready.
+        Recording {
+            recording: Recording,
+            pending: Option<Pending<S, F, ReqBody>>,
+        },
         // Only after a poll that returned ready.
         Done,
+    }
+}
+
+impl<S, F, ReqBody> State<S, F, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn inner(future: S::Future, access: Option<Access>) -> Self {
+        Self::Inner { future, access }
     }
 }
 
@@ -241,7 +261,7 @@ where
             Passed::Access(decided) => Some(decided),
             // Nothing of it can end while the inner service is busy.
             passed => {
-                mark(&self.guard, &mut self.request, passed);
+                mark(&self.guard, &mut self.request, &passed);
                 None
             }
         };
@@ -250,6 +270,17 @@ where
 
     fn refused(self, rejection: Rejection) -> State<S, F, ReqBody> {
         State::Refused { refusal: Some((rejection, self.style)) }
+    }
+
+    /// Calls the service, which is ready.
+    fn call(mut self, done: Result<Access, Rejection>) -> State<S, F, ReqBody> {
+        match done {
+            Ok(access) => {
+                let says = accept(&self.guard, &mut self.request, access);
+                State::inner(self.service.call(self.request), says)
+            }
+            Err(rejection) => self.refused(rejection),
+        }
     }
 }
 
@@ -264,7 +295,13 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Inner { future } => return future.poll(context),
+                StateProjection::Inner { future, access } => {
+                    let mut answer = ready!(future.poll(context));
+                    if let (Ok(response), Some(access)) = (&mut answer, access) {
+                        access.complete_response(response.headers_mut());
+                    }
+                    return Poll::Ready(answer);
+                }
                 StateProjection::Refused { refusal } => {
                     let Some((rejection, style)) = refusal.take() else { return Poll::Pending };
                     this.state.set(State::Done);
@@ -301,15 +338,17 @@ where
                     }
                     let Some(mut pending) = pending.take() else { return Poll::Pending };
                     match decided.take().map(|decided| pending.guard.admit_late(decided)) {
-                        Some(Err(rejection)) => pending.refused(rejection),
-                        admitted => {
-                            if let Some(Ok(access)) = admitted {
-                                pending.request.extensions_mut().insert(access);
-                                hide(&pending.guard, &mut pending.request);
-                            }
-                            State::Inner { future: pending.service.call(pending.request) }
+                        None => State::inner(pending.service.call(pending.request), None),
+                        Some(Admission::Done(done)) => pending.call(done),
+                        Some(Admission::Wait(recording)) => {
+                            State::Recording { recording, pending: Some(pending) }
                         }
                     }
+                }
+                StateProjection::Recording { recording, pending } => {
+                    let done = ready!(Pin::new(recording).poll(context));
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    pending.call(done)
                 }
                 StateProjection::Done => return Poll::Pending,
             };

@@ -146,14 +146,26 @@ impl DecidedBy {
 pub enum SenderBinding {
     /// Not at all: whoever has the token can use it.
     Bearer,
+    /// By a key, which a DPoP proof has proven (RFC 9449).
+    Dpop,
+    /// By a client certificate, whose key the TLS handshake has proven (RFC 8705).
+    Mtls,
+    /// By both, and both proven.
+    DpopAndMtls,
 }
 
 impl SenderBinding {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] = &[Self::Bearer, Self::Dpop, Self::Mtls, Self::DpopAndMtls];
+
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bearer => "bearer",
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+            Self::DpopAndMtls => "dpop_and_mtls",
         }
     }
 }

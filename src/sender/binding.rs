@@ -1,6 +1,12 @@
-use crate::access::Confirmation;
-use crate::error::{Refusal, RejectionKind};
+use super::dpop::{CheckedDpop, RouteNonces};
+use super::mtls::{CheckedMtls, Seen};
+use crate::access::{Confirmation, ResponseFields, Sender};
+use crate::context::Schemes;
+use crate::credentials::{Credentials, RequestHead, Scheme};
+use crate::error::{ConfigFault, Refusal, RejectionKind};
+use crate::name::Thumbprint;
 use crate::observe::SenderBinding;
+use crate::time::Timestamp;
 
 /// How a token has to be bound to its sender. A server states it: there is no default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,23 +54,181 @@ impl Binding {
     }
 }
 
-/// Everything that `cnf` names is enforced, and the token is bound as it has to be; or it is
-/// refused.
-pub(crate) fn enforce(
-    confirmation: Confirmation,
-    wanted: Binding,
-) -> Result<SenderBinding, Refusal> {
-    match (confirmation, wanted) {
-        (Confirmation::Absent, Binding::WhereBound) => Ok(SenderBinding::Bearer),
-        (Confirmation::Absent, binding) => Err(Refusal::new(
-            RejectionKind::NotBound,
-            format!("the token is bound to no sender, wanted binding `{}`", binding.as_str()),
-        )),
-        (Confirmation::Unenforceable, _) => Err(Refusal::new(
-            RejectionKind::SenderNotProven,
-            "the token has `cnf`, and no way to prove its sender is configured",
-        )),
+impl Binding {
+    /// Whether a token with this `cnf` is bound as it has to be.
+    fn is_met(self, key: Option<&Thumbprint>, certificate: Option<&Thumbprint>) -> bool {
+        match self {
+            Self::WhereBound => true,
+            Self::Either => key.is_some() || certificate.is_some(),
+            Self::Dpop => key.is_some(),
+            Self::Mtls => certificate.is_some(),
+            Self::Both => key.is_some() && certificate.is_some(),
+        }
     }
+}
+
+/// How a server can prove senders.
+#[derive(Debug, Default)]
+pub(crate) struct Mechanisms {
+    pub(crate) dpop: Option<CheckedDpop>,
+    pub(crate) mtls: Option<CheckedMtls>,
+    /// One of them is configured and faulty: what could be proven is not known.
+    pub(crate) faulty: bool,
+}
+
+impl Mechanisms {
+    /// Why this binding could never be met here.
+    fn lack(&self, binding: Binding) -> Option<&'static str> {
+        const DPOP: &str = "DPoP is not configured: say `.dpop(Dpop::new())`";
+        const MTLS: &str = "mutual TLS is not configured: say `.mtls(Mtls::direct())`";
+        const NEITHER: &str = "no way to prove a sender is configured: say `.dpop(Dpop::new())` or \
+                               `.mtls(Mtls::direct())`";
+        let (dpop, mtls) = (self.dpop.is_some(), self.mtls.is_some());
+        match binding {
+            _ if self.faulty => None,
+            Binding::Either if !dpop && !mtls => Some(NEITHER),
+            Binding::Dpop | Binding::Both if !dpop => Some(DPOP),
+            Binding::Mtls | Binding::Both if !mtls => Some(MTLS),
+            _ => None,
+        }
+    }
+
+    /// The same, as a fault.
+    pub(crate) fn fault(&self, binding: Binding) -> Option<ConfigFault> {
+        let what = self.lack(binding)?;
+        Some(ConfigFault::NoMechanism { binding: binding.as_str(), what })
+    }
+
+    /// The schemes that a client can use where this binding is wanted.
+    pub(crate) fn schemes(&self, binding: Binding) -> Schemes {
+        let bearer = match binding {
+            Binding::WhereBound | Binding::Mtls => true,
+            // A token that is bound to a certificate is presented as a bearer token (RFC 8705 §3).
+            Binding::Either => self.mtls.is_some(),
+            Binding::Dpop | Binding::Both => false,
+        };
+        let dpop = self.dpop.is_some() && binding != Binding::Mtls;
+        match (bearer, dpop) {
+            (true, true) => Schemes::Both,
+            (false, true) => Schemes::Dpop,
+            (_, false) => Schemes::Bearer,
+        }
+    }
+
+    /// Everything that `cnf` names is enforced, and the token is bound as it has to be; or it is
+    /// refused. What is cheap comes first; the proof's signature last.
+    pub(crate) fn prove(
+        &self,
+        confirmation: &Confirmation,
+        wanted: Binding,
+        presented: Credentials<'_>,
+        head: RequestHead<'_>,
+        nonces: RouteNonces,
+        now: Timestamp,
+    ) -> Result<Option<Sender>, Refusal> {
+        let refuse = |kind, detail: String| Err(Refusal::new(kind, detail));
+        let (key, bound_to) = match confirmation {
+            Confirmation::Absent => (None, None),
+            Confirmation::Bound { key, certificate } => (key.as_ref(), certificate.as_ref()),
+            Confirmation::Unenforceable(why) => {
+                return Err(Refusal::new(RejectionKind::SenderNotProven, *why));
+            }
+        };
+        if key.is_some() && self.dpop.is_none() {
+            let detail = "`cnf` has `jkt`, and DPoP is not configured".to_owned();
+            return refuse(RejectionKind::SenderNotProven, detail);
+        }
+        if bound_to.is_some() && self.mtls.is_none() {
+            let detail = "`cnf` has `x5t#S256`, and mutual TLS is not configured".to_owned();
+            return refuse(RejectionKind::SenderNotProven, detail);
+        }
+        match (presented.scheme(), key) {
+            (Scheme::Bearer, Some(_)) => {
+                let detail = "the token is bound to a key, and the scheme is `Bearer`".to_owned();
+                return refuse(RejectionKind::BearerDowngrade, detail);
+            }
+            (Scheme::Dpop, None) => {
+                let detail = "the token is bound to no key, and the scheme is `DPoP`".to_owned();
+                return refuse(RejectionKind::UnboundUnderDpop, detail);
+            }
+            (Scheme::Bearer, None) | (Scheme::Dpop, Some(_)) => {}
+        }
+        if !wanted.is_met(key, bound_to) {
+            return Err(not_bound(key, bound_to, wanted));
+        }
+
+        let (certificate, vary) = match self.mtls.as_ref().map(|mtls| mtls.see(head)) {
+            Some(Seen::Certificate(certificate, field)) => (Some(certificate), field),
+            Some(Seen::None(why)) if bound_to.is_some() => {
+                return refuse(RejectionKind::CertificateMissing, why);
+            }
+            Some(Seen::None(_)) | None => (None, None),
+        };
+        if let (Some(bound_to), Some(certificate)) = (bound_to, &certificate)
+            && bound_to != certificate.thumbprint()
+        {
+            let found = certificate.thumbprint();
+            let detail = format!("`x5t#S256` is {bound_to}, the certificate's is {found}");
+            return refuse(RejectionKind::OtherCertificate, detail);
+        }
+        let proven = match (&self.dpop, key) {
+            (Some(dpop), Some(key)) => {
+                let proven = dpop.prove(presented, head, nonces, now)?;
+                if *key != proven.proof.key {
+                    let found = &proven.proof.key;
+                    let detail = format!("`jkt` is {key}, the proof's key is {found}");
+                    return refuse(RejectionKind::OtherKey, detail);
+                }
+                Some(proven)
+            }
+            _ => None,
+        };
+
+        let binding = match (key, bound_to) {
+            (None, None) => SenderBinding::Bearer,
+            (Some(_), None) => SenderBinding::Dpop,
+            (None, Some(_)) => SenderBinding::Mtls,
+            (Some(_), Some(_)) => SenderBinding::DpopAndMtls,
+        };
+        if proven.is_none() && certificate.is_none() {
+            return Ok(None);
+        }
+        let (proof, dpop_nonce) = match proven {
+            Some(proven) => (Some(proven.proof), proven.next_nonce),
+            None => (None, None),
+        };
+        let response = ResponseFields { dpop_nonce, vary };
+        Ok(Some(Sender { binding, proof, certificate, response }))
+    }
+
+    /// Whether a token that was proven before is still bound as it has to be.
+    pub(crate) fn prove_again(
+        confirmation: &Confirmation,
+        wanted: Binding,
+    ) -> Result<(), Refusal> {
+        let (key, certificate) = match confirmation {
+            Confirmation::Bound { key, certificate } => (key.as_ref(), certificate.as_ref()),
+            Confirmation::Absent | Confirmation::Unenforceable(_) => (None, None),
+        };
+        match wanted.is_met(key, certificate) {
+            true => Ok(()),
+            false => Err(not_bound(key, certificate, wanted)),
+        }
+    }
+}
+
+fn not_bound(
+    key: Option<&Thumbprint>,
+    certificate: Option<&Thumbprint>,
+    wanted: Binding,
+) -> Refusal {
+    let found = match (key, certificate) {
+        (None, None) => "no sender",
+        (Some(_), _) => "a key only",
+        (None, Some(_)) => "a certificate only",
+    };
+    let detail = format!("the token is bound to {found}, wanted binding `{}`", wanted.as_str());
+    Refusal::new(RejectionKind::NotBound, detail)
 }
 
 #[cfg(test)]

@@ -6,11 +6,17 @@
 //!    turn a bound token into a bearer token.
 //! 3. The strictest of what the server, the token's class and the route want of a sender applies.
 //!
-//! What it does not do yet: it verifies no DPoP proof and no client certificate, so every token
-//! with a `cnf` is refused, and so is every token where a binding is wanted.
+//! 4. What came in a header field about the client is believed from proxies of one's own only
+//!    ([`TrustedPeers`]), and never reaches the service behind the layer.
+//! 5. A proof is used once ([`ReplayStore`]).
+//!
+//! What it does not do: a proof covers method and URI, not the body and not other fields (RFC 9449
+//! §11.7); of a certificate nothing but its thumbprint is looked at, unless a check asks for more.
 
 mod binding;
+mod dpop;
 mod forwarded;
+mod mtls;
 mod nonce;
 mod origin;
 mod peer;
@@ -22,8 +28,31 @@ mod trusted;
 mod uri;
 
 pub use binding::Binding;
-pub(crate) use binding::enforce;
+pub(crate) use binding::Mechanisms;
+pub use dpop::Dpop;
+pub(crate) use dpop::{CheckedDpop, RouteNonces};
+pub(crate) use mtls::CheckedMtls;
+pub use mtls::Mtls;
+pub(crate) use forwarded::{CheckedForwarded, Forwarded, ForwardedFields};
+pub use forwarded::{
+    ForwardedCertificate, ForwardedError, MAX_CLIENT_CERT, MAX_CLIENT_CERT_CHAIN, MAX_ESCAPED_PEM,
+    MAX_XFCC, XfccElement, parse_client_cert, parse_escaped_pem, parse_xfcc,
+};
+pub use nonce::Nonces;
+pub use origin::{ForwardedOrigin, OriginalUri, PublicOrigin};
+pub(crate) use origin::{Origins, TargetMismatch};
 pub(crate) use peer::Networks;
 pub use peer::PeerAddr;
+pub use proof::{
+    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault,
+    ProofRules, TargetCheck,
+};
+pub use replay::{
+    MemoryReplayStore, ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayFuture,
+    ReplayHealth, ReplayStore, Sighting, Used,
+};
+#[cfg(feature = "rustls")]
+pub use spiffe::{SpiffeId, SpiffePattern, SvidError, TrustBundle};
 pub(crate) use trusted::CheckedPeers;
 pub use trusted::TrustedPeers;
+pub use uri::{TargetUri, TargetUriError};

@@ -8,7 +8,7 @@ use super::metadata::Document;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
 use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
-use crate::context::{Implies, ImplyFn, ServerContext};
+use crate::context::{Implies, ImplyFn, NonceIssuing, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
@@ -16,7 +16,10 @@ use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules}
 use crate::name::{Audience, Resource, Scope};
 use crate::observe::{HashKey, Observer, Observers};
 use crate::secret::Secret;
-use crate::sender::Binding;
+use crate::sender::{
+    Binding, CheckedDpop, CheckedMtls, Dpop, ForwardedFields, Mechanisms, MemoryReplayStore, Mtls,
+    ReplayStore,
+};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::transport::Transport;
 use crate::verify::{
@@ -36,6 +39,9 @@ pub struct ServerBuilder {
     tenants: Option<(Arc<dyn IssuerResolver>, usize)>,
     classes: Vec<TokenClass>,
     binding: Option<Binding>,
+    dpop: Option<Dpop>,
+    mtls: Option<Mtls>,
+    replay: Option<Arc<dyn ReplayStore>>,
     exceptions: Vec<Exception>,
     security_profile: Option<SecurityProfile>,
     policies: Vec<(String, Policy)>,
@@ -64,6 +70,9 @@ impl ServerBuilder {
             tenants: None,
             classes: Vec::new(),
             binding: None,
+            dpop: None,
+            mtls: None,
+            replay: None,
             exceptions: Vec::new(),
             security_profile: None,
             policies: Vec::new(),
@@ -109,6 +118,27 @@ impl ServerBuilder {
         self
     }
 
+    /// Proves senders by DPoP (RFC 9449). Without it every token that is bound to a key is refused.
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
+        self
+    }
+
+    /// Proves senders by their client certificates (RFC 8705). Without it every token that is bound to
+    /// a certificate is refused.
+    pub fn mtls(mut self, mtls: Mtls) -> Self {
+        self.mtls = Some(mtls);
+        self
+    }
+
+    /// Remembers the DPoP proofs, and the tokens for one use, that were used; a
+    /// [`crate::sender::MemoryReplayStore`] of this process unless said otherwise. Servers that answer
+    /// to one name share one, or a proof can be used once at each of them.
+    pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
+        self.replay = Some(Arc::new(store));
+        self
+    }
+
     /// Says how tokens have to be bound to their sender, and what an unbound one may do. A token
     /// class or a policy can only tighten it; an [`Exception`] lowers it for named clients.
     pub fn binding(mut self, binding: Binding) -> Self {
@@ -127,8 +157,9 @@ impl ServerBuilder {
     /// hour, a leeway between 10 and 60 seconds. An issuer without a list of algorithms of its own
     /// gets the profile's.
     ///
-    /// It does not build without a way to prove senders and a way to see revocation (§5.3.4); this
-    /// version has neither, so that today it says what is missing and never builds.
+    /// It does not build without a way to prove senders ([`Self::dpop`] or [`Self::mtls`]) and a way to
+    /// see revocation (§5.3.4); this version does not have the latter, so that today it says what is
+    /// missing and never builds.
     pub fn fapi2(mut self) -> Self {
         self.security_profile = Some(SecurityProfile::Fapi2);
         self
@@ -286,13 +317,25 @@ impl ServerBuilder {
                 exceptions: &self.exceptions,
                 binding: self.binding,
                 leeway: self.leeway,
-                means: fapi::Means::default(),
+                means: self.means(),
             };
             fapi::check(&asked, &mut faults);
         }
+        let mechanisms = self.check_mechanisms(resource.as_ref(), rules, &mut faults);
         let classes = Classes::check(self.classes.clone(), &names, &mut faults);
-        if self.binding.is_none() {
-            faults.push_at("binding", ConfigFault::NoBinding);
+        for (index, class) in self.classes.iter().enumerate() {
+            if let Some(fault) = class.bound_as().and_then(|binding| mechanisms.fault(binding)) {
+                let place = Classes::place(&self.classes, index);
+                faults.at(&place, |faults| faults.push_at("binding", fault));
+            }
+        }
+        match self.binding {
+            None => faults.push_at("binding", ConfigFault::NoBinding),
+            Some(binding) => {
+                if let Some(fault) = mechanisms.fault(binding) {
+                    faults.push_at("binding", fault);
+                }
+            }
         }
         let exceptions = self.check_exceptions(&names, now, &mut faults);
         if self.leeway > Duration::from_mins(5) {
@@ -324,6 +367,7 @@ impl ServerBuilder {
             },
             error_uri: self.error_uri.clone(),
             params: self.params.clone(),
+            algs: mechanisms.dpop.as_ref().map(CheckedDpop::algs).unwrap_or_default(),
         };
         let params = faults.at("challenge", |faults| params.build(faults));
         let implications = self.check_implications(&mut faults);
@@ -331,8 +375,8 @@ impl ServerBuilder {
         faults.at("metadata", |faults| metadata.check(faults));
         let is_used = self.policy.is_some();
         let policy = self.policy.clone().unwrap_or_else(|| allow_all().into());
-        faults.at("policy", |faults| policy.check(names.is_one(), faults));
-        let policies = self.check_policies(names.is_one(), &mut faults);
+        faults.at("policy", |faults| policy.check(names.is_one(), &mechanisms, faults));
+        let policies = self.check_policies(names.is_one(), &mechanisms, &mut faults);
 
         let needs_transport = tenants.is_some() || issuers.iter().any(Checked::needs_transport);
         let transport = match self.transport.clone() {
@@ -351,7 +395,13 @@ impl ServerBuilder {
             implies: Implies { table: implications, rule: self.implies },
             audiences: audiences.clone(),
             observers: Observers::new(self.observers, key, endings),
+            nonces: match mechanisms.dpop.as_ref().and_then(CheckedDpop::nonces) {
+                Some(_) => NonceIssuing::On,
+                None => NonceIssuing::Off,
+            },
         });
+        let forwarded = mechanisms.mtls.as_ref().and_then(CheckedMtls::forwarded);
+        let forwarded_fields = ForwardedFields::of(forwarded);
         let shared = Arc::new(Shared {
             rules: Rules {
                 issuers: Registry::new(issuers, tenants, transport.as_ref(), &self.clock),
@@ -362,6 +412,7 @@ impl ServerBuilder {
                 binding,
                 exceptions,
                 max_token: self.max_token,
+                mechanisms,
             },
             clock: self.clock,
             resource,
@@ -369,15 +420,11 @@ impl ServerBuilder {
             context,
             policies,
             security_profile: self.security_profile,
+            replay: self.replay.unwrap_or_else(|| Arc::new(MemoryReplayStore::new())),
+            forwarded_fields,
         });
         if binding == Binding::WhereBound && !shared.rules.exceptions.is_empty() {
             tracing::warn!("exceptions have no effect: every unbound token is accepted anyway");
-        }
-        if binding != Binding::WhereBound && shared.rules.exceptions.is_empty() {
-            tracing::warn!(
-                binding = binding.as_str(),
-                "every token has to be bound, and no sender can be proven: all will be refused"
-            );
         }
         let own = Guard::unlisted(&shared, policy.named_unless_named("server"))?;
         if is_used {
@@ -396,6 +443,37 @@ impl ServerBuilder {
             },
             None => IssuerRules::ANY,
         }
+    }
+
+    /// What it can find out beside the token itself.
+    fn means(&self) -> fapi::Means {
+        let sender = match (&self.dpop, &self.mtls) {
+            (None, None) => fapi::Provided::No,
+            _ => fapi::Provided::Yes,
+        };
+        fapi::Means { sender, revocation: fapi::Provided::No }
+    }
+
+    fn check_mechanisms(
+        &self,
+        resource: Option<&Resource>,
+        rules: IssuerRules,
+        faults: &mut Faults,
+    ) -> Mechanisms {
+        let mut mechanisms = Mechanisms::default();
+        // Without a resource there is no origin to compare with, which is a fault already.
+        if let (Some(dpop), Some(resource)) = (&self.dpop, resource) {
+            let (leeway, allowed) = (self.leeway, rules.allowed);
+            faults.at("dpop", |faults| {
+                mechanisms.dpop = dpop.check(resource, leeway, allowed, faults);
+            });
+        }
+        if let Some(mtls) = &self.mtls {
+            faults.at("mtls", |faults| mechanisms.mtls = mtls.check(faults));
+        }
+        mechanisms.faulty = self.dpop.is_some() != mechanisms.dpop.is_some()
+            || self.mtls.is_some() != mechanisms.mtls.is_some();
+        mechanisms
     }
 
     fn check_issuers(&self, rules: IssuerRules, faults: &mut Faults) -> Vec<Checked> {
@@ -476,11 +554,16 @@ impl ServerBuilder {
         Implies::complete(&direct)
     }
 
-    fn check_policies(&self, one_issuer: bool, faults: &mut Faults) -> BTreeMap<String, Policy> {
+    fn check_policies(
+        &self,
+        one_issuer: bool,
+        mechanisms: &Mechanisms,
+        faults: &mut Faults,
+    ) -> BTreeMap<String, Policy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &self.policies {
             faults.at(&format!("policies.{}", key(name)), |faults| {
-                policy.check(one_issuer, faults);
+                policy.check(one_issuer, mechanisms, faults);
                 if policies.insert(name.clone(), policy.clone()).is_some() {
                     faults.push(ConfigFault::DuplicatePolicy(name.clone()));
                 }

@@ -31,6 +31,12 @@ impl Shared {
         member("leeway", shown_duration(rules.leeway).into());
         member("max_token_bytes", rules.max_token.into());
         member("binding", rules.binding.as_str().into());
+        if let Some(dpop) = &rules.mechanisms.dpop {
+            member("dpop", dpop.report());
+        }
+        if let Some(mtls) = &rules.mechanisms.mtls {
+            member("mtls", mtls.report());
+        }
         let issuers = rules.issuers.configured();
         member("issuers", issuers.iter().map(|keys| issuer(keys)).collect());
         if let Some(at_most) = rules.issuers.tenants_at_most() {

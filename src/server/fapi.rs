@@ -43,7 +43,6 @@ pub(super) struct Means {
 pub(super) enum Provided {
     #[default]
     No,
-    #[cfg_attr(not(test), expect(dead_code, reason = "no mechanism can be configured yet"))]
     Yes,
 }
 

@@ -1,13 +1,15 @@
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::Shared;
 use super::asking::{Answered, Asking};
-use super::policy::{CredentialFields, Policy, Preflight, Presence};
+use super::policy::{CredentialFields, Policy, Preflight, Presence, Uses};
+use super::recording::Admission;
 use crate::access::Access;
 use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
@@ -15,8 +17,11 @@ use crate::credentials::RequestHead;
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, KeyWait, Remedy};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome};
+use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
-use crate::verify::{RouteRules, Stop, Trace, refusal_of};
+use crate::verify::{Stop, Trace, refusal_of};
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
 /// without tower.
@@ -124,13 +129,14 @@ impl Guard {
     /// A guard that nobody uses yet: it enforces nothing that could be listed.
     pub(super) fn unlisted(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
         let mut faults = Faults::new();
-        policy.check(shared.rules.issuers.is_one(), &mut faults);
+        policy.check(shared.rules.issuers.is_one(), &shared.rules.mechanisms, &mut faults);
         faults.unless_none(())?;
         let needs = Needs::of(&*policy.check);
         let context = PolicyContext {
             server: Arc::clone(&shared.context),
             route: policy.label(&needs),
             visibility: policy.visibility,
+            schemes: shared.rules.schemes(policy.binding),
             ..PolicyContext::default()
         };
         let context = context.with_needs(needs.scopes(), needs.step_ups());
@@ -190,7 +196,7 @@ impl Guard {
         let head = request.into();
         async move {
             match self.decide_and_wait(head, Mode::Required).await? {
-                Passed::Access(decided) => Ok(self.admit(decided)),
+                Passed::Access(decided) => self.admit_and_wait(decided).await,
                 // INVARIANT: this mode lets nothing else pass.
                 Passed::Anonymous | Passed::Preflight => {
                     let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
@@ -213,7 +219,7 @@ impl Guard {
         let head = request.into();
         async move {
             Ok(match self.decide_and_wait(head, Mode::Optional).await? {
-                Passed::Access(decided) => Some(self.admit(decided)),
+                Passed::Access(decided) => Some(self.admit_and_wait(decided).await?),
                 Passed::Anonymous | Passed::Preflight => None,
             })
         }
@@ -241,6 +247,13 @@ impl Guard {
         }
     }
 
+    async fn admit_and_wait(&self, decided: Decided) -> Result<Access, Rejection> {
+        match self.admit(decided) {
+            Admission::Done(done) => done,
+            Admission::Wait(recording) => recording.await,
+        }
+    }
+
     /// Decides a request without waiting.
     pub(crate) fn decide(&self, head: RequestHead<'_>, mode: Mode, turn: Turn) -> Verdict {
         let Inner { shared, policy, context, fault, .. } = &*self.inner;
@@ -260,7 +273,7 @@ impl Guard {
             self.tell(DecisionOutcome::Anonymous, &trace, at, started);
             return Verdict::Pass(Passed::Anonymous);
         }
-        let route = RouteRules { check: &*policy.check, binding: policy.binding, context };
+        let route = policy.rules(context);
         let mut attempt = turn.attempt;
         loop {
             let stop = match shared.rules.decide(head, route, at, attempt, &mut trace) {
@@ -319,7 +332,7 @@ impl Guard {
             let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
             return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
         };
-        let route = RouteRules { check: &*policy.check, binding: policy.binding, context };
+        let route = policy.rules(context);
         let decided = match answered.answer {
             Err(error) => Err(refusal_of(error)),
             Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
@@ -330,9 +343,8 @@ impl Guard {
         }
     }
 
-    /// Lets a request pass: the last thing of every decision that says yes, once.
-    pub(crate) fn admit(&self, decided: Decided) -> Access {
-        // 10. Replay memory and single use: neither exists yet.
+    /// Nothing can refuse any more.
+    pub(super) fn accept(&self, decided: Decided) -> Access {
         let Decided { access, trace, at, started } = decided;
         self.tell(DecisionOutcome::Accepted, &trace, at, started);
         access
@@ -340,19 +352,31 @@ impl Guard {
 
     /// The same for a request that had to wait for something else after it was decided, which may
     /// have taken longer than its token lives.
-    pub(crate) fn admit_late(&self, decided: Decided) -> Result<Access, Rejection> {
+    pub(crate) fn admit_late(&self, decided: Decided) -> Admission {
         let at = self.inner.shared.clock.moment();
         let end = decided.access.expires_at().plus(self.inner.shared.rules.leeway);
         if at.wall() < end {
-            return Ok(self.admit(Decided { at, ..decided }));
+            return self.admit(Decided { at, ..decided });
         }
         let detail = "the token expired while its request waited for the inner service";
         let refusal = Refusal::new(RejectionKind::Expired, detail);
-        Err(self.reject(refusal, &decided.trace, at, decided.started))
+        Admission::Done(Err(self.reject(refusal, &decided.trace, at, decided.started)))
+    }
+
+    /// A refusal of what everything before said yes to.
+    pub(super) fn reject_decided(&self, refusal: Refusal, decided: &Decided) -> Rejection {
+        self.reject(refusal, &decided.trace, decided.at, decided.started)
     }
 
     /// A refusal of this guard; its observers are told.
-    fn reject(&self, refusal: Refusal, trace: &Trace, at: Moment, started: Duration) -> Rejection {
+    fn reject(
+        &self,
+        mut refusal: Refusal,
+        trace: &Trace,
+        at: Moment,
+        started: Duration,
+    ) -> Rejection {
+        refusal.scheme = trace.scheme;
         let rejection = Rejection::new(refusal, Arc::clone(&self.inner.context));
         let reason = rejection.told();
         let context = &self.inner.context;
@@ -382,8 +406,30 @@ impl Guard {
         self.inner.shared.clock.now()
     }
 
-    pub(crate) fn credentials(&self) -> CredentialFields {
-        self.inner.policy.credentials
+    /// Removes from the header what the inner service must not see: certificates that somebody
+    /// claims to forward, always, and the credentials, if the policy says so.
+    pub(crate) fn hide(&self, headers: &mut HeaderMap) {
+        self.inner.shared.forwarded_fields.strip(headers);
+        if self.inner.policy.credentials == CredentialFields::Strip {
+            headers.remove(AUTHORIZATION);
+            headers.remove(DPOP);
+        }
+    }
+
+    pub(super) fn is_single_use(&self) -> bool {
+        self.inner.policy.uses == Uses::Single
+    }
+
+    pub(super) fn leeway(&self) -> Duration {
+        self.inner.shared.rules.leeway
+    }
+
+    pub(super) fn replay_store(&self) -> &dyn ReplayStore {
+        &*self.inner.shared.replay
+    }
+
+    pub(super) fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.inner.shared.clock.sleep(time)
     }
 }
 

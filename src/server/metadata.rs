@@ -19,6 +19,7 @@ use super::Shared;
 use crate::check::Needs;
 use crate::error::{Faults, key};
 use crate::name::{NameError, Scope};
+use crate::sender::Binding;
 
 /// The human-readable part of the metadata document (RFC 9728 §2). Everything else in it is
 /// derived from what is enforced.
@@ -188,6 +189,18 @@ impl Shared {
             member("scopes_supported", json!(scopes));
         }
         member("bearer_methods_supported", json!(["header"]));
+        let mechanisms = &self.rules.mechanisms;
+        if mechanisms.mtls.is_some() {
+            member("tls_client_certificate_bound_access_tokens", json!(true));
+        }
+        if let Some(dpop) = &mechanisms.dpop {
+            let algorithms: Vec<_> = dpop.algorithms().iter().map(|one| one.as_str()).collect();
+            member("dpop_signing_alg_values_supported", json!(algorithms));
+            let always = matches!(self.rules.binding, Binding::Dpop | Binding::Both);
+            if always && self.rules.exceptions.is_empty() {
+                member("dpop_bound_access_tokens_required", json!(true));
+            }
+        }
         let detail_types = self.document.detail_types();
         if !detail_types.is_empty() {
             member("authorization_details_types_supported", json!(detail_types));

@@ -12,6 +12,7 @@ mod fapi;
 mod guard;
 mod metadata;
 mod policy;
+mod recording;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
 use crate::issuer::{IssuerHealth, WarmUpError};
 use crate::name::Resource;
+use crate::sender::{ForwardedFields, ReplayStore};
 use crate::time::Clock;
 use crate::verify::Rules;
 
@@ -31,8 +33,8 @@ pub use builder::ServerBuilder;
 pub use guard::Guard;
 pub(crate) use guard::{Decided, Mode, Passed, Turn, Verdict};
 pub use metadata::{Metadata, MetadataService};
-pub(crate) use policy::CredentialFields;
 pub use policy::{Policy, Preflight};
+pub(crate) use recording::{Admission, Recording};
 
 use metadata::Document;
 
@@ -56,6 +58,10 @@ pub(crate) struct Shared {
     /// By name.
     policies: BTreeMap<String, Policy>,
     security_profile: Option<fapi::SecurityProfile>,
+    /// Of proofs and of tokens for one use.
+    replay: Arc<dyn ReplayStore>,
+    /// What no inner service may see.
+    forwarded_fields: ForwardedFields,
 }
 
 impl ResourceServer {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::check::{AsyncCheck, Check, Needs, allow_all};
-use crate::context::ChallengeVisibility;
+use crate::context::{ChallengeVisibility, PolicyContext};
 use crate::error::{ConfigFault, Faults};
-use crate::sender::Binding;
+use crate::sender::{Binding, Mechanisms, RouteNonces};
 use crate::time::shown_duration;
+use crate::verify::RouteRules;
 
 /// What a route or a router wants of a request: a check, and how the request is treated.
 ///
@@ -32,6 +33,8 @@ pub struct Policy {
     pub(super) later: Vec<Arc<dyn AsyncCheck>>,
     pub(super) timeout: Duration,
     pub(super) binding: Option<Binding>,
+    pub(super) nonces: RouteNonces,
+    pub(super) uses: Uses,
     /// Found when the policy was looked up by name.
     pub(super) fault: Option<ConfigFault>,
     pub(super) presence: Presence,
@@ -45,6 +48,13 @@ pub struct Policy {
 pub(super) enum Presence {
     Required,
     Optional,
+}
+
+/// How often a token may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uses {
+    Any,
+    Single,
 }
 
 /// What becomes of a CORS preflight, which can never carry a token.
@@ -79,6 +89,8 @@ impl Policy {
             later: Vec::new(),
             timeout: Self::ASYNC_TIMEOUT,
             binding: None,
+            nonces: RouteNonces::AsServer,
+            uses: Uses::Any,
             fault: None,
             presence: Presence::Required,
             preflight: Preflight::Refuse,
@@ -102,6 +114,23 @@ impl Policy {
     /// server, the token's class and the policy applies.
     pub fn binding(mut self, binding: Binding) -> Self {
         self.binding = Some(binding);
+        self
+    }
+
+    /// Wants a nonce in every DPoP proof (RFC 9449 §9), also where the server only takes one. The
+    /// server has to make nonces: see [`crate::Dpop::nonces`].
+    pub fn require_nonce(mut self) -> Self {
+        self.nonces = RouteNonces::Required;
+        self
+    }
+
+    /// Accepts each token once, by issuer and `jti`: for tokens that are made for one task. It is used
+    /// up when everything else has said yes, also if the handler then fails; no second request with it
+    /// passes any policy of this kind that shares the replay memory, until it has expired.
+    ///
+    /// A token without `jti` is refused: 401. See [`crate::ServerBuilder::replay_store`].
+    pub fn single_use(mut self) -> Self {
+        self.uses = Uses::Single;
         self
     }
 
@@ -139,8 +168,8 @@ impl Policy {
         self
     }
 
-    /// Lists `WWW-Authenticate` and `Retry-After` in `Access-Control-Expose-Headers` of refusals, so that scripts of
-    /// other origins can read the challenge.
+    /// Lists `WWW-Authenticate` and `Retry-After` in `Access-Control-Expose-Headers` of refusals, and
+    /// `DPoP-Nonce` wherever it is sent, so that scripts of other origins can read them.
     pub fn expose_challenge(mut self) -> Self {
         self.visibility = ChallengeVisibility::Exposed;
         self
@@ -155,7 +184,12 @@ impl Policy {
     }
 
     /// `one_issuer`: whether a name of a client or a subject alone says who is meant.
-    pub(super) fn check(&self, one_issuer: bool, faults: &mut Faults) {
+    pub(super) fn check(
+        &self,
+        one_issuer: bool,
+        mechanisms: &Mechanisms,
+        faults: &mut Faults,
+    ) {
         faults.extend(self.fault.clone());
         let needs = Needs::of(&*self.check);
         faults.extend(needs.faults().iter().cloned());
@@ -168,12 +202,26 @@ impl Policy {
         if self.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200) {
             faults.push(ConfigFault::Policy("a name of 1 to 200 bytes is wanted".to_owned()));
         }
+        if let Some(fault) = self.binding.and_then(|binding| mechanisms.fault(binding)) {
+            faults.push_at("binding", fault);
+        }
+        let makes_nonces = mechanisms.dpop.as_ref().is_some_and(|dpop| dpop.nonces().is_some());
+        if self.nonces == RouteNonces::Required && !makes_nonces && !mechanisms.faulty {
+            let what = "wants a nonce in proofs, and the server makes none: say \
+                        `.dpop(Dpop::new().nonces(Nonces::optional()))`";
+            faults.push_at("require_nonce", ConfigFault::Policy(what.to_owned()));
+        }
         let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
         if !timeouts.contains(&self.timeout) {
             let found = self.timeout;
             let what = format!("async checks have {found:?}: not between 1 ms and 1 minute");
             faults.push(ConfigFault::Policy(what));
         }
+    }
+
+    /// What it demands beside the server.
+    pub(super) fn rules<'a>(&'a self, context: &'a Arc<PolicyContext>) -> RouteRules<'a> {
+        RouteRules { check: &*self.check, binding: self.binding, nonces: self.nonces, context }
     }
 
     /// What stands for it in events: its name, or its scopes.
@@ -215,6 +263,8 @@ impl Policy {
         member("strip_credentials", strip.into());
         let expose = self.visibility == ChallengeVisibility::Exposed;
         member("expose_challenge", expose.into());
+        member("single_use", (self.uses == Uses::Single).into());
+        member("require_nonce", (self.nonces == RouteNonces::Required).into());
         if let Some(binding) = self.binding {
             member("binding", binding.as_str().into());
         }

@@ -5,7 +5,8 @@ use http::Request;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::Access;
+use crate::access::{Access, Confirmation, ProofUse, ResponseFields, Sender};
+use crate::certificate::Certificate;
 use crate::check::{AsyncCheck, Check, CheckContext, CheckError, CheckRequest};
 use crate::context::{ChallengeParams, PolicyContext, ServerContext};
 use crate::credentials::RequestHead;
@@ -13,19 +14,22 @@ use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::ClaimsSet;
 use crate::jose::claims::required;
 use crate::name::IssuerId;
+use crate::observe::SenderBinding;
 use crate::time::Timestamp;
 use crate::verify::facts_of;
 
 /// An [`Access`] made from nothing, to test handlers and checks.
 ///
 /// It begins with subject `alice` and client `test-client` of `https://as.example`, for
-/// `https://rs.example`, decided at 1 800 000 000 and issued then for five minutes.
+/// `https://rs.example`, decided at 1 800 000 000 and issued then for five minutes. What a claim
+/// `cnf` names counts as proven.
 #[derive(Clone, Debug)]
 #[must_use = "an access is made by `build`"]
 pub struct TestAccess {
     claims: Map<String, Value>,
     profile: TokenProfile,
     decided_at: Timestamp,
+    certificate: Option<Certificate>,
 }
 
 impl Default for TestAccess {
@@ -46,7 +50,7 @@ impl Default for TestAccess {
             .may_lack(OptionalClaim::ClientId)
             .may_lack(OptionalClaim::IssuedAt)
             .may_lack(OptionalClaim::JwtId);
-        Self { claims, profile, decided_at: now }
+        Self { claims, profile, decided_at: now, certificate: None }
     }
 }
 
@@ -92,6 +96,12 @@ impl TestAccess {
         self
     }
 
+    /// The certificate that the sender has the key of. Whether the token is bound to it, `cnf` says.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
     /// When the request was decided.
     pub fn decided_at(mut self, now: Timestamp) -> Self {
         self.decided_at = now;
@@ -116,7 +126,26 @@ impl TestAccess {
             ..ServerContext::default()
         };
         let context = PolicyContext { server: Arc::new(server), ..PolicyContext::default() };
-        Access::new(Arc::new(facts), Arc::new(context), self.decided_at)
+        let (key, bound) = match &facts.confirmation {
+            Confirmation::Bound { key, certificate } => (key.clone(), certificate.is_some()),
+            Confirmation::Absent | Confirmation::Unenforceable(_) => (None, false),
+        };
+        let binding = match (&key, bound) {
+            (None, false) => SenderBinding::Bearer,
+            (Some(_), false) => SenderBinding::Dpop,
+            (None, true) => SenderBinding::Mtls,
+            (Some(_), true) => SenderBinding::DpopAndMtls,
+        };
+        let proof = key.map(|key| ProofUse {
+            key,
+            jti: "test".into(),
+            htu: "https://rs.example/".into(),
+            issued_at: self.decided_at,
+            accepted_until: self.decided_at,
+        });
+        let response = ResponseFields::default();
+        let sender = Sender { binding, proof, certificate: self.certificate, response };
+        Access::new(Arc::new(facts), Arc::new(context), self.decided_at, Some(Arc::new(sender)))
     }
 }
 

@@ -5,9 +5,10 @@
 //!    [`TestNetwork`], a [`crate::transport::Transport`] that touches no network: rotate,
 //!    withdraw, hold, fail, count fetches.
 //! 2. [`TokenBuilder`] makes good tokens and every kind of wrong one.
-//! 3. [`ManualClock`] moves when told.
-//! 4. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
-//! 5. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//! 3. [`ClientKey`] and [`ProofBuilder`] do the same for DPoP proofs.
+//! 4. [`ManualClock`] moves when told.
+//! 5. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
+//! 6. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
 //!
 //! It panics where a test would want it to. Do not enable the feature in production: with it,
 //! code can make an [`crate::Access`] from nothing.
@@ -54,17 +55,22 @@
 )]
 
 mod access;
+mod certificate;
 mod challenge;
 mod clock;
 mod issuer;
 mod key;
+mod members;
 mod network;
+mod proof;
 mod token;
 
 pub use access::{TestAccess, check, check_async};
+pub use certificate::{KeyUsage, TestCertificate, TestCertificateBuilder};
 pub use challenge::{Challenge, challenges};
 pub use clock::ManualClock;
 pub use issuer::{Failure, TestIssuer};
 pub use key::TestKey;
 pub use network::TestNetwork;
+pub use proof::{ClientKey, ProofBuilder};
 pub use token::TokenBuilder;

@@ -6,6 +6,7 @@ use aws_lc_rs::hmac;
 use serde::Serialize;
 
 use super::key::TestKey;
+use super::members::{Members, json};
 use crate::jose::base64url;
 use crate::time::Timestamp;
 
@@ -21,33 +22,6 @@ pub struct TokenBuilder {
     payload: Members,
     raw_header: Option<Vec<u8>>,
     raw_payload: Option<Vec<u8>>,
-}
-
-/// JSON members as text, in order: a test may want two of one name, or numbers no type holds.
-#[derive(Clone, Default)]
-struct Members(Vec<(String, String)>);
-
-impl Members {
-    fn set(&mut self, name: &str, json: String) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, value)) => *value = json,
-            None => self.0.push((name.to_owned(), json)),
-        }
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
-    }
-
-    fn to_json(&self) -> String {
-        let members: Vec<String> =
-            self.0.iter().map(|(name, value)| format!("{}:{value}", json(name))).collect();
-        format!("{{{}}}", members.join(","))
-    }
-}
-
-fn json(value: impl Serialize) -> String {
-    serde_json::to_string(&value).expect("a value that is JSON")
 }
 
 impl TokenBuilder {
@@ -114,7 +88,7 @@ impl TokenBuilder {
 
     /// A claim as JSON text, beside one of the same name.
     pub fn repeated_claim(mut self, name: &str, json: &str) -> Self {
-        self.payload.0.push((name.to_owned(), json.to_owned()));
+        self.payload.push(name, json.to_owned());
         self
     }
 
@@ -167,9 +141,7 @@ impl TokenBuilder {
     }
 
     fn renamed(mut self, from: &str, to: &str) -> Self {
-        if let Some((name, _)) = self.payload.0.iter_mut().find(|(name, _)| name == from) {
-            *name = to.to_owned();
-        }
+        self.payload.rename(from, to);
         self
     }
 

@@ -407,6 +407,11 @@ impl TokenClass {
         report.into()
     }
 
+    /// How it wants tokens bound.
+    pub(crate) const fn bound_as(&self) -> Option<Binding> {
+        self.binding
+    }
+
     pub(crate) fn most(&self) -> Option<Duration> {
         self.max_lifetime
     }

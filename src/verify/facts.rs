@@ -6,7 +6,7 @@ use crate::access::{Actor, Confirmation, Facts};
 use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
-use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject};
+use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
 
 /// What the token says: the claims of RFC 9068 §2.2 and those that are checked where they are
 /// present.
@@ -49,13 +49,36 @@ pub(crate) fn facts_of(
         auth_time: claims.time("auth_time")?,
         acr: claims.text("acr")?.map(Into::into),
         actor: actor_of(claims, issuer)?,
-        confirmation: match claims.has("cnf") {
-            true => Confirmation::Unenforceable,
-            false => Confirmation::Absent,
-        },
+        confirmation: confirmation_of(claims),
         issuer: Arc::clone(issuer),
         claims: payload.into(),
     })
+}
+
+/// What `cnf` binds the token to (RFC 7800 §3.1). Members that mean nothing here are passed over as
+/// long as one is there that does; one that does has to be right.
+fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
+    const NO_OBJECT: &str = "`cnf` is not an object";
+    const NOTHING: &str = "`cnf` has neither `jkt` nor `x5t#S256`: nothing in it can be enforced here";
+    const KEY: &str = "`jkt` is not a SHA-256 in canonical base64url";
+    const CERTIFICATE: &str = "`x5t#S256` is not a SHA-256 in canonical base64url";
+    let Some(cnf) = claims.value("cnf") else {
+        return Confirmation::Absent;
+    };
+    let Some(cnf) = cnf.as_object() else {
+        return Confirmation::Unenforceable(NO_OBJECT);
+    };
+    let thumbprint = |name, wanted| match cnf.member(name) {
+        None => Ok(None),
+        Some(value) => {
+            value.as_str().and_then(|text| Thumbprint::parse(&text)).map(Some).ok_or(wanted)
+        }
+    };
+    match (thumbprint("jkt", KEY), thumbprint("x5t#S256", CERTIFICATE)) {
+        (Err(wrong), _) | (_, Err(wrong)) => Confirmation::Unenforceable(wrong),
+        (Ok(None), Ok(None)) => Confirmation::Unenforceable(NOTHING),
+        (Ok(key), Ok(certificate)) => Confirmation::Bound { key, certificate },
+    }
 }
 
 /// The first of these claims that is there.

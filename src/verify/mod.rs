@@ -18,10 +18,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Access, Confirmation, Facts};
+use crate::access::{Access, Confirmation, Facts, Sender};
 use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
-use crate::context::PolicyContext;
-use crate::credentials::{Credentials, CredentialsError, RequestHead};
+use crate::context::{PolicyContext, Schemes};
+use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved, TokenProfile};
 use crate::jose::json::JsonError;
@@ -30,7 +30,7 @@ use crate::jose::{
 };
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
-use crate::sender::{self, Binding, PeerAddr};
+use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
 pub use class::TokenClass;
@@ -50,6 +50,7 @@ pub(crate) struct Rules {
     pub(crate) binding: Binding,
     pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
+    pub(crate) mechanisms: Mechanisms,
 }
 
 /// What one route demands beside the server.
@@ -57,12 +58,24 @@ pub(crate) struct Rules {
 pub(crate) struct RouteRules<'a> {
     pub(crate) check: &'a dyn Check,
     pub(crate) binding: Option<Binding>,
+    pub(crate) nonces: RouteNonces,
     pub(crate) context: &'a Arc<PolicyContext>,
+}
+
+/// What is to be known of the sender.
+#[derive(Clone)]
+enum Presented<'a> {
+    /// It is to be proven now.
+    Now(Credentials<'a>),
+    /// It was proven when the request was first decided.
+    Before(Option<Arc<Sender>>),
 }
 
 /// What was learned of a request on the way to its decision, for observers.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
+    /// The scheme that the request used.
+    pub(crate) scheme: Option<Scheme>,
     /// A trusted issuer, claimed before step 4 and proven after it.
     pub(crate) issuer: Option<Arc<IssuerId>>,
     /// What the token says, once its issuer is known to have said it.
@@ -76,7 +89,12 @@ impl Trace {
     /// What is known of an accepted token.
     pub(crate) fn of(access: &Access) -> Self {
         let facts = Arc::clone(access.facts());
-        Self { issuer: Some(Arc::clone(&facts.issuer)), facts: Some(facts), ..Self::default() }
+        Self {
+            scheme: Some(access.scheme()),
+            issuer: Some(Arc::clone(&facts.issuer)),
+            facts: Some(facts),
+            ..Self::default()
+        }
     }
 
     /// Adds to an event what is known.
@@ -135,13 +153,20 @@ impl Rules {
         attempt: Attempt,
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let facts = Arc::new(self.authenticate(head, at, attempt, trace)?);
+        let (facts, credentials) = self.authenticate(head, at, attempt, trace)?;
+        let facts = Arc::new(facts);
         trace.facts = Some(Arc::clone(&facts));
-        Ok(self.authorize(facts, head, route, at, trace)?)
+        Ok(self.authorize(facts, Presented::Now(credentials), head, route, at, trace)?)
+    }
+
+    /// The schemes that a client can use on a route that wants this binding.
+    pub(crate) fn schemes(&self, route: Option<Binding>) -> Schemes {
+        let wanted = route.map_or(self.binding, |route| self.binding.strictest(route));
+        self.mechanisms.schemes(wanted)
     }
 
     /// Steps 6 to 9 once more, of a token that passed them before, and whether its issuer is still
-    /// one of ours.
+    /// one of ours. What proved the sender is not verified again: it came when it came.
     pub(crate) fn decide_again(
         &self,
         access: Access,
@@ -152,7 +177,8 @@ impl Rules {
     ) -> Result<Access, Refusal> {
         let facts = Arc::clone(access.facts());
         self.issuer(Some(facts.issuer.as_str()), at)?;
-        self.authorize(facts, head, route, at, trace)
+        let presented = Presented::Before(access.sender().cloned());
+        self.authorize(facts, presented, head, route, at, trace)
     }
 
     /// The issuer of this name, if it is one of ours.
@@ -173,14 +199,19 @@ impl Rules {
     }
 
     /// Steps 1 to 5: what the token says, and that its issuer said it.
-    fn authenticate(
+    fn authenticate<'a>(
         &self,
-        head: RequestHead<'_>,
+        head: RequestHead<'a>,
         at: Moment,
         attempt: Attempt,
         trace: &mut Trace,
-    ) -> Result<Facts, Stop> {
+    ) -> Result<(Facts, Credentials<'a>), Stop> {
         // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
+        let used = Credentials::scheme_used(head.headers);
+        if used == Some(Scheme::Dpop) && self.mechanisms.dpop.is_none() {
+            return refuse(RejectionKind::UnsupportedScheme, "the scheme DPoP is not offered");
+        }
+        trace.scheme = used;
         let credentials =
             Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
 
@@ -230,7 +261,7 @@ impl Rules {
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload());
-        Ok(facts.map_err(unusable_claim)?)
+        Ok((facts.map_err(unusable_claim)?, credentials))
     }
 
     /// Steps 6 to 9: whether what the token says is enough, here and now. They change nothing, so
@@ -238,6 +269,7 @@ impl Rules {
     fn authorize(
         &self,
         facts: Arc<Facts>,
+        presented: Presented<'_>,
         head: RequestHead<'_>,
         route: RouteRules<'_>,
         at: Moment,
@@ -256,7 +288,17 @@ impl Rules {
         let class = applied.binding.as_ref();
         let wanted = class.map_or(server, |(class, _)| server.strictest(*class));
         let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
-        let sender = sender::enforce(facts.confirmation, wanted).map_err(|mut refusal| {
+        let now = at.wall();
+        let sender = match presented {
+            Presented::Now(credentials) => self
+                .mechanisms
+                .prove(&facts.confirmation, wanted, credentials, head, route.nonces, now)
+                .map(|sender| sender.map(Arc::new)),
+            Presented::Before(sender) => {
+                Mechanisms::prove_again(&facts.confirmation, wanted).map(|()| sender)
+            }
+        };
+        let sender = sender.map_err(|mut refusal| {
             if refusal.kind == RejectionKind::NotBound {
                 let mut who: Vec<String> = Vec::new();
                 if server != Binding::WhereBound {
@@ -273,13 +315,14 @@ impl Rules {
             }
             refusal
         })?;
-        trace.binding = Some(sender);
+        trace.binding =
+            Some(sender.as_ref().map_or(SenderBinding::Bearer, |sender| sender.binding));
         trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
 
         // 8. Revocation: no source of it exists yet.
 
         // 9. The policy's checks, in the order given.
-        let access = Access::new(facts, Arc::clone(route.context), at.wall());
+        let access = Access::new(facts, Arc::clone(route.context), at.wall(), sender);
         let request = CheckContext::new(&access, head, at.wall());
         if let Err(error) = route.check.check(&request) {
             return Err(refused_by_check(error, &request, route.context));

@@ -18,7 +18,7 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
-    Binding, Exception, Policy, RejectionKind as Kind, ResourceServer, TokenClass, assert_challenge,
+    Binding, Mtls, Exception, Policy, RejectionKind as Kind, ResourceServer, TokenClass, assert_challenge,
 };
 use tokio::task::yield_now;
 use tower::limit::ConcurrencyLimitLayer;
@@ -440,6 +440,7 @@ async fn what_changed_meanwhile_is_decided_once_more() {
             .leeway(Duration::ZERO)
             .tenants(tenants.clone(), 10)
             .binding(Binding::Either)
+            .mtls(Mtls::direct())
             .exception(
                 Exception::for_clients(["app"])
                     .of_issuer("https://t0.example")

@@ -20,14 +20,21 @@ use base64::Engine as _;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, acr, all_scopes};
-use portcullis::issuer::{IssuerResolver, Trust};
+use portcullis::certificate::{ChainCheck, PeerCertificate};
+use portcullis::issuer::{IssuerResolver, OptionalClaim, TokenProfile, Trust};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::layer::{ProtectLayer, RefusalStyle};
+use portcullis::sender::{
+    MemoryReplayStore, Nonces, ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind,
+    ReplayStore, Sighting, Used,
+};
 use portcullis::testing::{
-    Failure, ManualClock, TestAccess, TestIssuer, TestKey, TestNetwork, TokenBuilder, challenges,
+    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIssuer, TestKey,
+    TestNetwork, TokenBuilder, challenges,
 };
 use portcullis::{
-    Access, Binding, Issuer, Rejection, RejectionKind, ResourceServer, ServerBuilder, TokenClass,
+    Access, Binding, Dpop, Issuer, Mtls, Policy, Rejection, RejectionKind, ResourceServer,
+    ServerBuilder, TokenClass,
 };
 use rsa::pkcs8::DecodePrivateKey as _;
 use serde_json::{Value, json};
@@ -236,7 +243,22 @@ pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
         }
         RejectionKind::KeysUnavailable
         | RejectionKind::IssuerUnavailable
+        | RejectionKind::ReplayUnavailable
         | RejectionKind::CheckUnavailable => (503, None),
+        RejectionKind::ProofMissing
+        | RejectionKind::SeveralProofs
+        | RejectionKind::ProofMalformed
+        | RejectionKind::ProofAlgorithm
+        | RejectionKind::ProofKey
+        | RejectionKind::ProofSignature
+        | RejectionKind::ProofMethod
+        | RejectionKind::ProofUri
+        | RejectionKind::ProofNotFresh
+        | RejectionKind::ProofToken
+        | RejectionKind::ProofReplayed => (401, Some("invalid_dpop_proof")),
+        RejectionKind::NonceMissing | RejectionKind::NonceNotAccepted => {
+            (401, Some("use_dpop_nonce"))
+        }
         RejectionKind::Misconfigured => (500, None),
         _ => (401, Some("invalid_token")),
     }
@@ -358,6 +380,9 @@ pub(crate) async fn every_refusal(
     use RejectionKind as Kind;
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
+    let client = ClientKey::generate(Algorithm::Es256, &clock);
+    let certificate = TestCertificate::named("client").self_signed();
+    let untold = TestIssuer::new("https://untold.example", &clock);
     let twice = TestIssuer::new("https://twice.example", &clock);
     twice.add_key(TestKey::generate(Algorithm::Es256, "k1"));
     let down = TestIssuer::new("https://down.example", &clock);
@@ -366,9 +391,17 @@ pub(crate) async fn every_refusal(
         .issuer(issuer.jwks())
         .issuer(twice.jwks())
         .issuer(down.jwks())
+        .issuer(
+            untold
+                .fixed_keys()
+                .profile(TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)),
+        )
         .tenants(UnsureOf("https://unsure.example"), 1)
         .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
         .class(TokenClass::named("agents").scopes(["agent"]).binding(Binding::Either))
+        .dpop(Dpop::new().nonces(Nonces::optional()))
+        .mtls(Mtls::direct())
+        .replay_store(PickyStore::default())
         .transport(TestNetwork::of(&[&issuer, &twice, &down]))
         .build()
         .unwrap();
@@ -418,6 +451,11 @@ pub(crate) async fn every_refusal(
         (Kind::TooOld, marked(&issuer).scope("old").issued_at(now.minus(minutes(3))).sign()),
         (Kind::NotBound, marked(&issuer).scope("agent").sign()),
         (Kind::SenderNotProven, marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign()),
+        (Kind::BearerDowngrade, marked(&issuer).claim("cnf", client.confirmation()).sign()),
+        (
+            Kind::CertificateMissing,
+            marked(&issuer).claim("cnf", certificate.confirmation()).sign(),
+        ),
         (
             Kind::InsufficientScope,
             marked(&issuer).scope(&format!("notes:read {PRIVATE}-scope")).sign(),
@@ -455,6 +493,68 @@ pub(crate) async fn every_refusal(
     let long = format!("{with_good}{}", NAMED.repeat(1_500));
     refused.push(field(Kind::TokenTooLong, &[long]));
 
+    // The token is bound to a key, and the proof is wrong in one thing.
+    let bound = marked(&issuer).claim("cnf", client.confirmation()).sign();
+    let proof = || {
+        client
+            .proof("GET", &format!("{RESOURCE}/{NAMED}"))
+            .token(&bound)
+            .claim("jti", format!("{PRIVATE}-proof"))
+    };
+    let dpop = |kind, token: &str, proofs: &[String]| {
+        let mut request = with_field("authorization", format!("DPoP {token}"));
+        for proof in proofs {
+            let proof = HeaderValue::try_from(proof).unwrap();
+            request.headers_mut().append("dpop", proof);
+        }
+        Refused { kind, layer: layer.clone(), request, token: Some(token.to_owned()) }
+    };
+    let one = |kind, proof: String| dpop(kind, &bound, &[proof]);
+    let other_key = ClientKey::generate(Algorithm::Es256, &clock);
+    let private = {
+        let mut jwk = client.public_jwk();
+        jwk["d"] = json!(PRIVATE);
+        jwk
+    };
+    refused.push(dpop(Kind::UnboundUnderDpop, &good, &[proof().token(&good).sign()]));
+    refused.push(dpop(Kind::ProofMissing, &bound, &[]));
+    refused.push(dpop(Kind::SeveralProofs, &bound, &[proof().sign(), proof().sign()]));
+    refused.push(one(Kind::ProofMalformed, proof().without("jti").sign()));
+    refused.push(one(Kind::ProofAlgorithm, proof().header("alg", NAMED).sign()));
+    refused.push(one(Kind::ProofKey, proof().jwk(private).sign()));
+    refused.push(one(Kind::ProofSignature, proof().tampered()));
+    refused.push(one(Kind::ProofMethod, proof().claim("htm", NAMED).sign()));
+    refused.push(one(Kind::ProofUri, proof().claim("htu", &elsewhere).sign()));
+    refused.push(one(Kind::ProofNotFresh, proof().issued_at(now.minus(minutes(10))).sign()));
+    refused.push(one(Kind::ProofToken, proof().token(&good).sign()));
+    refused.push(one(Kind::NonceNotAccepted, proof().nonce(NAMED).sign()));
+    refused.push(one(Kind::ProofReplayed, proof().claim("jti", PickyStore::SEEN).sign()));
+    refused.push(one(Kind::ReplayUnavailable, proof().claim("jti", PickyStore::DOWN).sign()));
+    refused.push(one(
+        Kind::OtherKey,
+        proof().jwk(other_key.public_jwk()).sign_with(other_key.key()),
+    ));
+    let mut nonce_missing = one(Kind::NonceMissing, proof().sign());
+    nonce_missing.layer = api.protect(Policy::new(all_scopes(WANTED)).require_nonce());
+    refused.push(nonce_missing);
+    let with_certificate = marked(&issuer).claim("cnf", certificate.confirmation()).sign();
+    let mut other_certificate = bearer(&with_certificate);
+    let presented = TestCertificate::named(NAMED).self_signed().certificate();
+    let presented = PeerCertificate::new(presented, ChainCheck::Unchecked);
+    other_certificate.extensions_mut().insert(presented);
+    refused.push(Refused {
+        kind: Kind::OtherCertificate,
+        layer: layer.clone(),
+        request: other_certificate,
+        token: Some(with_certificate),
+    });
+    let once = |kind, token: String| {
+        let layer = api.protect(Policy::new(all_scopes(WANTED)).single_use());
+        Refused { kind, layer, request: bearer(&token), token: Some(token) }
+    };
+    refused.push(once(Kind::TokenUsed, marked(&issuer).claim("jti", PickyStore::SEEN).sign()));
+    refused.push(once(Kind::NoTokenId, marked(&untold).without("jti").sign()));
+
     let asked =
         |kind, layer| Refused { kind, layer, request: bearer(&good), token: Some(good.clone()) };
     refused.push(asked(Kind::NotAccepted, api.protect(unknown_subject)));
@@ -476,6 +576,33 @@ pub(crate) async fn every_refusal(
         Kind::ALL.iter().filter(|kind| !refused.iter().any(|case| case.kind == **kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
+}
+
+/// A replay memory that saw one `jti` before and cannot tell of another.
+#[derive(Default)]
+struct PickyStore(MemoryReplayStore);
+
+impl PickyStore {
+    const SEEN: &str = "zQ7PrivateMarker-seen";
+    const DOWN: &str = "zQ7PrivateMarker-down";
+}
+
+impl ReplayStore for PickyStore {
+    fn record(&self, entry: &ReplayEntry<'_>) -> ReplayAnswer {
+        let jti = match entry.used {
+            Used::Proof { jti, .. } => jti,
+            Used::Token { jti } => jti.as_str(),
+            _ => panic!("something new is used up"),
+        };
+        match jti {
+            Self::SEEN => Ok(Sighting::Repeated).into(),
+            Self::DOWN => {
+                let kind = ReplayErrorKind::Unavailable;
+                Err(ReplayError::new(kind, "the store does not answer")).into()
+            }
+            _ => self.0.record(entry),
+        }
+    }
 }
 
 /// A resolver that cannot tell of one issuer, and knows no other.

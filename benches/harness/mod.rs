@@ -1,0 +1,162 @@
+//! Ratios of one run, on a machine that is not quiet.
+//!
+//! Every case of a group runs once in a round, in rotating order, so that whatever else the machine
+//! does meets all of them alike. A ratio is the median over the rounds of a case's time to the
+//! first case's, its floor. Nanoseconds are medians too; they are worth what the machine was worth.
+//!
+//! `cargo bench --bench <name> -- [--quick] [part of a name]...`: quick is for finding out whether it
+//! runs at all. The floor of a group runs whenever one of its cases does.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What the command line asks for.
+pub struct Effort {
+    pub quick: bool,
+    wanted: Vec<String>,
+    rounds: usize,
+    slice: Duration,
+}
+
+impl Effort {
+    /// `--bench` comes from `cargo bench`; without it the measurement is quick.
+    pub fn from_command_line() -> Self {
+        let (flags, wanted): (Vec<_>, Vec<_>) =
+            std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+        let quick = flags.iter().any(|flag| flag == "--quick") || !flags.contains(&"--bench".into());
+        let (rounds, slice) = if quick { (5, 500) } else { (41, 4_000) };
+        Self { quick, wanted, rounds, slice: Duration::from_micros(slice) }
+    }
+
+    pub fn wants(&self, name: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| name.contains(wanted.as_str()))
+    }
+}
+
+/// Cases that are compared with the first of them.
+pub struct Group<'a> {
+    title: String,
+    cases: Vec<Case<'a>>,
+}
+
+struct Case<'a> {
+    name: String,
+    run: Box<dyn FnMut(usize) + 'a>,
+}
+
+/// What was measured of a case.
+pub struct Row {
+    pub name: String,
+    pub nanoseconds: f64,
+    pub ratio: f64,
+    pub allocations: f64,
+}
+
+impl<'a> Group<'a> {
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), cases: Vec::new() }
+    }
+
+    /// One more case, which does something once. The first is the floor.
+    #[must_use]
+    pub fn case<T>(mut self, name: impl Into<String>, mut once: impl FnMut() -> T + 'a) -> Self {
+        let run = move |times| {
+            for _ in 0..times {
+                black_box(once());
+            }
+        };
+        self.cases.push(Case { name: name.into(), run: Box::new(run) });
+        self
+    }
+
+    /// Measures what is wanted and prints it as a table.
+    pub fn run(mut self, effort: &Effort) -> Vec<Row> {
+        let whole = effort.wants(&self.title);
+        let mut cases = 0;
+        self.cases.retain(|case| {
+            cases += 1;
+            cases == 1 || whole || effort.wants(&case.name)
+        });
+        let floor_is_wanted = self.cases.first().is_some_and(|floor| effort.wants(&floor.name));
+        if !whole && self.cases.len() < 2 && !floor_is_wanted {
+            return Vec::new();
+        }
+        let measured: Vec<_> =
+            self.cases.iter_mut().map(|case| case.calibrate(effort.slice)).collect();
+        let mut times = vec![Vec::with_capacity(effort.rounds); self.cases.len()];
+        for round in 0..effort.rounds {
+            for turn in 0..self.cases.len() {
+                let at = (turn + round) % self.cases.len();
+                times[at].push(self.cases[at].time(measured[at].0));
+            }
+        }
+        println!("\n### {}\n", self.title);
+        println!("({} interleaved rounds; x: to the first row)\n", effort.rounds);
+        println!("| case | ns/op | p10..p90 | x | allocs/op | bytes/op |");
+        println!("|---|--:|--:|--:|--:|--:|");
+        let mut rows = Vec::new();
+        for (at, case) in self.cases.into_iter().enumerate() {
+            let ratios: Vec<_> = times[at].iter().zip(&times[0]).map(|(one, to)| one / to).collect();
+            let quantile = |share| quantile(&times[at], share);
+            let (nanoseconds, ratio) = (quantile(0.5), self::quantile(&ratios, 0.5));
+            let (allocations, bytes) = measured[at].1;
+            println!(
+                "| {} | {nanoseconds:.1} | {:.1}..{:.1} | {ratio:.2} | {allocations:.2} | {bytes:.0} |",
+                case.name,
+                quantile(0.1),
+                quantile(0.9),
+            );
+            rows.push(Row { name: case.name, nanoseconds, ratio, allocations });
+        }
+        rows
+    }
+}
+
+impl Case<'_> {
+    /// How often it is done in a slice of time, and what it allocates: how often, and how much.
+    fn calibrate(&mut self, slice: Duration) -> (usize, (f64, f64)) {
+        let mut times = 1;
+        let per_slice = loop {
+            let taken = self.time(times) * times as f64;
+            if taken * 4.0 > slice.as_nanos() as f64 {
+                break (times as f64 * slice.as_nanos() as f64 / taken).ceil() as usize;
+            }
+            times *= 2;
+        };
+        let region = Region::new(ALLOCATOR);
+        (self.run)(per_slice);
+        let change = region.change();
+        let per = |count: usize| count as f64 / per_slice as f64;
+        (
+            per_slice,
+            (per(change.allocations + change.reallocations), per(change.bytes_allocated)),
+        )
+    }
+
+    /// Nanoseconds each.
+    fn time(&mut self, times: usize) -> f64 {
+        let start = Instant::now();
+        (self.run)(times);
+        start.elapsed().as_nanos() as f64 / times as f64
+    }
+}
+
+/// What is made, and the octets that it holds when it is made.
+pub fn weigh<T>(make: impl FnOnce() -> T) -> (T, usize) {
+    let region = Region::new(ALLOCATOR);
+    let made = make();
+    let change = region.change();
+    (made, change.bytes_allocated - change.bytes_deallocated)
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}

@@ -1,0 +1,99 @@
+use std::hash::{BuildHasherDefault, Hasher};
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher13};
+
+use super::entry::{Kind, ReplayEntry, octets};
+
+/// Keys of this process: who does not know them cannot make two entries meet.
+///
+/// SipHash-1-3 with 128 bits: two different uses have one fingerprint with a probability of
+/// n² / 2¹²⁹ among n; for two clients, with the 64 bits that tell them apart, of n² / 2⁶⁵.
+pub(super) struct Keys {
+    first: u64,
+    second: u64,
+}
+
+/// Never zero, which marks an empty slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u128);
+
+impl Keys {
+    /// `None` if the machine has no randomness to give.
+    pub(super) fn random() -> Option<Self> {
+        let (mut first, mut second) = ([0; 8], [0; 8]);
+        let random = SystemRandom::new();
+        random.fill(&mut first).ok()?;
+        random.fill(&mut second).ok()?;
+        Some(Self { first: u64::from_ne_bytes(first), second: u64::from_ne_bytes(second) })
+    }
+
+    /// What is used.
+    pub(super) fn fingerprint(&self, entry: &ReplayEntry<'_>) -> Fingerprint {
+        let (kind, texts) = entry.identity();
+        Fingerprint::of(self.hash(kind, texts).as_u128())
+    }
+
+    /// Whose share it takes.
+    pub(super) fn owner(&self, entry: &ReplayEntry<'_>) -> u64 {
+        let issuer = entry.issuer.as_str();
+        let hash = match entry.client_id {
+            Some(client) => self.hash(Kind::Client, [issuer, client.as_str()]),
+            None => self.hash(Kind::Clientless, [issuer]),
+        };
+        hash.h1
+    }
+
+    /// The lengths go first: behind them the texts need nothing between them.
+    fn hash<const TEXTS: usize>(&self, kind: Kind, texts: [&str; TEXTS]) -> Hash128 {
+        let mut hasher = SipHasher13::new_with_keys(self.first, self.second);
+        hasher.write_u64(u64::from(kind.octet()));
+        for text in texts {
+            hasher.write_u64(octets(text));
+        }
+        for text in texts {
+            hasher.write(text.as_bytes());
+        }
+        hasher.finish128()
+    }
+}
+
+impl Fingerprint {
+    pub(super) const fn of(hash: u128) -> Self {
+        Self(if hash == 0 { 1 } else { hash })
+    }
+
+    pub(super) const fn get(self) -> u128 {
+        self.0
+    }
+
+    /// Which of so many parts it is in, a power of two: by its lowest bits. Where it is in the part
+    /// depends on its highest.
+    pub(super) fn part(self, parts: usize) -> usize {
+        let mask = u128::try_from(parts.saturating_sub(1)).unwrap_or_default();
+        usize::try_from(self.0 & mask).unwrap_or_default()
+    }
+}
+
+/// The number of an owner is a keyed hash already.
+pub(super) type BuildOwnerHasher = BuildHasherDefault<OwnerHasher>;
+
+#[derive(Default)]
+pub(super) struct OwnerHasher(u64);
+
+impl Hasher for OwnerHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // INVARIANT: owners are `u64`, which does not come this way.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, owner: u64) {
+        self.0 = owner;
+    }
+}

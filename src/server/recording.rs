@@ -1,0 +1,170 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::guard::{Decided, Guard};
+use crate::access::Access;
+use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::sender::{
+    ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayFuture, Sighting, Used,
+};
+
+/// How long a replay memory on another machine may take.
+const AT_MOST: Duration = Duration::from_secs(1);
+
+/// What of a request is used up by it, in the order in which it is recorded. The proof comes first:
+/// who replays one must not use up the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Proof,
+    Token,
+}
+
+/// What became of recording.
+pub(crate) enum Admission {
+    Done(Result<Access, Rejection>),
+    /// The replay memory is on another machine.
+    Wait(Recording),
+}
+
+/// Step 10, waiting for a replay memory. It says [`Access`] once everything is recorded.
+pub(crate) struct Recording {
+    guard: Guard,
+    decided: Option<Decided>,
+    used: Use,
+    answer: ReplayFuture,
+    deadline: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Guard {
+    /// Lets a request pass: the last thing of every decision that says yes, once.
+    pub(crate) fn admit(&self, decided: Decided) -> Admission {
+        self.record_from(Some(Use::Proof), decided)
+    }
+
+    /// 10. Replay memory and single use: one atomic check-and-insert for each thing that is used up.
+    fn record_from(&self, mut next: Option<Use>, decided: Decided) -> Admission {
+        while let Some(used) = next {
+            match self.record(used, &decided) {
+                None => {}
+                Some(Ok(ReplayAnswer::Now(answer))) => {
+                    if let Err(refusal) = judge(used, answer) {
+                        return Admission::Done(Err(self.reject_decided(refusal, &decided)));
+                    }
+                }
+                Some(Ok(ReplayAnswer::Later(answer))) => {
+                    return Admission::Wait(Recording {
+                        guard: self.clone(),
+                        decided: Some(decided),
+                        used,
+                        answer,
+                        deadline: self.sleep(AT_MOST),
+                    });
+                }
+                Some(Err(refusal)) => {
+                    return Admission::Done(Err(self.reject_decided(refusal, &decided)));
+                }
+            }
+            next = used.next();
+        }
+        Admission::Done(Ok(self.accept(decided)))
+    }
+
+    /// `None`: this request uses up no such thing.
+    fn record(&self, used: Use, decided: &Decided) -> Option<Result<ReplayAnswer, Refusal>> {
+        let access = &decided.access;
+        let facts = access.facts();
+        let client = facts.client_id.as_ref();
+        let entry = match used {
+            Use::Proof => {
+                let proof = access.sender()?.proof.as_ref()?;
+                let what = Used::Proof { jkt: &proof.key, jti: &proof.jti, htu: &proof.htu };
+                let (from, until) = (proof.issued_at, proof.accepted_until);
+                ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at)
+            }
+            Use::Token => {
+                if !self.is_single_use() {
+                    return None;
+                }
+                let Some(jti) = &facts.jwt_id else {
+                    let detail = "the token has no `jti`, and the policy is for single use";
+                    return Some(Err(Refusal::new(RejectionKind::NoTokenId, detail)));
+                };
+                let from = facts.issued_at.unwrap_or(decided.at.wall());
+                let until = facts.expires_at.plus(self.leeway());
+                let what = Used::Token { jti };
+                ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at)
+            }
+        };
+        Some(Ok(self.replay_store().record(&entry)))
+    }
+}
+
+impl Use {
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Proof => Some(Self::Token),
+            Self::Token => None,
+        }
+    }
+}
+
+fn judge(used: Use, answer: Result<Sighting, ReplayError>) -> Result<(), Refusal> {
+    match (answer, used) {
+        (Ok(Sighting::First), _) => Ok(()),
+        // It ended while the request waited.
+        (Ok(Sighting::Expired), Use::Proof) => {
+            Err(Refusal::new(RejectionKind::ProofNotFresh, "the DPoP proof is too old by now"))
+        }
+        (Ok(Sighting::Expired), Use::Token) => {
+            Err(Refusal::new(RejectionKind::Expired, "the token has expired by now"))
+        }
+        (Ok(_), Use::Proof) => {
+            let detail = "the DPoP proof was used before";
+            Err(Refusal::new(RejectionKind::ProofReplayed, detail))
+        }
+        (Ok(_), Use::Token) => {
+            let detail = "the token was used before, and the policy is for single use";
+            Err(Refusal::new(RejectionKind::TokenUsed, detail))
+        }
+        (Err(error), _) => {
+            let mut refusal = Refusal::new(RejectionKind::ReplayUnavailable, error.to_string());
+            refusal.retry_after = error.retry_after_time();
+            Err(refusal)
+        }
+    }
+}
+
+impl Future for Recording {
+    type Output = Result<Access, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = match self.answer.as_mut().poll(context) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => {
+                    ready!(self.deadline.as_mut().poll(context));
+                    let detail = format!("the replay memory did not answer in {AT_MOST:?}");
+                    Err(ReplayError::new(ReplayErrorKind::Unavailable, detail))
+                }
+            };
+            let (guard, used) = (self.guard.clone(), self.used);
+            // INVARIANT: it is polled to its end once.
+            let Some(decided) = self.decided.take() else { return Poll::Pending };
+            if let Err(refusal) = judge(used, answer) {
+                return Poll::Ready(Err(guard.reject_decided(refusal, &decided)));
+            }
+            match guard.record_from(used.next(), decided) {
+                Admission::Done(done) => return Poll::Ready(done),
+                Admission::Wait(next) => *self = next,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording").field("used", &self.used).finish_non_exhaustive()
+    }
+}
