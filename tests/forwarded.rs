@@ -354,6 +354,7 @@ fn elements_are_separated_by_commas_and_pairs_by_semicolons() {
         ("quote that is escaped at the end", &[r#"By="a\""#], Err(BadQuote)),
         ("quote over two lines", &["By=\"a", "b\""], Err(BadQuote)),
         ("quote behind two backslashes", &[r#"By="a\\""#], Err(BadQuote)),
+        ("quote behind two backslashes, and another", &[r#"By="a\\"b""#], Err(BadQuote)),
         ("quote behind two backslashes, and more", &[r#"By="a\\";URI="b""#], Err(BadQuote)),
         ("quote behind four backslashes", &[r#"By="a\\\\""#], Err(BadQuote)),
         ("text behind a quote", &["By=\"a\"b"], Err(BadQuote)),
@@ -511,6 +512,9 @@ struct Written {
     order: u64,
 }
 
+/// The SHA-256 of a certificate, and its DER if there is one.
+type Known<'a> = ([u8; 32], Option<&'a [u8]>);
+
 /// Text that can be written in one way only: no backslash in front of a quote or of the end.
 fn value() -> impl Strategy<Value = String> {
     let character = prop_oneof![
@@ -605,7 +609,7 @@ impl Written {
     }
 
     /// What is known of the certificate, if all agree.
-    fn certificate(&self) -> Result<Option<([u8; 32], Option<&[u8]>)>, ()> {
+    fn certificate(&self) -> Result<Option<Known<'_>>, ()> {
         let first = self.chain.as_ref().map(|chain| chain[0].as_slice());
         let leaf = match (self.cert.as_deref(), first) {
             (None, _) if self.hash.is_none() => return Ok(None),
