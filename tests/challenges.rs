@@ -327,6 +327,11 @@ async fn a_body_cannot_change_the_challenge() {
         let mut headers = with_body.response.headers().clone();
         let content_type = headers.remove(CONTENT_TYPE).unwrap();
         assert_eq!(content_type, "application/problem+json");
+        // No two nonces are the same.
+        let mut plain = plain;
+        let nonces =
+            [&mut headers, plain.response.headers_mut()].map(|fields| fields.remove("dpop-nonce"));
+        assert_eq!(nonces[0].is_some(), nonces[1].is_some());
         assert_eq!(&headers, plain.response.headers(), "{:?}", case.kind);
         assert!(with_body.response.body().contains(case.kind.as_str()));
         assert!(plain.response.body().is_empty());

@@ -27,11 +27,16 @@ async fn each_binding_takes_what_is_bound_so() {
         let mut both = world.client.confirmation();
         both["x5t#S256"] = world.certificate.confirmation()["x5t#S256"].clone();
         let twice = world.unbound().claim("cnf", both).sign();
-        let with_both = over(dpop(&twice, [world.proof(&twice).sign()]), world.certificate.certificate());
+        let with_both =
+            over(dpop(&twice, [world.proof(&twice).sign()]), world.certificate.certificate());
         for (name, request, passes) in [
             ("nothing", bearer(&world.unbound().sign()), bearer_passes),
             ("a key", dpop(&token, [world.proof(&token).sign()]), key_passes),
-            ("a certificate", mutual(&world.certified().sign(), &world.certificate), certificate_passes),
+            (
+                "a certificate",
+                mutual(&world.certified().sign(), &world.certificate),
+                certificate_passes,
+            ),
             ("both", with_both, true),
         ] {
             let sent = send(&layer, request).await;
@@ -191,8 +196,7 @@ async fn the_decision_says_how_the_sender_was_proven() {
     for _ in 0..4 {
         found.push(received.recv().await.unwrap().binding);
     }
-    let (bearer, dpop, mtls) =
-        (SenderBinding::Bearer, SenderBinding::Dpop, SenderBinding::Mtls);
+    let (bearer, dpop, mtls) = (SenderBinding::Bearer, SenderBinding::Dpop, SenderBinding::Mtls);
     assert_eq!(found, [Some(bearer), Some(dpop), Some(mtls), None]);
 }
 
@@ -200,7 +204,8 @@ async fn the_decision_says_how_the_sender_was_proven() {
 #[tokio::test]
 async fn a_server_without_mechanisms_takes_plain_tokens_only() {
     let world = World::new();
-    let api: ResourceServer = builder(&world.clock).issuer(world.issuer.fixed_keys()).build().unwrap();
+    let api: ResourceServer =
+        builder(&world.clock).issuer(world.issuer.fixed_keys()).build().unwrap();
     let certified = mutual(&world.certified().sign(), &world.certificate);
     assert_eq!(send(&api.layer(), certified).await.kind(), Some(Kind::SenderNotProven));
     let sent = send(&api.layer(), mutual(&world.unbound().sign(), &world.certificate)).await;

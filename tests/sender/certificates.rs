@@ -25,8 +25,13 @@ async fn a_token_is_used_with_its_certificate_only() {
     assert_eq!(access.certificate(), Some(&world.certificate.certificate()));
 
     let thumbprint = world.certificate.certificate().thumbprint().to_string();
-    let hex: String =
-        world.certificate.certificate().sha256().iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex: String = world
+        .certificate
+        .certificate()
+        .sha256()
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect();
     let renewed = world.certificate.renewed();
     let bound_to = |value: &str| world.unbound().claim("cnf", json!({ "x5t#S256": value })).sign();
     let with = |token: &str| mutual(token, &world.certificate);
@@ -106,7 +111,8 @@ async fn everything_that_a_token_is_bound_to_is_wanted() {
         json!({"jkt": world.client.thumbprint().as_str(), "x5t#S256": ""}),
     ] {
         let token = world.unbound().claim("cnf", &cnf).sign();
-        for request in [mutual(&token, &world.certificate), dpop(&token, [world.proof(&token).sign()])]
+        for request in
+            [mutual(&token, &world.certificate), dpop(&token, [world.proof(&token).sign()])]
         {
             assert_eq!(sent(&world, request).await.kind(), Some(Kind::SenderNotProven), "{cnf}");
         }
@@ -141,9 +147,18 @@ async fn a_forwarded_certificate_is_believed_from_a_proxy_only() {
     type Source = fn(TrustedPeers) -> ForwardedCertificate;
     type Written = fn(&TestCertificate) -> String;
     let forms: [(&str, &str, Source, Written); 3] = [
-        ("client-cert", "client_cert", ForwardedCertificate::client_cert, |c| c.client_cert_field()),
-        ("x-forwarded-client-cert", "x_forwarded_client_cert", ForwardedCertificate::envoy, |c| c.xfcc_field()),
-        ("ssl-client-cert", "ssl_client_cert", |peers| ForwardedCertificate::escaped_pem("ssl-client-cert", peers), |c| c.escaped_pem_field()),
+        ("client-cert", "client_cert", ForwardedCertificate::client_cert, |c| {
+            c.client_cert_field()
+        }),
+        ("x-forwarded-client-cert", "x_forwarded_client_cert", ForwardedCertificate::envoy, |c| {
+            c.xfcc_field()
+        }),
+        (
+            "ssl-client-cert",
+            "ssl_client_cert",
+            |peers| ForwardedCertificate::escaped_pem("ssl-client-cert", peers),
+            |c| c.escaped_pem_field(),
+        ),
     ];
     for (name, underscored, source, written) in forms {
         let world = forwarding(source);
@@ -156,13 +171,25 @@ async fn a_forwarded_certificate_is_believed_from_a_proxy_only() {
 
         let other = written(&TestCertificate::named("x").self_signed());
         for (case, request, kind) in [
-            ("a stranger", forwarded(&world, name, &value, Some("10.0.0.16")), Kind::CertificateMissing),
+            (
+                "a stranger",
+                forwarded(&world, name, &value, Some("10.0.0.16")),
+                Kind::CertificateMissing,
+            ),
             ("no address", forwarded(&world, name, &value, None), Kind::CertificateMissing),
-            ("underscores", forwarded(&world, underscored, &value, proxy), Kind::CertificateMissing),
+            (
+                "underscores",
+                forwarded(&world, underscored, &value, proxy),
+                Kind::CertificateMissing,
+            ),
             ("malformed", forwarded(&world, name, "%", proxy), Kind::CertificateMissing),
             ("another", forwarded(&world, name, &other, proxy), Kind::OtherCertificate),
             // The connection's certificate is the proxy's, and no way round the field.
-            ("the proxy's own", over(forwarded(&world, "x-none", "1", proxy), world.certificate.certificate()), Kind::CertificateMissing),
+            (
+                "the proxy's own",
+                over(forwarded(&world, "x-none", "1", proxy), world.certificate.certificate()),
+                Kind::CertificateMissing,
+            ),
         ] {
             assert_eq!(sent(&world, request).await.kind(), Some(kind), "{name}: {case}");
         }
@@ -204,7 +231,11 @@ async fn direct_and_forwarded_certificates_are_not_confused() {
         ("through the proxy", from("10.0.0.1", &other, Some(good)), None),
         ("a stranger's field", from("192.0.2.1", &other, Some(good)), Some(Kind::OtherCertificate)),
         ("the proxy without one", from("10.0.0.1", good, None), Some(Kind::CertificateMissing)),
-        ("the proxy with another", from("10.0.0.1", good, Some(&other)), Some(Kind::OtherCertificate)),
+        (
+            "the proxy with another",
+            from("10.0.0.1", good, Some(&other)),
+            Some(Kind::OtherCertificate),
+        ),
     ] {
         assert_eq!(sent(&world, request).await.kind(), kind, "{name}");
     }

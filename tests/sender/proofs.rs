@@ -1,9 +1,9 @@
 use http::Request;
 use portcullis::RejectionKind as Kind;
+use portcullis::jose::Algorithm;
 use portcullis::observe::SenderBinding;
 use portcullis::testing::{ClientKey, challenges};
 use portcullis::{Dpop, assert_challenge};
-use portcullis::jose::Algorithm;
 
 use super::support::{RESOURCE, Sent, bearer, send, with_field};
 use super::{World, dpop};

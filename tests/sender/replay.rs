@@ -52,7 +52,8 @@ async fn a_refused_request_uses_up_nothing() {
     assert_eq!(refused.kind(), Some(Kind::InsufficientScope));
     // Another client with its own key and the same `jti`.
     let clock = &world.clock;
-    let mallory = portcullis::testing::ClientKey::generate(portcullis::jose::Algorithm::Es256, clock);
+    let mallory =
+        portcullis::testing::ClientKey::generate(portcullis::jose::Algorithm::Es256, clock);
     let hers = world.unbound().claim("cnf", mallory.confirmation()).sign();
     let her_proof = mallory.proof("GET", &format!("{RESOURCE}/notes")).token(&hers);
     assert!(send(&layer, dpop(&hers, [her_proof.claim("jti", "one").sign()])).await.passed());
@@ -63,7 +64,11 @@ async fn a_refused_request_uses_up_nothing() {
 }
 
 /// How many of a thousand requests with one proof pass, sent at once to these servers in turn.
-async fn at_once(servers: &[ResourceServer], policy: &Policy, request: impl Fn() -> Request<String>) -> usize {
+async fn at_once(
+    servers: &[ResourceServer],
+    policy: &Policy,
+    request: impl Fn() -> Request<String>,
+) -> usize {
     let passed = Arc::new(AtomicUsize::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for at in 0..1_000 {
@@ -222,7 +227,8 @@ async fn a_store_that_answers_later_is_waited_for() {
         (Answers::Never, Some(Kind::ReplayUnavailable)),
     ] {
         let store = Arc::new(MemoryReplayStore::with_capacity(100));
-        let world = World::with(|builder| builder.replay_store(Remote(Arc::clone(&store), answers)));
+        let world =
+            World::with(|builder| builder.replay_store(Remote(Arc::clone(&store), answers)));
         let policy = Policy::new(allow_all()).single_use();
         let layer = world.api.protect(policy.clone());
         let token = world.bound().sign();
