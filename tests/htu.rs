@@ -1,5 +1,11 @@
 //! The URI that `htu` of a DPoP proof names: its normal form, and what is none.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and shares a file with the fuzzers"
+)]
 
 use std::collections::HashSet;
 
