@@ -359,7 +359,8 @@ impl ResponseFields {
             headers.insert(Self::NONCE, nonce.clone());
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             if context.visibility == ChallengeVisibility::Exposed {
-                headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
+                headers
+                    .append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
             }
         }
         if let Some(field) = &self.vary {

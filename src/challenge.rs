@@ -168,15 +168,11 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::ProofToken => invalid_proof("the DPoP proof is for another access token"),
         RejectionKind::ProofReplayed => invalid_proof("the DPoP proof was used before"),
         RejectionKind::NonceMissing => use_nonce("a nonce is required in the DPoP proof"),
-        RejectionKind::NonceNotAccepted => {
-            use_nonce("another nonce is required in the DPoP proof")
-        }
-        RejectionKind::OtherKey => {
-            invalid_token("the access token is bound to another DPoP key")
-        }
-        RejectionKind::CertificateMissing => {
-            invalid_token("the access token is bound to a client certificate, and none was presented")
-        }
+        RejectionKind::NonceNotAccepted => use_nonce("another nonce is required in the DPoP proof"),
+        RejectionKind::OtherKey => invalid_token("the access token is bound to another DPoP key"),
+        RejectionKind::CertificateMissing => invalid_token(
+            "the access token is bound to a client certificate, and none was presented",
+        ),
         RejectionKind::OtherCertificate => {
             invalid_token("the access token is bound to another client certificate")
         }

@@ -45,11 +45,13 @@
 //! 5. The claims that RFC 9068 §2.2 requires are there and of the right type, as the issuer's
 //!    [`issuer::TokenProfile`] writes them, and none is of another kind of token.
 //! 6. Audience, `exp`, `nbf`, `iat`, [`TokenClass`].
-//! 7. The sender: every token with a `cnf` is refused, since no proof is verified yet; what an
-//!    unbound one may do is for [`Binding`] to say, and for an [`Exception`].
+//! 7. The sender: everything that `cnf` names is enforced, by a DPoP proof ([`Dpop`]), by a client
+//!    certificate ([`Mtls`]), or by both; what an unbound token may do is for [`Binding`] to say, and
+//!    for an [`Exception`]: [`sender`].
 //! 8. Revocation: no source of it exists yet, and a `status` claim is not looked at.
 //! 9. The policy's checks, in the order given: [`check`].
-//! 10. Replay memory and single use: neither exists yet.
+//! 10. A proof is used once, and so is a token where the policy says so:
+//!     [`sender::ReplayStore`].
 //!
 //! # Where to look
 //!
@@ -61,6 +63,8 @@
 //! - [`observe`]: one event per decision, for logs, metrics and reactions.
 //! - [`mod@config`] (feature `config`): the same from a file.
 //! - [`challenge`]: what the client is told of a [`Rejection`].
+//! - [`sender`]: DPoP proofs, nonces, certificates, proxies, replay memory. [`mod@rustls`] (feature
+//!   `rustls`): mutual TLS that ends in this process.
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
 //! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
 //!   `axum`): extractors. [`mod@tonic`] (feature `tonic`): gRPC.
@@ -80,7 +84,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A link to a name of a feature that is off has nowhere to go.
 #![cfg_attr(
-    not(all(feature = "axum", feature = "reqwest", feature = "testing", feature = "tonic")),
+    not(all(
+        feature = "axum",
+        feature = "reqwest",
+        feature = "rustls",
+        feature = "testing",
+        feature = "tonic"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -202,10 +202,7 @@ impl Mechanisms {
     }
 
     /// Whether a token that was proven before is still bound as it has to be.
-    pub(crate) fn prove_again(
-        confirmation: &Confirmation,
-        wanted: Binding,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn prove_again(confirmation: &Confirmation, wanted: Binding) -> Result<(), Refusal> {
         let (key, certificate) = match confirmation {
             Confirmation::Bound { key, certificate } => (key.as_ref(), certificate.as_ref()),
             Confirmation::Absent | Confirmation::Unenforceable(_) => (None, None),

@@ -59,7 +59,8 @@ pub(crate) fn facts_of(
 /// long as one is there that does; one that does has to be right.
 fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
     const NO_OBJECT: &str = "`cnf` is not an object";
-    const NOTHING: &str = "`cnf` has neither `jkt` nor `x5t#S256`: nothing in it can be enforced here";
+    const NOTHING: &str =
+        "`cnf` has neither `jkt` nor `x5t#S256`: nothing in it can be enforced here";
     const KEY: &str = "`jkt` is not a SHA-256 in canonical base64url";
     const CERTIFICATE: &str = "`x5t#S256` is not a SHA-256 in canonical base64url";
     let Some(cnf) = claims.value("cnf") else {

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod bindings;
 mod certificates;
 mod nonces;

@@ -19,8 +19,8 @@ use aws_lc_rs::signature::{KeyPair as _, RsaEncoding, RsaKeyPair};
 use base64::Engine as _;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, acr, all_scopes};
 use portcullis::certificate::{ChainCheck, PeerCertificate};
+use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, acr, all_scopes};
 use portcullis::issuer::{IssuerResolver, OptionalClaim, TokenProfile, Trust};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::layer::{ProtectLayer, RefusalStyle};
@@ -29,8 +29,8 @@ use portcullis::sender::{
     ReplayStore, Sighting, Used,
 };
 use portcullis::testing::{
-    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIssuer, TestKey,
-    TestNetwork, TokenBuilder, challenges,
+    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIssuer, TestKey, TestNetwork,
+    TokenBuilder, challenges,
 };
 use portcullis::{
     Access, Binding, Dpop, Issuer, Mtls, Policy, Rejection, RejectionKind, ResourceServer,
@@ -391,11 +391,7 @@ pub(crate) async fn every_refusal(
         .issuer(issuer.jwks())
         .issuer(twice.jwks())
         .issuer(down.jwks())
-        .issuer(
-            untold
-                .fixed_keys()
-                .profile(TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)),
-        )
+        .issuer(untold.fixed_keys().profile(TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)))
         .tenants(UnsureOf("https://unsure.example"), 1)
         .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
         .class(TokenClass::named("agents").scopes(["agent"]).binding(Binding::Either))
@@ -452,10 +448,7 @@ pub(crate) async fn every_refusal(
         (Kind::NotBound, marked(&issuer).scope("agent").sign()),
         (Kind::SenderNotProven, marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign()),
         (Kind::BearerDowngrade, marked(&issuer).claim("cnf", client.confirmation()).sign()),
-        (
-            Kind::CertificateMissing,
-            marked(&issuer).claim("cnf", certificate.confirmation()).sign(),
-        ),
+        (Kind::CertificateMissing, marked(&issuer).claim("cnf", certificate.confirmation()).sign()),
         (
             Kind::InsufficientScope,
             marked(&issuer).scope(&format!("notes:read {PRIVATE}-scope")).sign(),
@@ -530,10 +523,8 @@ pub(crate) async fn every_refusal(
     refused.push(one(Kind::NonceNotAccepted, proof().nonce(NAMED).sign()));
     refused.push(one(Kind::ProofReplayed, proof().claim("jti", PickyStore::SEEN).sign()));
     refused.push(one(Kind::ReplayUnavailable, proof().claim("jti", PickyStore::DOWN).sign()));
-    refused.push(one(
-        Kind::OtherKey,
-        proof().jwk(other_key.public_jwk()).sign_with(other_key.key()),
-    ));
+    refused
+        .push(one(Kind::OtherKey, proof().jwk(other_key.public_jwk()).sign_with(other_key.key())));
     let mut nonce_missing = one(Kind::NonceMissing, proof().sign());
     nonce_missing.layer = api.protect(Policy::new(all_scopes(WANTED)).require_nonce());
     refused.push(nonce_missing);
