@@ -20,8 +20,8 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
-    Binding, ConfigFault, Dpop, Mtls, Exception, PeerAddr, Policy, RejectionKind as Kind, ResourceServer,
-    ServerBuilder, SubjectKind, TokenClass,
+    Binding, ConfigFault, Dpop, Exception, Mtls, PeerAddr, Policy, RejectionKind as Kind,
+    ResourceServer, ServerBuilder, SubjectKind, TokenClass,
 };
 use serde_json::json;
 use support::Wants::{self, Pass};
@@ -59,10 +59,7 @@ impl World {
 }
 
 fn bare(clock: &ManualClock) -> ServerBuilder {
-    ResourceServer::builder(RESOURCE)
-        .dpop(Dpop::new())
-        .mtls(Mtls::direct())
-        .clock(clock.clone())
+    ResourceServer::builder(RESOURCE).dpop(Dpop::new()).mtls(Mtls::direct()).clock(clock.clone())
 }
 
 /// The three lines of the documentation.
@@ -264,7 +261,7 @@ async fn an_exception_lets_its_clients_pass_and_nobody_else() {
         ("another client", partner(5 * MINUTE).client_id("partner-z"), Some(Kind::NotBound)),
         ("a client in other case", partner(MINUTE).client_id("Partner-X"), Some(Kind::NotBound)),
         ("too long a life", partner(6 * MINUTE), Some(Kind::NotBound)),
-        ("a bound token", partner(MINUTE).claim("cnf", &bound), Some(Kind::SenderNotProven)),
+        ("a bound token", partner(MINUTE).claim("cnf", &bound), Some(Kind::BearerDowngrade)),
         ("a class that wants more", partner(MINUTE).scope("strict"), Some(Kind::NotBound)),
     ] {
         assert_eq!(world.kind(&token).await, expected, "{name}");

@@ -197,13 +197,14 @@ async fn every_refusal_has_its_code_and_the_challenge_of_http() {
         assert_eq!(refused.message(), message_of(&http), "{kind:?}");
         assert!(refused.details().is_empty() && refused.source().is_none(), "{kind:?}");
         let headers = metadata(&refused);
-        for name in ["www-authenticate", "retry-after", "cache-control"] {
+        for name in ["www-authenticate", "retry-after", "cache-control", "dpop-nonce"] {
             let (grpc, http) = (headers.get_all(name), http.headers().get_all(name));
             assert!(grpc.iter().eq(http.iter()), "{kind:?}: {name}: {grpc:?}, {http:?}");
         }
         assert_eq!(
             challenges(&headers).len(),
-            usize::from(http.status().is_client_error()),
+            // One for each scheme.
+            if http.status().is_client_error() { 2 } else { 0 },
             "{kind:?}"
         );
         let error = challenges(&headers)

@@ -16,14 +16,14 @@ use std::time::Duration;
 use portcullis::check::{CheckContext, CheckError, CheckRequest, Denial, allow_all, scope};
 use portcullis::layer::require;
 use portcullis::observe::{
-    DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding, Mtls,
+    DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding,
     TokenHash, channel,
 };
 use portcullis::secret::Secret;
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
 use portcullis::time::Clock as _;
 use portcullis::{
-    Binding, Exception, Policy, RejectionKind as Kind, ResourceServer, ServerBuilder, Step,
+    Binding, Exception, Mtls, Policy, RejectionKind as Kind, ResourceServer, ServerBuilder, Step,
     TokenClass,
 };
 use support::{
