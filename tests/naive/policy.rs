@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::json::{Json, Members, NANOS_PER_SECOND, absent_or, text};
+use super::token::Claims;
 use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, World};
-use super::{Claims, Json, Members, NANOS_PER_SECOND, absent_or, text};
 
 /// Whether the token is for this resource.
 pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
