@@ -267,7 +267,7 @@ async fn an_exception_lets_its_clients_pass_and_nobody_else() {
         assert_eq!(world.kind(&token).await, expected, "{name}");
         // A route that wants more is not lowered.
         let sent = send(&strict, bearer(&token.sign())).await;
-        assert!(matches!(sent.kind(), Some(Kind::NotBound | Kind::SenderNotProven)), "{name}");
+        assert!(matches!(sent.kind(), Some(Kind::NotBound | Kind::BearerDowngrade)), "{name}");
     }
 }
 

@@ -23,11 +23,13 @@ use hyper_util::rt::TokioExecutor;
 use portcullis::check::{
     CheckContext, CheckError, Denial, StepUp, Unavailable, allow_all, peer_in, scope,
 };
+use portcullis::jose::Algorithm;
 use portcullis::layer::require;
-use portcullis::testing::{TestAccess, challenges};
+use portcullis::sender::Nonces;
+use portcullis::testing::{ClientKey, TestAccess, challenges};
 use portcullis::tonic::{access, optional_access};
-use portcullis::{PeerAddr, Policy, Preflight, Rejection, RejectionKind};
-use support::{NAMED, PRIVATE, World, anonymous, every_refusal, field_bytes, send, told};
+use portcullis::{Dpop, PeerAddr, Policy, Preflight, Rejection, RejectionKind};
+use support::{NAMED, PRIVATE, RESOURCE, World, anonymous, every_refusal, field_bytes, send, told};
 use tokio::net::TcpListener;
 use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::metadata::MetadataMap;
@@ -177,6 +179,12 @@ async fn every_refusal_has_its_code_and_the_challenge_of_http() {
     for case in every_refusal(|builder| builder.error_uri("https://rs.example/errors")).await {
         let kind = case.kind;
         let headers = case.request.headers().clone();
+        // A proof is for one method and one URI, and a call has others.
+        let of_its_place = headers.contains_key("dpop") && kind != RejectionKind::UnboundUnderDpop;
+        // And it has another connection.
+        if of_its_place || kind == RejectionKind::OtherCertificate {
+            continue;
+        }
         let http = send(&case.layer, case.request).await;
         assert_eq!(http.kind(), Some(kind));
         let http = http.response;
@@ -239,6 +247,41 @@ async fn every_refusal_has_its_code_and_the_challenge_of_http() {
     ] {
         assert!(codes.contains(&row), "no refusal with {row:?}");
     }
+}
+
+/// DPOP-29, DPOP-C09: a call proves its sender as any request does: by a proof for `POST` and the
+/// method's path, with the nonce that stands in the metadata of the refusal.
+#[tokio::test]
+async fn a_call_proves_its_sender() {
+    let world = World::with(Algorithm::Es256, |builder| {
+        builder.dpop(Dpop::new().nonces(Nonces::required()))
+    })
+    .await;
+    let wards = Wards::default();
+    let mut client = client!(wards, world.api.protect(scope("a")).grpc());
+    let key = ClientKey::generate(Algorithm::Es256, &world.clock);
+    let token = world.token().scope("a").claim("cnf", key.confirmation()).sign();
+    let proof = |path: &str| key.proof("POST", &format!("{RESOURCE}{path}")).token(&token);
+    let with = |proof: String| {
+        let mut request = call("access", None);
+        let fields = [("authorization", format!("DPoP {token}")), ("dpop", proof)];
+        for (name, value) in fields {
+            request.metadata_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    };
+    const PATH: &str = "/grpc.health.v1.Health/Check";
+    let refused = client.check(with(proof(PATH).sign())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let headers = metadata(&refused);
+    assert_eq!(challenges(&headers)[0].param("error"), Some("use_dpop_nonce"));
+    let nonce = headers["dpop-nonce"].to_str().unwrap();
+    let elsewhere = proof("/grpc.health.v1.Health/Watch").nonce(nonce).sign();
+    let refused = client.check(with(elsewhere)).await.unwrap_err();
+    assert_eq!(challenges(&metadata(&refused))[0].param("error"), Some("invalid_dpop_proof"));
+    assert_eq!(wards.calls(), 0);
+    client.check(with(proof(PATH).nonce(nonce).sign())).await.unwrap();
+    assert_eq!(wards.calls(), 1);
 }
 
 #[tokio::test]

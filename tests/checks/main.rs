@@ -17,6 +17,7 @@ mod details;
 mod later;
 mod parties;
 mod peers;
+mod senders;
 mod step_up;
 
 use portcullis::check::{Check, CheckContext, CheckError, peer_in, scope};
@@ -123,7 +124,15 @@ fn rules(world: &World, name: &str, check: impl Check + 'static) -> serde_json::
     let policies = effective["mounted"].as_array().unwrap();
     let mut policy = policies.iter().find(|policy| policy["name"] == name).unwrap().clone();
     // What it says of a request, and not of a token.
-    for member in ["name", "credentials", "preflight", "strip_credentials", "expose_challenge"] {
+    for member in [
+        "name",
+        "credentials",
+        "preflight",
+        "strip_credentials",
+        "expose_challenge",
+        "single_use",
+        "require_nonce",
+    ] {
         assert!(policy.as_object_mut().unwrap().remove(member).is_some(), "{member}");
     }
     policy
