@@ -32,6 +32,8 @@ mod metadata;
 mod naive;
 #[path = "targets/name.rs"]
 mod name;
+#[path = "targets/proof.rs"]
+mod proof;
 #[path = "targets/time.rs"]
 mod time;
 #[path = "targets/token.rs"]
@@ -49,6 +51,7 @@ pub use json::{claims, header, json};
 pub use keys::{jwk, jwks};
 pub use metadata::metadata;
 pub use name::{names, resource};
+pub use proof::proof;
 pub use time::numeric_date;
 pub use token::{compact, credentials};
 
@@ -75,6 +78,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("names", names),
     ("numeric_date", numeric_date),
     ("profile", profile),
+    ("proof", proof),
     ("resource", resource),
     ("signed_decision", signed_decision),
     ("xfcc", xfcc),
