@@ -30,7 +30,7 @@ at_most = "15m"
 all_scope = ["notes:read"]
 "#;
 
-/// Well-formed, and without sense.
+/// Well-formed, and without sense: it wants bound tokens, and has nothing to prove them with.
 const CONTRADICTORY: &str = r#"
 resource = "http://notes.example"
 binding = "dpop"
@@ -53,9 +53,6 @@ because = ""
 
 [policies.read]
 all_scopes = ["notes:read notes:write"]
-
-[policies.rest]
-credentials = "optional"
 "#;
 
 fn api() -> Result<ResourceServer, Box<dyn Error>> {

@@ -34,6 +34,8 @@ mod naive;
 mod name;
 #[path = "targets/proof.rs"]
 mod proof;
+#[path = "targets/spiffe.rs"]
+mod spiffe;
 #[path = "targets/time.rs"]
 mod time;
 #[path = "targets/token.rs"]
@@ -52,6 +54,7 @@ pub use keys::{jwk, jwks};
 pub use metadata::metadata;
 pub use name::{names, resource};
 pub use proof::proof;
+pub use spiffe::spiffe;
 pub use time::numeric_date;
 pub use token::{compact, credentials};
 
@@ -81,5 +84,6 @@ pub const ALL: &[(&str, Target)] = &[
     ("proof", proof),
     ("resource", resource),
     ("signed_decision", signed_decision),
+    ("spiffe", spiffe),
     ("xfcc", xfcc),
 ];

@@ -101,6 +101,14 @@ impl SecretSource {
         }
     }
 
+    /// Where it is, in the words of a configuration file.
+    pub(crate) fn report(&self) -> serde_json::Value {
+        match self {
+            Self::Env(name) => serde_json::json!({ "env": name }),
+            Self::File(path) => serde_json::json!({ "file": path.display().to_string() }),
+        }
+    }
+
     /// The error of a secret that is there and cannot be used.
     pub(crate) fn unusable(&self, what: &str) -> SecretError {
         self.error(what)

@@ -17,23 +17,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
+use portcullis::certificate::{Certificate, ChainCheck, PeerCertificate};
 use portcullis::check::{Check as _, CheckError, CheckRequest, Denial, acr, scope};
 use portcullis::issuer::{ClaimTest, KeyRefresh, OptionalClaim, TenantList, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::observe::{Decision, Observer};
-use portcullis::secret::SecretSource;
-use portcullis::testing::{Failure, ManualClock, TestIssuer, TestNetwork, TokenBuilder};
+use portcullis::secret::{Secret, SecretSource};
+use portcullis::sender::{
+    ForwardedCertificate, ForwardedOrigin, MemoryReplayStore, Nonces, PublicOrigin, ReplayAnswer,
+    ReplayEntry, ReplayStore, Sighting, TrustedPeers,
+};
+use portcullis::testing::{
+    ClientKey, Failure, ManualClock, ProofBuilder, TestCertificate, TestIssuer, TestNetwork,
+    TokenBuilder,
+};
 use portcullis::time::Clock as _;
 use portcullis::transport::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use portcullis::{
-    Binding, Dpop, Mtls, Exception, Issuer, OtherAudiences, PeerAddr, Policy, Preflight, ResourceServer,
-    SubjectKind, TokenClass,
+    Binding, Dpop, Exception, Issuer, Mtls, OtherAudiences, PeerAddr, Policy, Preflight,
+    ResourceServer, SubjectKind, TokenClass,
 };
 use serde_json::{Value, json};
 use support::{RESOURCE, send};
 
 const MINUTE: Duration = Duration::from_mins(1);
+const XFCC: &str = "x-forwarded-client-cert";
+const PROTO: &str = "x-forwarded-proto";
+const HOST: &str = "x-forwarded-host";
 const SECOND: &str = "https://two.example";
 
 /// Every setting that stands in the effective policy.
@@ -45,6 +56,9 @@ struct Settings {
     leeway: Duration,
     max_token: usize,
     binding: Binding,
+    dpop: DpopSettings,
+    mtls: MtlsSettings,
+    replay: (usize, usize),
     tenants: usize,
     implied: &'static str,
     // The first issuer: fixed keys, a relaxed profile.
@@ -89,6 +103,50 @@ struct Settings {
     route_binding: Option<Binding>,
     asks: bool,
     timeout: Duration,
+    single_use: bool,
+    require_nonce: bool,
+}
+
+#[derive(Clone)]
+struct DpopSettings {
+    algorithm: Algorithm,
+    max_age: Duration,
+    nonces: fn() -> Nonces,
+    nonce_lifetime: Duration,
+    nonce_key: Option<u8>,
+    /// Origin, what the proxy removes, and what it adds.
+    origin: [&'static str; 3],
+    style: fn(TrustedPeers) -> ForwardedOrigin,
+    host: &'static str,
+    prefix: Option<&'static str>,
+    hops: usize,
+    peers: Peers,
+}
+
+#[derive(Clone)]
+struct MtlsSettings {
+    direct: bool,
+    format: fn(TrustedPeers) -> ForwardedCertificate,
+    hops: Option<usize>,
+    sanitized: bool,
+    peers: Peers,
+}
+
+/// A network, the certificate of a proxy, and whether a verified one is enough.
+#[derive(Clone, Copy)]
+struct Peers(&'static str, &'static str, bool);
+
+impl Peers {
+    fn trusted(self) -> TrustedPeers {
+        let certificate = proxy(self.1).thumbprint().to_string();
+        let peers = TrustedPeers::networks([self.0]).or(TrustedPeers::certificates([certificate]));
+        if self.2 { peers.or(TrustedPeers::verified()) } else { peers }
+    }
+}
+
+/// The certificate of the proxy of this name: always the same.
+fn proxy(name: &str) -> Certificate {
+    Certificate::from_der(name.as_bytes())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -106,6 +164,27 @@ impl Settings {
             leeway: Duration::from_secs(10),
             max_token: 4_000,
             binding: Binding::Either,
+            dpop: DpopSettings {
+                algorithm: Algorithm::Es256,
+                max_age: MINUTE,
+                nonces: Nonces::optional,
+                nonce_lifetime: 5 * MINUTE,
+                nonce_key: Some(1),
+                origin: ["https://public.example", "/v1", "/in"],
+                style: ForwardedOrigin::x_forwarded,
+                host: "front.example",
+                prefix: Some("/v2"),
+                hops: 1,
+                peers: Peers("10.0.0.0/28", "front", true),
+            },
+            mtls: MtlsSettings {
+                direct: true,
+                format: ForwardedCertificate::envoy,
+                hops: Some(1),
+                sanitized: false,
+                peers: Peers("10.0.1.0/28", "edge", true),
+            },
+            replay: (3, 2),
             tenants: 1,
             implied: "a",
             id: "https://one.example",
@@ -145,6 +224,39 @@ impl Settings {
             route_binding: Some(Binding::WhereBound),
             asks: true,
             timeout: Duration::from_secs(5),
+            single_use: false,
+            require_nonce: false,
+        }
+    }
+
+    fn dpop(&self) -> Dpop {
+        let dpop = &self.dpop;
+        let mut nonces = (dpop.nonces)().lifetime(dpop.nonce_lifetime);
+        if let Some(octet) = dpop.nonce_key {
+            nonces = nonces.keys([Secret::new([octet; 32])]);
+        }
+        let [origin, removes, adds] = dpop.origin;
+        let forwarded = (dpop.style)(dpop.peers.trusted()).hosts([dpop.host]);
+        Dpop::new()
+            .algorithms([dpop.algorithm])
+            .max_age(dpop.max_age)
+            .nonces(nonces)
+            .public_origin(PublicOrigin::new(origin).proxy_removes(removes).proxy_adds(adds))
+            .forwarded_origin(forwarded.prefixes(dpop.prefix).trusted_hops(dpop.hops))
+    }
+
+    fn mtls(&self) -> Mtls {
+        let mtls = &self.mtls;
+        let mut forwarded = (mtls.format)(mtls.peers.trusted());
+        if let Some(hops) = mtls.hops {
+            forwarded = forwarded.trusted_hops(hops);
+        }
+        if mtls.sanitized {
+            forwarded = forwarded.sanitized();
+        }
+        match mtls.direct {
+            true => Mtls::direct().or_forwarded(forwarded),
+            false => Mtls::forwarded(forwarded),
         }
     }
 
@@ -209,8 +321,11 @@ impl Settings {
             .leeway(self.leeway)
             .max_token_bytes(self.max_token)
             .binding(self.binding)
-            .dpop(Dpop::new())
-            .mtls(Mtls::direct())
+            .dpop(self.dpop())
+            .mtls(self.mtls())
+            .replay_store(
+                MemoryReplayStore::with_capacity(self.replay.0).client_share(self.replay.1),
+            )
             .tenants(world.tenants.clone(), self.tenants)
             .scope_implies("admin", [self.implied])
             .issuer(one.algorithms(self.algorithms.clone()).profile(self.profile()))
@@ -245,6 +360,12 @@ impl Settings {
         if let Some(binding) = self.route_binding {
             policy = policy.binding(binding);
         }
+        if self.single_use {
+            policy = policy.single_use();
+        }
+        if self.require_nonce {
+            policy = policy.require_nonce();
+        }
         if self.asks { policy.and_async(asks) } else { policy }
     }
 }
@@ -271,6 +392,8 @@ struct World {
     tenant: TestIssuer,
     other_tenant: TestIssuer,
     tenants: TenantList,
+    client: ClientKey,
+    certificate: TestCertificate,
     events: Events,
 }
 
@@ -298,6 +421,8 @@ impl World {
             tenant,
             other_tenant,
             tenants,
+            client: ClientKey::generate(Algorithm::Es256, &clock),
+            certificate: TestCertificate::named("client").self_signed(),
             events: Events::default(),
             clock,
         }
@@ -323,6 +448,42 @@ impl World {
         self.token().claim("azp", "narrow-client").claim("scp", ["a", "narrow-scope"])
     }
 
+    /// A request as the base wants it, with a proof, of this client and as edited.
+    fn proven(&self, client: &str, edit: fn(ProofBuilder) -> ProofBuilder) -> Request<String> {
+        self.proven_at("/in/notes", "https://public.example/v1/notes", client, edit)
+    }
+
+    fn proven_at(
+        &self,
+        path: &str,
+        htu: &str,
+        client: &str,
+        edit: impl FnOnce(ProofBuilder) -> ProofBuilder,
+    ) -> Request<String> {
+        let token = self.token().claim("azp", client).claim("cnf", self.client.confirmation());
+        let token = token.sign();
+        let proof = edit(self.client.proof("GET", htu).token(&token)).sign();
+        let mut request = request("");
+        *request.uri_mut() = path.parse().unwrap();
+        request.headers_mut().insert("authorization", format!("DPoP {token}").parse().unwrap());
+        fields(request, &[("dpop", &proof)])
+    }
+
+    /// One that a trusted proxy has seen, for this URI.
+    fn fronted(&self, htu: &str, sent: &[(&'static str, &str)]) -> Request<String> {
+        fields(self.proven_at("/notes", htu, "app", |proof| proof), sent)
+    }
+
+    /// A request with a token that is bound to the client's certificate.
+    fn certified(&self) -> Request<String> {
+        request(&self.token().claim("cnf", self.certificate.confirmation()).sign())
+    }
+
+    /// The same, with what a proxy wrote about the client.
+    fn forwarded(&self) -> Request<String> {
+        fields(self.certified(), &[(XFCC, &self.certificate.xfcc_field())])
+    }
+
     fn lives(&self, token: TokenBuilder, time: Duration) -> TokenBuilder {
         let now = self.clock.now();
         token.issued_at(now).expires_at(now.plus(time))
@@ -335,9 +496,30 @@ impl World {
 }
 
 fn request(token: &str) -> Request<String> {
-    let mut request = support::bearer(token);
-    let peer: IpAddr = "203.0.113.9".parse().unwrap();
+    from("203.0.113.9", support::bearer(token))
+}
+
+fn from(peer: &str, mut request: Request<String>) -> Request<String> {
+    let peer: IpAddr = peer.parse().unwrap();
     request.extensions_mut().insert(PeerAddr::new(peer));
+    request
+}
+
+/// Over a connection with this certificate.
+fn over(
+    certificate: Certificate,
+    check: ChainCheck,
+    mut request: Request<String>,
+) -> Request<String> {
+    request.extensions_mut().insert(PeerCertificate::new(certificate, check));
+    request
+}
+
+/// With these fields too.
+fn fields(mut request: Request<String>, fields: &[(&'static str, &str)]) -> Request<String> {
+    for (name, value) in fields {
+        request.headers_mut().append(HeaderName::from_static(name), value.parse().unwrap());
+    }
     request
 }
 
@@ -372,13 +554,20 @@ struct Line {
 }
 
 macro_rules! lines {
+    // Each a token.
     ($($($pointer:literal)+, |$settings:ident| $change:expr, |$world:ident| $token:expr;)*) => {
+        lines! { @send
+            $($($pointer)+, |$settings| $change, |$world| request(&$token.sign());)*
+        }
+    };
+    // Each a request.
+    (@send $($($pointer:literal)+, |$settings:ident| $change:expr, |$world:ident| $request:expr;)*) => {
         [$(Line {
             pointers: &[$($pointer),+],
             change: |$settings| $change,
             probe: |$world, api, settings| Box::pin(async move {
                 let policy = settings.policy(Checks::Scope);
-                outcome($world, api, policy, request(&$token.sign())).await
+                outcome($world, api, policy, $request).await
             }),
         }),*]
     };
@@ -434,27 +623,29 @@ fn token_lines() -> Vec<Line> {
     })
 }
 
+macro_rules! line {
+    ([$($pointer:literal),+], $change:expr, |$world:ident, $api:ident, $settings:ident| $probe:expr) => {
+        Line {
+            pointers: &[$($pointer),+],
+            change: $change,
+            probe: |$world, $api, $settings| Box::pin(async move { $probe }),
+        }
+    };
+}
+
+async fn plain(
+    world: &World,
+    api: &ResourceServer,
+    s: &Settings,
+    request: Request<String>,
+) -> String {
+    outcome(world, api, s.policy(Checks::Scope), request).await
+}
+
 /// Lines that need more than a token.
 fn other_lines() -> Vec<Line> {
-    macro_rules! line {
-        ([$($pointer:literal),+], $change:expr, |$world:ident, $api:ident, $settings:ident| $probe:expr) => {
-            Line {
-                pointers: &[$($pointer),+],
-                change: $change,
-                probe: |$world, $api, $settings| Box::pin(async move { $probe }),
-            }
-        };
-    }
     fn of_two(world: &World) -> Request<String> {
         request(&world.two.token(RESOURCE).client_id("app").scope("a").sign())
-    }
-    async fn plain(
-        world: &World,
-        api: &ResourceServer,
-        s: &Settings,
-        request: Request<String>,
-    ) -> String {
-        outcome(world, api, s.policy(Checks::Scope), request).await
     }
     fn answering(world: &World, answer: &str) -> Request<String> {
         let mut request = request(&world.token().sign());
@@ -555,6 +746,82 @@ fn other_lines() -> Vec<Line> {
     ]
 }
 
+/// How senders are proven.
+fn sender_lines() -> Vec<Line> {
+    const PUBLIC: &str = "https://public.example/v1/notes";
+    const FRONT: &str = "https://front.example/notes";
+    const SENT: &[(&str, &str)] = &[(PROTO, "https"), (HOST, "front.example")];
+    let mut lines = Vec::from(lines! { @send
+        "/dpop/algorithms/0", |s| s.dpop.algorithm = Algorithm::EdDsa, |w| w.proven("app", |p| p);
+        "/dpop/max_age", |s| s.dpop.max_age = 2 * MINUTE, |w| {
+            let then = w.clock.now().minus(Duration::from_secs(90));
+            w.proven_at("/in/notes", PUBLIC, "app", |proof| proof.issued_at(then))
+        };
+        "/dpop/nonces/mode", |s| s.dpop.nonces = Nonces::required, |w| w.proven("app", |p| p);
+        "/dpop/public_origins/0/origin", |s| s.dpop.origin[0] = "https://x.example", |w| w.proven("app", |p| p);
+        "/dpop/public_origins/0/proxy_removes", |s| s.dpop.origin[1] = "/x", |w| w.proven("app", |p| p);
+        "/dpop/public_origins/0/proxy_adds", |s| s.dpop.origin[2] = "/x", |w| w.proven("app", |p| p);
+        "/dpop/forwarded/style", |s| { s.dpop.style = ForwardedOrigin::forwarded; s.dpop.prefix = None; }, |w| from("10.0.0.1", w.fronted(FRONT, SENT));
+        "/dpop/forwarded/hosts/0", |s| s.dpop.host = "x.example", |w| from("10.0.0.1", w.fronted(FRONT, SENT));
+        "/dpop/forwarded/prefixes/0", |s| s.dpop.prefix = Some("/x"), |w| {
+            let request = w.fronted("https://front.example/v2/notes", SENT);
+            from("10.0.0.1", fields(request, &[("x-forwarded-prefix", "/v2")]))
+        };
+        "/dpop/forwarded/trusted_hops", |s| s.dpop.hops = 2, |w| {
+            from("10.0.0.1", w.fronted(FRONT, &[(PROTO, "https, https"), (HOST, "x.example, front.example")]))
+        };
+        "/dpop/forwarded/peers/networks/0", |s| s.dpop.peers.0 = "192.0.2.0/24", |w| from("10.0.0.1", w.fronted(FRONT, SENT));
+        "/dpop/forwarded/peers/certificates/0", |s| s.dpop.peers.1 = "x", |w| over(proxy("front"), ChainCheck::Unchecked, w.fronted(FRONT, SENT));
+        "/dpop/forwarded/peers/verified", |s| s.dpop.peers.2 = false, |w| over(proxy("any"), ChainCheck::Verified, w.fronted(FRONT, SENT));
+        "/mtls/direct", |s| s.mtls.direct = false, |w| over(w.certificate.certificate(), ChainCheck::Unchecked, w.certified());
+        "/mtls/forwarded/format", |s| { s.mtls.format = ForwardedCertificate::client_cert; s.mtls.hops = None; }, |w| from("10.0.1.1", w.forwarded());
+        "/mtls/forwarded/trusted_hops", |s| s.mtls.hops = Some(2), |w| from("10.0.1.1", w.forwarded());
+        "/mtls/forwarded/sanitized", |s| s.mtls.sanitized = true, |w| {
+            let client = w.certificate.xfcc_field();
+            from("10.0.1.1", fields(w.certified(), &[(XFCC, &format!("{client},{client}"))]))
+        };
+        "/mtls/forwarded/peers/networks/0", |s| s.mtls.peers.0 = "192.0.2.0/24", |w| from("10.0.1.1", w.forwarded());
+        "/mtls/forwarded/peers/certificates/0", |s| s.mtls.peers.1 = "x", |w| over(proxy("edge"), ChainCheck::Unchecked, w.forwarded());
+        "/mtls/forwarded/peers/verified", |s| s.mtls.peers.2 = false, |w| over(proxy("any"), ChainCheck::Verified, w.forwarded());
+        "/mounted/0/require_nonce", |s| s.require_nonce = true, |w| w.proven("app", |p| p);
+    });
+    lines.extend([
+        line!(["/dpop/nonces/lifetime"], |s| s.dpop.nonce_lifetime = 7 * MINUTE, |w, api, s| {
+            let nonce = nonce(w, api, s).await;
+            w.clock.advance(6 * MINUTE);
+            let edit = |proof: ProofBuilder| proof.nonce(&nonce);
+            plain(w, api, s, w.proven_at("/in/notes", PUBLIC, "app", edit)).await
+        }),
+        // Another process of the service made it.
+        line!(["/dpop/nonces/keys"], |s| s.dpop.nonce_key = None, |w, api, s| {
+            let nonce = nonce(w, &s.build(w), s).await;
+            let edit = |proof: ProofBuilder| proof.nonce(&nonce);
+            plain(w, api, s, w.proven_at("/in/notes", PUBLIC, "app", edit)).await
+        }),
+        line!(["/replay/capacity"], |s| s.replay.0 = 2, |w, api, s| {
+            let first = plain(w, api, s, w.proven("one", |p| p)).await;
+            let second = plain(w, api, s, w.proven("two", |p| p)).await;
+            first + &second + &plain(w, api, s, w.proven("three", |p| p)).await
+        }),
+        line!(["/replay/client_share"], |s| s.replay.1 = 1, |w, api, s| {
+            let first = plain(w, api, s, w.proven("app", |p| p)).await;
+            first + &plain(w, api, s, w.proven("app", |p| p)).await
+        }),
+        line!(["/mounted/0/single_use"], |s| s.single_use = true, |w, api, s| {
+            let token = w.token().sign();
+            let first = plain(w, api, s, request(&token)).await;
+            first + &plain(w, api, s, request(&token)).await
+        }),
+    ]);
+    lines
+}
+
+/// A nonce of this server, which comes with its answer to a proof that has none.
+async fn nonce(world: &World, api: &ResourceServer, s: &Settings) -> String {
+    let sent = send(&api.protect(s.policy(Checks::Scope)), world.proven("app", |p| p)).await;
+    sent.response.headers()["dpop-nonce"].to_str().unwrap().to_owned()
+}
+
 /// Lets every task that can go on do so.
 async fn settle() {
     for _ in 0..200 {
@@ -611,7 +878,7 @@ async fn each_line_of_the_effective_policy_is_enforced() {
     let policy = server.effective_policy();
 
     let mut shown = BTreeSet::new();
-    for line in token_lines().into_iter().chain(other_lines()) {
+    for line in token_lines().into_iter().chain(other_lines()).chain(sender_lines()) {
         let mut changed = base.clone();
         (line.change)(&mut changed);
         let run = async |settings: &Settings| {
@@ -666,6 +933,63 @@ async fn a_step_up_stands_as_it_is_enforced() {
     let mut other = longer.clone();
     other.acr = "x";
     assert_ne!(probe(&other).await.1, is);
+}
+
+/// What only some formats have: the name of a field.
+#[tokio::test]
+async fn the_field_of_a_certificate_stands_as_it_is_read() {
+    let probe = async |header: &'static str| {
+        let world = World::new();
+        let proxies = TrustedPeers::networks(["10.0.1.0/28"]);
+        let mtls = Mtls::forwarded(ForwardedCertificate::escaped_pem(header, proxies));
+        let builder = support::builder(&world.clock).mtls(mtls).issuer(world.two.fixed_keys());
+        let api = builder.build().unwrap();
+        let token = world.two.token(RESOURCE).claim("cnf", world.certificate.confirmation());
+        let field = ("ssl-client-cert", &*world.certificate.escaped_pem_field());
+        let request = fields(support::bearer(&token.sign()), &[field]);
+        let passed = send(&api.layer(), from("10.0.1.1", request)).await.passed();
+        (api.effective_policy()["mtls"]["forwarded"]["header"].clone(), passed)
+    };
+    assert_eq!(probe("ssl-client-cert").await, (json!("ssl-client-cert"), true));
+    assert_eq!(probe("x-client-cert").await, (json!("x-client-cert"), false));
+}
+
+/// A replay memory of the user's own, which has seen everything.
+struct Seen;
+
+impl ReplayStore for Seen {
+    fn record(&self, _: &ReplayEntry<'_>) -> ReplayAnswer {
+        Ok(Sighting::Repeated).into()
+    }
+}
+
+/// What remembers uses: this crate's memory with its numbers, whoever holds it, or the user's own.
+#[tokio::test]
+async fn a_replay_memory_stands_as_it_is_asked() {
+    let world = World::new();
+    let builder =
+        || support::builder(&world.clock).dpop(Dpop::new()).issuer(world.two.fixed_keys());
+    let memory = MemoryReplayStore::with_capacity(50);
+    let dynamic: Arc<dyn ReplayStore> = Arc::new(Seen);
+    for (name, builder, expected, passes) in [
+        ("usual", builder(), json!({ "capacity": 1 << 20, "client_share": 1 << 17 }), true),
+        (
+            "shared",
+            builder().replay_store(Arc::new(memory)),
+            json!({ "capacity": 50, "client_share": 6 }),
+            true,
+        ),
+        ("own", builder().replay_store(Seen), json!({ "store": "own" }), false),
+        ("own, shared", builder().replay_store(dynamic), json!({ "store": "own" }), false),
+    ] {
+        let api = builder.build().unwrap();
+        assert_eq!(api.effective_policy()["replay"], expected, "{name}");
+        let token = world.two.token(RESOURCE).claim("cnf", world.client.confirmation()).sign();
+        let proof = world.client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
+        let mut request = fields(support::anonymous(), &[("dpop", &proof)]);
+        request.headers_mut().insert("authorization", format!("DPoP {token}").parse().unwrap());
+        assert_eq!(send(&api.layer(), request).await.passed(), passes, "{name}");
+    }
 }
 
 /// A network whose documents want a token of ours.

@@ -1,231 +1,38 @@
-//! A real authorization server (npm `oidc-provider`), found by discovery over HTTP.
+//! A real authorization server (npm `oidc-provider`), found by discovery over HTTP, and real clients
+//! of other people's making that get bound tokens from it (npm `openid-client`, `oauth4webapi`,
+//! `undici`).
 //!
 //! The tests are ignored unless asked for: they need Node 20 and `npm ci` in `tests/interop`. They
-//! start the server themselves and stop it.
+//! start every process themselves and stop it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it saw"
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test fails by panicking, and says what it saw; of an example not all is used"
 )]
 
-use std::process::Stdio;
-use std::time::Duration;
+#[path = "../examples/dpop.rs"]
+mod dpop_example;
+#[path = "../examples/mtls.rs"]
+mod mtls_example;
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
-use http::{Request, Response};
-use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
-use portcullis::assert_challenge;
-use portcullis::check::scope;
-use portcullis::{Access, Binding, Issuer, Rejection, RejectionKind, ResourceServer, TokenClass};
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+#[path = "interop/certificates.rs"]
+mod certificates;
+#[path = "interop/dpop.rs"]
+mod dpop;
+#[path = "interop/mtls.rs"]
+mod mtls;
+#[path = "interop/provider.rs"]
+mod provider;
+#[path = "interop/steps.rs"]
+mod steps;
+#[path = "interop/tokens.rs"]
+mod tokens;
 
 const RESOURCE: &str = "https://notes.example";
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
-
-/// The authorization servers `a` and `b`, and what controls them.
-struct Provider {
-    process: Child,
-    issuer_a: String,
-    issuer_b: String,
-    control: String,
-    client: Client<HttpConnector, Body>,
-}
-
-impl Provider {
-    async fn start() -> Self {
-        let mut process = Command::new("node")
-            .arg("provider.mjs")
-            .current_dir(DIRECTORY)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("node is installed");
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = tokio::time::timeout(Duration::from_secs(60), lines.next_line())
-            .await
-            .expect("the provider says within a minute that it is ready")
-            .unwrap()
-            .expect("the provider started: run `npm ci` in tests/interop first");
-        let ready: Value = serde_json::from_str(&ready).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self {
-            process,
-            issuer_a: text(&ready["a"]["issuer"]),
-            issuer_b: text(&ready["b"]["issuer"]),
-            control: text(&ready["control"]),
-            client: Client::builder(TokioExecutor::new()).build_http(),
-        }
-    }
-
-    async fn ask(&self, method: &str, path: &str) -> Value {
-        let url = format!("{}{path}", self.control);
-        let request = Request::builder().method(method).uri(&url).body(Body::empty()).unwrap();
-        let response = self.client.request(request).await.unwrap();
-        assert!(response.status().is_success(), "{method} {url}: {}", response.status());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    async fn token(&self, query: &str) -> String {
-        let answer = self.ask("GET", &format!("/token?{query}")).await;
-        answer["access_token"].as_str().unwrap().to_owned()
-    }
-
-    async fn id_token(&self, client: &str) -> String {
-        let answer = self.ask("GET", &format!("/id_token?client={client}")).await;
-        answer["id_token"].as_str().unwrap().to_owned()
-    }
-
-    async fn stop(mut self) {
-        self.ask("POST", "/stop").await;
-        let status = self.process.wait().await.unwrap();
-        assert!(status.success(), "the provider stopped with {status}");
-    }
-}
-
-/// A protected API on loopback.
-struct Api {
-    url: String,
-    server: tokio::task::JoinHandle<()>,
-    client: Client<HttpConnector, Body>,
-    api: ResourceServer,
-}
-
-impl Api {
-    async fn start(issuers: &[&str]) -> Self {
-        let mut builder = ResourceServer::builder(RESOURCE)
-            .binding(Binding::WhereBound)
-            .class(TokenClass::default_at_most(Duration::from_mins(5)));
-        for issuer in issuers {
-            // Loopback without TLS, for this test alone; the transport is the real one.
-            let issuer = Issuer::discover(*issuer).dangerous().insecure_loopback_http();
-            builder = builder.issuer(issuer);
-        }
-        let api = builder.build().unwrap();
-        let why = axum::middleware::map_response(async |response: Response<Body>| {
-            if let Some(rejection) = response.extensions().get::<Rejection>() {
-                println!("refused: {rejection}");
-            }
-            response
-        });
-        let app = Router::new()
-            .route("/", get(async |access: Access| access.subject().to_string()))
-            .layer(api.protect(scope("notes:read")))
-            .layer(why);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { url, server, client, api }
-    }
-
-    async fn get(&self, token: &str) -> Response<hyper::body::Incoming> {
-        let request = Request::get(&self.url)
-            .header("authorization", format!("Bearer {token}"))
-            .body(Body::empty())
-            .unwrap();
-        self.client.request(request).await.unwrap()
-    }
-
-    async fn kind(&self, token: &str) -> Option<RejectionKind> {
-        let (parts, ()) = Request::get("/")
-            .header("authorization", format!("Bearer {token}"))
-            .body(())
-            .unwrap()
-            .into_parts();
-        self.api.verify(&parts).await.err().map(|rejection| rejection.kind())
-    }
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
-async fn a_real_authorization_servers_tokens_are_decided() {
-    let provider = Provider::start().await;
-    let api = Api::start(&[&provider.issuer_a]).await;
-    let resource = format!("resource={RESOURCE}");
-
-    let token = provider.token(&format!("{resource}&scope=notes:read")).await;
-    let response = api.get(&token).await;
-    assert_eq!(response.status(), 200);
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, "notes-worker", "found by discovery, verified, read");
-
-    let weaker = provider.token(&format!("{resource}&scope=notes:write")).await;
-    assert_challenge!(
-        api.get(&weaker).await,
-        403,
-        "Bearer",
-        error = "insufficient_scope",
-        scope = "notes:read",
-    );
-
-    for (name, token, expected) in [
-        ("its ID token", provider.id_token("web").await, RejectionKind::WrongType),
-        (
-            "its ID token for a client that is named like the resource",
-            provider.id_token("lookalike").await,
-            RejectionKind::WrongType,
-        ),
-        (
-            "a token for another resource",
-            provider.token("resource=https://other.example").await,
-            RejectionKind::WrongAudience,
-        ),
-        (
-            "a token of another issuer that has the same kid",
-            provider.token(&format!("issuer=b&{resource}&scope=notes:read")).await,
-            RejectionKind::UnknownIssuer,
-        ),
-        ("an opaque token", provider.token("resource=&scope=").await, RejectionKind::OpaqueToken),
-        (
-            "another algorithm with the RSA key, which has no alg and is used for RS256",
-            provider.token(&format!("{resource}&scope=notes:read&alg=PS256")).await,
-            RejectionKind::UnknownKey,
-        ),
-    ] {
-        assert_eq!(api.kind(&token).await, Some(expected), "{name}");
-        assert_challenge!(api.get(&token).await, 401, "Bearer", error = "invalid_token");
-    }
-    for algorithm in ["RS256", "ES256", "EdDSA", "Ed25519"] {
-        let query = format!("{resource}&scope=notes:read&alg={algorithm}");
-        let token = provider.token(&query).await;
-        assert_eq!(api.get(&token).await.status(), 200, "{algorithm}");
-    }
-
-    let both = Api::start(&[&provider.issuer_a, &provider.issuer_b]).await;
-    for issuer in ["a", "b"] {
-        let token = provider.token(&format!("issuer={issuer}&{resource}")).await;
-        assert_eq!(both.get(&token).await.status(), 200, "{issuer}: one kid, two issuers");
-    }
-
-    let before = api.api.health()[0].fetches;
-    let rotation = provider.ask("POST", "/rotate").await;
-    assert_ne!(rotation["old_kid"], rotation["new_kid"]);
-    let new = provider.token(&format!("{resource}&scope=notes:read")).await;
-    assert_eq!(api.get(&new).await.status(), 200, "the rotated key is fetched and accepted");
-    assert_eq!(api.kind(&token).await, Some(RejectionKind::UnknownKey), "the old one is gone");
-    let health = api.api.health();
-    assert_eq!(health[0].fetches, before + 1, "one for the new key: {health:?}");
-
-    provider.stop().await;
-    assert_eq!(api.get(&new).await.status(), 200, "known keys outlive their issuer");
-    assert_ne!(api.kind(&token).await, None);
-}

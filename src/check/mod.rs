@@ -21,6 +21,8 @@
 //! | Who acts for the subject (RFC 8693 §4.1) | [`actor()`], [`no_actor`], [`actors`] | 403 |
 //! | An authorization detail grants it (RFC 9396) | [`authorization_detail`] | 403 |
 //! | The request came from one of these networks | [`peer_in`] | 403 |
+//! | The sender is one of these workloads (X509-SVID; feature `rustls`) | `spiffe_id` | 403 |
+//! | The token's client is the one that sends it | [`client_matches_peer`] | 401 |
 //! | How and when the user authenticated (RFC 9470) | [`acr`], [`authenticated_within`], [`step_up()`] | 401, with how |
 //! | Anything about the request's head and the token | a `fn(&CheckContext<'_>)` | what it says |
 //! | What somebody else has to be asked | [`AsyncCheck`] | what it says; 503 without an answer |
@@ -64,6 +66,7 @@
 mod actor;
 mod claim;
 mod client;
+mod client_peer;
 mod combine;
 mod context;
 mod details;
@@ -71,6 +74,8 @@ mod later;
 mod needs;
 mod peer;
 mod scope;
+#[cfg(feature = "rustls")]
+mod spiffe;
 mod step_up;
 mod subject;
 
@@ -79,6 +84,7 @@ use std::sync::Arc;
 pub use actor::{AnyActor, NoActor, RequireActor, actor, actors, no_actor};
 pub use claim::{ClaimAt, ClaimPath, RequireClaim, claim};
 pub use client::{RequireClient, clients};
+pub use client_peer::{ClientPeers, ClientTable, RequireClientPeer, client_matches_peer};
 pub use combine::{And, Or};
 pub use context::CheckContext;
 pub use details::{AuthorizationDetail, RequireDetail, authorization_detail};
@@ -86,6 +92,8 @@ pub use later::{AsyncCheck, CheckFuture, CheckRequest};
 pub use needs::Needs;
 pub use peer::{RequirePeer, peer_in};
 pub use scope::{AllowAll, RequireScope, all_scopes, allow_all, any_scope, scope};
+#[cfg(feature = "rustls")]
+pub use spiffe::{RequireSpiffeId, spiffe_id};
 pub use step_up::{RequireStepUp, acr, authenticated_within, step_up};
 pub(crate) use step_up::{combined, unmet};
 pub use subject::{

@@ -53,6 +53,16 @@ impl File {
         if let Some(BindingWord(binding)) = self.binding {
             builder = builder.binding(binding);
         }
+        if let Some(Table(dpop)) = &self.dpop {
+            builder = builder.dpop(faults.at("dpop", |faults| dpop.dpop(directory, faults)));
+        }
+        if let Some(Table(mtls)) = &self.mtls {
+            builder = builder.mtls(faults.at("mtls", |faults| mtls.mtls(faults)));
+        }
+        if let Some(Table(replay)) = &self.replay {
+            let store = faults.at("replay", |faults| replay.store(faults));
+            builder = builder.replay_store(store);
+        }
         for Table(exception) in &self.exceptions {
             builder = builder.exception(exception.exception());
         }
@@ -278,6 +288,9 @@ impl Merged {
                 is_within(gap, &place) || said_at.as_deref().is_some_and(|at| is_within(gap, at))
             });
             let unknown = !issuers_known && names_issuer(&place);
+            let measures = measured_by(&place, fault);
+            let follows =
+                follows || self.places.iter().any(|(gap, _)| measures.contains(&gap.as_str()));
             // Which transport there is, code may still say.
             let for_code = matches!(fault, ConfigFault::NoTransport);
             if !follows && !unknown && !for_code {
@@ -302,6 +315,16 @@ fn is_issuer(place: &str) -> bool {
 fn issuer_said_at(place: &str) -> Option<String> {
     let class = place.strip_suffix(".clients").filter(|place| place.starts_with("classes["));
     class.map(|class| format!("{class}.issuers"))
+}
+
+/// What a fault at this place may follow from, if it is missing: where it is said what is possible.
+fn measured_by(place: &str, fault: &ConfigFault) -> &'static [&'static str] {
+    match fault {
+        ConfigFault::NoMechanism { .. } => &["dpop", "mtls"],
+        _ if place.ends_with(".require_nonce") => &["dpop", "dpop.nonces"],
+        _ if place == "replay.client_share" => &["replay.capacity"],
+        _ => &[],
+    }
 }
 
 /// Whether what stands there has to be the name of a configured issuer.

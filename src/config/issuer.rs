@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::value::{SecretRef, Some1, Table, Time, WordOr, beside};
+use super::secret::{SecretRef, beside};
+use super::value::{Some1, Table, Time, WordOr};
 use super::word::{AlgorithmWord, KindWord, OptionalClaimWord, words};
 use crate::error::{ConfigFault, Faults};
 use crate::issuer::config::Issuer;

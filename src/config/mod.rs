@@ -20,7 +20,7 @@
 //! 9. A text is at most 1 MiB.
 //!
 //! What a file cannot say: transports but for a private authority, clocks, observers, resolvers of
-//! issuers, and checks of your own. [`ServerConfig::builder`] gives the builder to add them to, and
+//! issuers, replay memories that processes share, and checks of your own. [`ServerConfig::builder`] gives the builder to add them to, and
 //! [`crate::ResourceServer::policy`] a policy of the file to extend: its name stands in the file,
 //! and where it is mounted stands in the code.
 //!
@@ -33,7 +33,7 @@
 //! let config = ServerConfig::from_toml(r#"
 //!     resource = "https://api.example.com"
 //!     accept_audiences = ["https://api.example.com/v1"]
-//!     binding = "where_bound"
+//!     binding = "either"
 //!     leeway = "10s"
 //!     scope_implications = { "notes:admin" = ["notes:write"], "notes:write" = ["notes:read"] }
 //!
@@ -45,6 +45,13 @@
 //!     [[issuers]]
 //!     id = "https://keycloak.example.com/realms/partners"
 //!     profile = "keycloak"
+//!
+//!     [dpop]
+//!     nonces = { mode = "optional", lifetime = "5m" }
+//!     public_origins = [{ origin = "https://api.example.com", proxy_removes = "/v1" }]
+//!
+//!     [mtls]
+//!     direct = true
 //!
 //!     [default_class]
 //!     at_most = "15m"
@@ -62,6 +69,7 @@
 //!     all_scopes = ["payments"]
 //!     subject_kinds = ["person"]
 //!     actor = "forbidden"
+//!     require_nonce = true
 //!     claims = [{ path = ["realm_access", "roles"], contains = "payer" }]
 //!     step_up = { acr_values = ["phr"], max_age = "5m" }
 //!
@@ -76,6 +84,7 @@
 //! let pay = api.policy("pay");
 //! assert!(api.guard(pay).is_ok());
 //! assert_eq!(api.effective_policy()["classes"][0]["at_most"], "10m");
+//! assert_eq!(api.effective_policy()["dpop"]["max_age"], "1m");
 //!
 //! let error = ServerConfig::from_toml(r#"
 //!     resource = "https://api.example.com"
@@ -93,10 +102,14 @@
 //! ```
 
 mod build;
+mod dpop;
 mod issuer;
+mod mtls;
 mod policy;
+mod replay;
 #[cfg(test)]
 mod schema;
+mod secret;
 mod shape;
 mod tree;
 mod value;

@@ -48,6 +48,10 @@ pub(super) struct PolicyTable {
     peer_in: Option<Some1<String>>,
     /// How the token has to be bound to its sender; it can only tighten.
     binding: Option<BindingWord>,
+    /// Whether each token is accepted once, by issuer and `jti`; one without `jti` is then refused.
+    single_use: bool,
+    /// Whether each DPoP proof needs a nonce, also where `nonces` of `dpop` are optional.
+    require_nonce: bool,
     /// Whether a request without credentials passes, without asking anything; "required" unless
     /// said otherwise.
     credentials: Option<CredentialsWord>,
@@ -140,6 +144,12 @@ impl PolicyTable {
         let mut policy = Policy::new(AllOf(self.checks(faults)));
         if let Some(BindingWord(binding)) = self.binding {
             policy = policy.binding(binding);
+        }
+        if self.single_use {
+            policy = policy.single_use();
+        }
+        if self.require_nonce {
+            policy = policy.require_nonce();
         }
         if let Some(CredentialsWord(Credentials::Optional)) = self.credentials {
             policy = policy.optional();

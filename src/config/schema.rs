@@ -5,10 +5,9 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::secret::{SecretRef, SecretRefs};
 use super::shape::File;
-use super::value::{
-    Actor, Count, Names, NamesOfIssuer, SecretRef, Some1, Switch, Table, Time, Way, WordOr,
-};
+use super::value::{Actor, Count, Names, NamesOfIssuer, Some1, Switch, Table, Time, Way, WordOr};
 use super::word::PresenceWord;
 
 /// `PORTCULLIS_WRITE_SCHEMA=1 cargo test --lib config::schema` writes it.
@@ -75,6 +74,7 @@ inline!([] Actor, generator => json_schema!({
 inline!([] Way, generator => json_schema!({
     "anyOf": [{ "type": "string" }, generator.subschema_for::<Some1<String>>()],
 }));
+inline!([] SecretRefs, generator => generator.subschema_for::<Some1<SecretRef>>());
 inline!([] SecretRef, _generator => json_schema!({
     "anyOf": [
         {

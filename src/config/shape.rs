@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dpop::DpopTable;
 use super::issuer::IssuerTable;
+use super::mtls::MtlsTable;
 use super::policy::PolicyTable;
-use super::value::{Count, SecretRef, Some1, Switch, Table, Time};
+use super::replay::ReplayTable;
+use super::secret::SecretRef;
+use super::value::{Count, Some1, Switch, Table, Time};
 use super::word::{BindingWord, KindWord, OtherAudiencesWord, SecurityProfileWord};
 
 /// A resource server: which issuers it accepts tokens of, and what it wants of them.
@@ -36,6 +40,14 @@ pub(super) struct File {
     pub(super) classes: Vec<Table<Class>>,
     /// How tokens have to be bound to their sender, and what an unbound one may do.
     pub(super) binding: Option<BindingWord>,
+    /// Proves senders by keys of theirs (DPoP, RFC 9449). Without it every token that is bound to a
+    /// key is refused.
+    pub(super) dpop: Option<Table<DpopTable>>,
+    /// Proves senders by their client certificates (RFC 8705). Without it every token that is bound
+    /// to a certificate is refused.
+    pub(super) mtls: Option<Table<MtlsTable>>,
+    /// How much this process remembers of the proofs, and of the tokens for one use, that were used.
+    pub(super) replay: Option<Table<ReplayTable>>,
     /// Clients that may use plain bearer tokens where `binding` wants bound ones, for a while.
     pub(super) exceptions: Vec<Table<ExceptionTable>>,
     /// A named set of demands on the whole configuration.

@@ -2,16 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Error, Expected, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use super::word::{Presence, PresenceWord};
-use crate::secret::SecretSource;
 
 /// A value as a message shows it: escaped, and not more of it than its start.
 pub(super) fn shown(found: &str) -> String {
@@ -276,97 +273,4 @@ impl<'de> Deserialize<'de> for Way {
         }
         deserializer.deserialize_any(Either)
     }
-}
-
-/// Where a secret is. Nothing of what stands in its place by mistake is ever shown.
-#[derive(Clone, Debug)]
-pub(super) struct SecretRef(pub(super) SecretSource);
-
-impl SecretRef {
-    /// With a path that is looked for from this directory on.
-    pub(super) fn from(&self, directory: Option<&Path>) -> SecretSource {
-        match &self.0 {
-            SecretSource::File(path) => SecretSource::File(beside(directory, path)),
-            other => other.clone(),
-        }
-    }
-}
-
-/// The path of a file that a configuration names: from the configuration's directory on.
-pub(super) fn beside(directory: Option<&Path>, path: &Path) -> PathBuf {
-    directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
-}
-
-impl<'de> Deserialize<'de> for SecretRef {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reference)
-    }
-}
-
-struct Reference;
-
-impl Reference {
-    /// The one answer to everything else: no value, and no name either.
-    fn refuse<E: Error>(self) -> Result<SecretRef, E> {
-        let wanted: &dyn Expected = &self;
-        Err(E::custom(format_args!("found something else, wanted {wanted}")))
-    }
-}
-
-impl<'de> Visitor<'de> for Reference {
-    type Value = SecretRef;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a secret by reference: { env = \"NAME\" } with a name of letters, digits and `_`, or \
-             { file = \"/path\" }; it never stands in a configuration itself",
-        )
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<SecretRef, E> {
-        self.refuse()
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<SecretRef, E> {
-        self.refuse()
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<SecretRef, E> {
-        self.refuse()
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<SecretRef, E> {
-        self.refuse()
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<SecretRef, E> {
-        self.refuse()
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<SecretRef, A::Error> {
-        self.refuse()
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretRef, A::Error> {
-        let mut members = Vec::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            members.push((name, value));
-        }
-        let [(name, Value::String(place))] = members.as_slice() else {
-            return self.refuse();
-        };
-        match name.as_str() {
-            "env" if is_variable(place) => Ok(SecretRef(SecretSource::env(place))),
-            "file" if !place.is_empty() => Ok(SecretRef(SecretSource::file(place))),
-            _ => self.refuse(),
-        }
-    }
-}
-
-/// A name that a shell can set. Most secrets are none, and so are not taken for one and shown.
-fn is_variable(name: &str) -> bool {
-    name.len() <= 100
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !name.is_empty()
 }

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -19,6 +20,10 @@ const MAX_HANDSHAKES: NonZeroU16 = match NonZeroU16::new(512) {
     None => NonZeroU16::MIN,
 };
 
+/// How long a handshake keeps its place from others who wait for one: a few round trips over a
+/// mobile link. Were it nothing, many clients that come at once would drive each other out.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How long no connection is accepted after the system had no file descriptor for one.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -26,21 +31,24 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// 1. A handshake that takes its time, or fails, holds up no other. What failed is a line in the log
 ///    at level debug.
-/// 2. There is a limit on handshakes under way. Past it the one that began first is dropped: a client
-///    that means to finish does so in a fraction of a second, and one that does not loses its place
-///    to others before they lose theirs to it.
+/// 2. There is a limit on handshakes under way. Past it connections wait, in the queue of the system,
+///    until one is done; or, if one has taken more than two seconds, until the oldest is dropped for
+///    them: who holds connections open and says nothing does not hold the listener.
 /// 3. Handshakes end with the listener.
 ///
 /// With the feature `axum` it is an `axum::serve::Listener`; `PeerInfo` is its address.
-#[derive(Debug)]
 pub struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     max_handshakes: NonZeroU16,
     handshakes: JoinSet<Option<TlsConnection<TcpStream>>>,
-    /// Oldest first; of handshakes that are done, some.
-    started: VecDeque<AbortHandle>,
-    pause: Pause,
+    /// Oldest first, with the steady time of their beginning; of those that are done, some.
+    started: VecDeque<(AbortHandle, Duration)>,
+    /// Accepted, without a place.
+    waiting: Option<(TcpStream, SocketAddr)>,
+    /// One was dropped and is not gone yet.
+    dropping: bool,
+    pause: Option<Sleep>,
 }
 
 impl TlsListener {
@@ -53,7 +61,9 @@ impl TlsListener {
             max_handshakes: MAX_HANDSHAKES,
             handshakes: JoinSet::new(),
             started: VecDeque::new(),
-            pause: Pause(None),
+            waiting: None,
+            dropping: false,
+            pause: None,
         }
     }
 
@@ -77,59 +87,75 @@ impl TlsListener {
     /// Handshakes proceed at all times, but connections are accepted only while this is waited for.
     pub async fn accept(&mut self) -> TlsConnection<TcpStream> {
         loop {
-            // Of those past the limit one is dropped and not gone yet.
-            let room = self.handshakes.len() <= usize::from(self.max_handshakes.get());
+            let room = self.handshakes.len() < self.limit();
+            if let Some((stream, address)) = self.waiting.take_if(|_| room) {
+                self.start(stream, address);
+            }
+            let mut room_is_made = self.room_is_made();
             tokio::select! {
                 biased;
                 Some(done) = self.handshakes.join_next() => {
+                    self.dropping = false;
                     if let Some(connection) = finished(done) {
                         return connection;
                     }
                 }
-                () = self.pause.over(), if self.pause.0.is_some() => self.pause.0 = None,
-                accepted = self.listener.accept(), if room && self.pause.0.is_none() => {
+                () = over(&mut room_is_made) => self.drop_oldest(),
+                () = over(&mut self.pause) => self.pause = None,
+                accepted = self.listener.accept(),
+                    if self.waiting.is_none() && self.pause.is_none() =>
+                {
                     match accepted {
-                        Ok((stream, address)) => self.start(stream, address),
+                        Ok(accepted) => self.waiting = Some(accepted),
                         Err(error) => self.failed(&error),
                     }
                 }
-                // INVARIANT: without a handshake there is room, or a pause.
-                else => tokio::task::yield_now().await,
             }
         }
+    }
+
+    fn limit(&self) -> usize {
+        self.max_handshakes.get().into()
     }
 
     fn start(&mut self, stream: TcpStream, address: SocketAddr) {
         // A record of TLS is written whole: waiting to fill a packet only delays it.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was gone at once");
+            tracing::debug!(%address, %error, "a connection was gone at once");
             return;
         }
-        let limit = usize::from(self.max_handshakes.get());
-        if self.started.len() >= limit.saturating_mul(2) {
-            self.started.retain(|handshake| !handshake.is_finished());
+        if self.started.len() >= self.limit().saturating_mul(2) {
+            self.started.retain(|(handshake, _)| !handshake.is_finished());
         }
         let acceptor = self.acceptor.clone();
         let peer = PeerAddr::new(address.ip());
-        self.started.push_back(self.handshakes.spawn(async move {
+        let handshake = self.handshakes.spawn(async move {
             let accepted = acceptor.accept(stream, peer).await;
             accepted.inspect_err(|error| tracing::debug!(%address, %error, "no connection")).ok()
-        }));
-        if self.handshakes.len() > limit {
-            self.drop_oldest();
-        }
+        });
+        self.started.push_back((handshake, self.acceptor.its_clock().steady()));
     }
 
-    /// The oldest that is under way, but never the newest.
+    /// When the oldest handshake loses its place to one that waits for it; `None` if none waits, or
+    /// a place is about to be free.
+    fn room_is_made(&mut self) -> Option<Sleep> {
+        if self.waiting.is_none() || self.dropping {
+            return None;
+        }
+        while self.started.front().is_some_and(|(handshake, _)| handshake.is_finished()) {
+            self.started.pop_front();
+        }
+        let (_, since) = self.started.front()?;
+        let clock = self.acceptor.its_clock();
+        let age = clock.steady().saturating_sub(*since);
+        Some(clock.sleep(GRACE.saturating_sub(age)))
+    }
+
     fn drop_oldest(&mut self) {
-        while self.started.len() > 1
-            && let Some(oldest) = self.started.pop_front()
-        {
-            if !oldest.is_finished() {
-                tracing::debug!(limit = self.max_handshakes, "too many handshakes: one is dropped");
-                oldest.abort();
-                return;
-            }
+        if let Some((oldest, _)) = self.started.pop_front() {
+            tracing::debug!(limit = self.max_handshakes, "too many handshakes: one is dropped");
+            oldest.abort();
+            self.dropping = true;
         }
     }
 
@@ -140,7 +166,17 @@ impl TlsListener {
         }
         // Most likely no file descriptor is left: trying again at once would only burn the processor.
         tracing::error!(%error, "no connection can be accepted");
-        self.pause.0 = Some(self.acceptor.its_clock().sleep(PAUSE));
+        self.pause = Some(self.acceptor.its_clock().sleep(PAUSE));
+    }
+}
+
+impl fmt::Debug for TlsListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsListener")
+            .field("listener", &self.listener)
+            .field("acceptor", &self.acceptor)
+            .field("handshakes", &self.handshakes.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,20 +192,10 @@ fn finished(
     })
 }
 
-/// Until when no connection is accepted.
-struct Pause(Option<Sleep>);
-
-impl Pause {
-    async fn over(&mut self) {
-        match &mut self.0 {
-            Some(sleep) => sleep.as_mut().await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl std::fmt::Debug for Pause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Pause").field(&self.0.is_some()).finish()
+/// The end of a time, where there is one.
+async fn over(time: &mut Option<Sleep>) {
+    match time {
+        Some(time) => time.as_mut().await,
+        None => std::future::pending().await,
     }
 }

@@ -33,6 +33,8 @@
 //! - Under TLS 1.2 a client's certificate travels in the clear, so that who is on the path can follow
 //!   the client (RFC 8705 §8). A config with TLS 1.3 alone is for [`TlsAcceptor::from_config`].
 //!
+//! The server that decides about bound tokens is built with [`Mtls::direct`](crate::Mtls::direct).
+//!
 //! With axum:
 //!
 //! ```no_run

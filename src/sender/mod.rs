@@ -31,16 +31,15 @@ pub use binding::Binding;
 pub(crate) use binding::Mechanisms;
 pub use dpop::Dpop;
 pub(crate) use dpop::{CheckedDpop, RouteNonces};
-pub(crate) use mtls::CheckedMtls;
-pub use mtls::Mtls;
-pub(crate) use forwarded::{CheckedForwarded, Forwarded, ForwardedFields};
+pub(crate) use forwarded::ForwardedFields;
 pub use forwarded::{
     ForwardedCertificate, ForwardedError, MAX_CLIENT_CERT, MAX_CLIENT_CERT_CHAIN, MAX_ESCAPED_PEM,
     MAX_XFCC, XfccElement, parse_client_cert, parse_escaped_pem, parse_xfcc,
 };
+pub(crate) use mtls::CheckedMtls;
+pub use mtls::Mtls;
 pub use nonce::Nonces;
 pub use origin::{ForwardedOrigin, OriginalUri, PublicOrigin};
-pub(crate) use origin::{Origins, TargetMismatch};
 pub(crate) use peer::Networks;
 pub use peer::PeerAddr;
 pub use proof::{
@@ -53,6 +52,5 @@ pub use replay::{
 };
 #[cfg(feature = "rustls")]
 pub use spiffe::{SpiffeId, SpiffePattern, SvidError, TrustBundle};
-pub(crate) use trusted::CheckedPeers;
 pub use trusted::TrustedPeers;
 pub use uri::{TargetUri, TargetUriError};

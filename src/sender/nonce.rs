@@ -17,7 +17,7 @@ use super::proof::{NonceDemand, NonceVerdict};
 use crate::error::{ConfigFault, Faults};
 use crate::jose::base64url;
 use crate::name::{NameError, Resource};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretSource};
 use crate::time::{Timestamp, shown_duration};
 
 /// How long a nonce is accepted, if nothing else is said.
@@ -84,6 +84,8 @@ pub struct Nonces {
     lifetime: Duration,
     /// `None`: a key of the process's own.
     keys: Option<Vec<Secret>>,
+    /// Where they are, if that is known: of each or of none.
+    sources: Vec<SecretSource>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ enum NonceMode {
 impl Nonces {
     /// A proof without a nonce is accepted by its `iat`. One that has a nonce needs a good one.
     pub fn optional() -> Self {
-        Self { mode: NonceMode::Optional, lifetime: LIFETIME, keys: None }
+        Self { mode: NonceMode::Optional, lifetime: LIFETIME, keys: None, sources: Vec::new() }
     }
 
     /// A proof without a nonce is refused, and the client given one (RFC 9449 §9).
@@ -115,6 +117,19 @@ impl Nonces {
     /// nothing else.
     pub fn keys(mut self, keys: impl IntoIterator<Item = Secret>) -> Self {
         self.keys = Some(keys.into_iter().collect());
+        self.sources.clear();
+        self
+    }
+
+    /// The same, and where they were read: a report says where they are.
+    #[cfg(any(feature = "config", test))]
+    pub(crate) fn keys_from(
+        mut self,
+        keys: impl IntoIterator<Item = (SecretSource, Secret)>,
+    ) -> Self {
+        let (sources, keys) = keys.into_iter().unzip();
+        self.keys = Some(keys);
+        self.sources = sources;
         self
     }
 
@@ -150,6 +165,7 @@ impl Nonces {
             mode: self.mode,
             lifetime: self.lifetime,
             shared: self.keys.is_some(),
+            sources: self.sources.clone(),
             keys,
             resource: resource.clone(),
         })
@@ -175,6 +191,7 @@ pub(crate) struct CheckedNonces {
     mode: NonceMode,
     lifetime: Duration,
     shared: bool,
+    sources: Vec<SecretSource>,
     /// The first makes; there is one at least.
     keys: Vec<hmac::Key>,
     resource: Resource,
@@ -245,13 +262,18 @@ impl CheckedNonces {
 
     /// What it says, in the words of a file.
     pub(crate) fn report(&self) -> Value {
+        let sources = self.sources.iter().map(SecretSource::report);
         json!({
             "mode": match self.mode {
                 NonceMode::Optional => "optional",
                 NonceMode::Required => "required",
             },
             "lifetime": shown_duration(self.lifetime),
-            "keys": if self.shared { "shared" } else { "own" },
+            "keys": match (self.shared, self.sources.is_empty()) {
+                (false, _) => "own".into(),
+                (true, true) => "shared".into(),
+                (true, false) => sources.collect::<Value>(),
+            },
         })
     }
 
@@ -418,8 +440,16 @@ mod tests {
         }
         let shared = Nonces::required().keys([Secret::new([b'k'; SHORTEST_KEY])]);
         assert!(!format!("{shared:?} {:?}", checked(&shared, HERE)).contains("kkk"));
+        let source = SecretSource::env("NONCE_KEY");
+        let referred = Nonces::required().keys_from([(source, secret(1))]);
+        let keys = json!([{"env": "NONCE_KEY"}]);
         for (nonces, report) in [
             (shared, json!({"mode": "required", "lifetime": "5m", "keys": "shared"})),
+            (referred.clone(), json!({"mode": "required", "lifetime": "5m", "keys": keys})),
+            (
+                referred.keys([secret(1)]),
+                json!({"mode": "required", "lifetime": "5m", "keys": "shared"}),
+            ),
             (
                 Nonces::optional().lifetime(seconds(90)),
                 json!({"mode": "optional", "lifetime": "1m 30s", "keys": "own"}),

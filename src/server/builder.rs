@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::effective::ReplayRoom;
 use super::fapi::{self, SecurityProfile};
 use super::metadata::Document;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
@@ -41,7 +42,7 @@ pub struct ServerBuilder {
     binding: Option<Binding>,
     dpop: Option<Dpop>,
     mtls: Option<Mtls>,
-    replay: Option<Arc<dyn ReplayStore>>,
+    replay: Option<(Arc<dyn ReplayStore>, ReplayRoom)>,
     exceptions: Vec<Exception>,
     security_profile: Option<SecurityProfile>,
     policies: Vec<(String, Policy)>,
@@ -135,7 +136,8 @@ impl ServerBuilder {
     /// [`crate::sender::MemoryReplayStore`] of this process unless said otherwise. Servers that answer
     /// to one name share one, or a proof can be used once at each of them.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
-        self.replay = Some(Arc::new(store));
+        let room = ReplayRoom::of(&store);
+        self.replay = Some((Arc::new(store), room));
         self
     }
 
@@ -402,6 +404,11 @@ impl ServerBuilder {
         });
         let forwarded = mechanisms.mtls.as_ref().and_then(CheckedMtls::forwarded);
         let forwarded_fields = ForwardedFields::of(forwarded);
+        let (replay, replay_room) = self.replay.unwrap_or_else(|| {
+            let store = MemoryReplayStore::new();
+            let room = ReplayRoom::of(&store);
+            (Arc::new(store), room)
+        });
         let shared = Arc::new(Shared {
             rules: Rules {
                 issuers: Registry::new(issuers, tenants, transport.as_ref(), &self.clock),
@@ -420,7 +427,8 @@ impl ServerBuilder {
             context,
             policies,
             security_profile: self.security_profile,
-            replay: self.replay.unwrap_or_else(|| Arc::new(MemoryReplayStore::new())),
+            replay,
+            replay_room,
             forwarded_fields,
         });
         if binding == Binding::WhereBound && !shared.rules.exceptions.is_empty() {
@@ -461,8 +469,9 @@ impl ServerBuilder {
         faults: &mut Faults,
     ) -> Mechanisms {
         let mut mechanisms = Mechanisms::default();
-        // Without a resource there is no origin to compare with, which is a fault already.
-        if let (Some(dpop), Some(resource)) = (&self.dpop, resource) {
+        // A faulty resource is a fault already, and hides no other.
+        let stand_in = Resource::parse("https://resource.invalid").ok();
+        if let (Some(dpop), Some(resource)) = (&self.dpop, resource.or(stand_in.as_ref())) {
             let (leeway, allowed) = (self.leeway, rules.allowed);
             faults.at("dpop", |faults| {
                 mechanisms.dpop = dpop.check(resource, leeway, allowed, faults);

@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +9,7 @@ use crate::check::Needs;
 use crate::issuer::{IdTokens, IssuerKeys, KindRule, TokenProfile, TransportOf, Untyped};
 use crate::jose::{Algorithm, ScopeForm};
 use crate::name::{Audience, LoopbackHttp, Scope};
-use crate::secret::SecretSource;
+use crate::sender::{MemoryReplayStore, ReplayStore};
 use crate::time::shown_duration;
 use crate::verify::{CheckedException, OtherAudiences, TokenClass};
 
@@ -37,6 +39,7 @@ impl Shared {
         if let Some(mtls) = &rules.mechanisms.mtls {
             member("mtls", mtls.report());
         }
+        member("replay", self.replay_room.report());
         let issuers = rules.issuers.configured();
         member("issuers", issuers.iter().map(|keys| issuer(keys)).collect());
         if let Some(at_most) = rules.issuers.tenants_at_most() {
@@ -80,6 +83,40 @@ impl Shared {
     }
 }
 
+/// What a replay store has room for, as far as that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReplayRoom {
+    Memory {
+        capacity: usize,
+        client_share: usize,
+    },
+    /// A store that is not this crate's.
+    Own,
+}
+
+impl ReplayRoom {
+    pub(super) fn of(store: &impl ReplayStore) -> Self {
+        let store: &dyn Any = store;
+        let shared = || store.downcast_ref::<Arc<MemoryReplayStore>>().map(AsRef::as_ref);
+        match store.downcast_ref::<MemoryReplayStore>().or_else(shared) {
+            None => Self::Own,
+            Some(memory) => {
+                let health = memory.health();
+                Self::Memory { capacity: health.capacity, client_share: health.client_share }
+            }
+        }
+    }
+
+    fn report(self) -> Value {
+        match self {
+            Self::Memory { capacity, client_share } => {
+                json!({ "capacity": capacity, "client_share": client_share })
+            }
+            Self::Own => json!({ "store": "own" }),
+        }
+    }
+}
+
 fn issuer(keys: &IssuerKeys) -> Value {
     let (source, url) = keys.key_source();
     let algorithms: Vec<_> = keys.algorithms().iter().copied().map(Algorithm::as_str).collect();
@@ -100,14 +137,8 @@ fn issuer(keys: &IssuerKeys) -> Value {
         member("transport", "own".into());
     }
     // Where it is, never what it is.
-    match fetching.token {
-        None => {}
-        Some(SecretSource::Env(name)) => {
-            member("fetch_token", json!({ "env": name }));
-        }
-        Some(SecretSource::File(path)) => {
-            member("fetch_token", json!({ "file": path.display().to_string() }));
-        }
+    if let Some(source) = fetching.token {
+        member("fetch_token", source.report());
     }
     if fetching.loopback_http == LoopbackHttp::Allowed {
         member("dangerous", json!({ "insecure_loopback_http": true }));

@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     security_profile: Option<fapi::SecurityProfile>,
     /// Of proofs and of tokens for one use.
     replay: Arc<dyn ReplayStore>,
+    replay_room: effective::ReplayRoom,
     /// What no inner service may see.
     forwarded_fields: ForwardedFields,
 }
@@ -104,6 +105,11 @@ impl ResourceServer {
     ///   with an HTTP client of its own, which in a file has a `ca_file`, has `transport`: `own`.
     /// - A `profile` is written out. Its `base` is the name that it goes by, and its lists begin with
     ///   those of its base; `at+jwt`, which every profile takes, is not among `accept_types`.
+    /// - `public_origins` of `dpop` are in normal form, and so are the hosts of its `forwarded`; where
+    ///   neither is configured, the origin of the resource stands there.
+    /// - `keys` of `nonces` are where a file says that they are; else they are `shared`, if code gave
+    ///   them, or this process's `own`.
+    /// - `replay` of a store that is not this crate's own memory is `store`: `own`.
     /// - `scope_implications` have what the implied scopes imply as well.
     /// - `exceptions` have `days_left` and `ended`, and networks have their prefix: `::1/128`.
     /// - `policies` are those with a name; `mounted` are those that code made beside them, or of them.

@@ -184,12 +184,7 @@ impl Policy {
     }
 
     /// `one_issuer`: whether a name of a client or a subject alone says who is meant.
-    pub(super) fn check(
-        &self,
-        one_issuer: bool,
-        mechanisms: &Mechanisms,
-        faults: &mut Faults,
-    ) {
+    pub(super) fn check(&self, one_issuer: bool, mechanisms: &Mechanisms, faults: &mut Faults) {
         faults.extend(self.fault.clone());
         let needs = Needs::of(&*self.check);
         faults.extend(needs.faults().iter().cloned());

@@ -263,7 +263,7 @@ impl TestCertificateBuilder {
             params.not_before = epoch + from.as_duration();
             params.not_after = epoch + until.as_duration();
         }
-        params.is_ca = self.is_ca.clone();
+        params.is_ca = self.is_ca;
         params.key_usages.clone_from(&self.key_usages);
         params
     }

@@ -18,7 +18,8 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
-    Binding, Mtls, Exception, Policy, RejectionKind as Kind, ResourceServer, TokenClass, assert_challenge,
+    Binding, Exception, Mtls, Policy, RejectionKind as Kind, ResourceServer, TokenClass,
+    assert_challenge,
 };
 use tokio::task::yield_now;
 use tower::limit::ConcurrencyLimitLayer;

@@ -6,7 +6,7 @@ use portcullis::config::ServerConfig;
 use serde_json::{Value, json};
 
 use super::support::{ISSUER, RESOURCE};
-use super::{DIRECTORY, config, faults, least, tables_of, told, with};
+use super::{DIRECTORY, asking, config, faults, least, tables_of, told, with};
 
 /// Every kind of fault in one file, none hidden by another.
 #[test]
@@ -40,6 +40,16 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("policies.read.all_scopes", "expected a list"),
         ("policies.\"pay now\".claims[0].eqals", "unknown field"),
         ("policies.\"pay now\".actor", "found \"maybe\""),
+        ("policies.\"pay now\".single_use", "expected a boolean"),
+        ("dpop.algorithms[1]", "found \"ES521\", wanted one of `RS256`"),
+        ("dpop.nonces.mode", "found \"always\", wanted one of `optional`, `required`"),
+        ("dpop.nonces.keys[0]", "by reference"),
+        ("dpop.public_origins[1].proxy_add", "unknown field"),
+        ("dpop.forwarded.style", "found \"xforwarded\", wanted one of `forwarded`, `x_forwarded`"),
+        ("dpop.forwarded.peers.trusted", "unknown field"),
+        ("mtls.direct", "expected a boolean"),
+        ("mtls.forwarded.format", "found \"xfcc\", wanted one of `client_cert`, `envoy`"),
+        ("replay.client_share", "whole number"),
         ("challenge.relm", "unknown field"),
         ("metadata", "`false`, or a table"),
         ("scope_implications.admin", "an empty list"),
@@ -48,6 +58,22 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("issuers[3].jwks_uri", "is not an https URL"),
         ("issuers[4].id", "`https://as.example` is configured twice"),
         ("issuers[5].keys", "cannot be read"),
+        ("dpop.algorithms[2]", "ES256 is named twice"),
+        ("dpop.max_age", "not between 1 second and 5 minutes"),
+        ("dpop.nonces.lifetime", "not between 10 seconds and 1 hour"),
+        ("dpop.nonces.keys[1]", "it is not set"),
+        ("dpop.nonces.keys[2]", "a nonce key of 10 bytes"),
+        ("dpop.public_origins[0].origin", "more than scheme, host and port"),
+        ("dpop.public_origins[0].proxy_removes", "does not begin with a slash"),
+        ("dpop.public_origins[1].origin", "`origin` is missing"),
+        ("dpop.forwarded.hosts[0]", "a whole top-level domain"),
+        ("dpop.forwarded.prefixes[0]", "does not begin with a slash, or ends with one"),
+        ("dpop.forwarded.trusted_hops", "not between 1 and 10"),
+        ("dpop.forwarded.peers.networks", "trusts everybody"),
+        ("dpop.forwarded.peers.certificates[0]", "not canonical base64url"),
+        ("mtls.forwarded.trusted_hops", "not between 1 and 10"),
+        ("mtls.forwarded.peers", "`peers` is missing"),
+        ("replay.capacity", "capacity of the replay memory of 0"),
         ("default_class.at_most", "not between 1 second and 366 days"),
         ("classes[0].clients", "say with `issuers` whose clients"),
         ("classes[2]", "it wants nothing"),
@@ -66,7 +92,7 @@ fn all_faults_are_told_at_once_with_their_places() {
     assert_eq!(found.len(), expected.len(), "{error}");
     let distinct: BTreeSet<_> = found.iter().collect();
     assert_eq!(distinct.len(), found.len(), "nothing is told twice: {error}");
-    for secret in ["correct horse", "hunter2"] {
+    for secret in ["correct horse", "hunter2", "pasted"] {
         assert!(!format!("{error} {error:?}").contains(secret));
     }
 }
@@ -96,11 +122,40 @@ fn what_follows_from_another_fault_is_not_told() {
         ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]"),
         ("/issuers/0/keys", json!("nowhere.json"), "issuers[0].keys"),
         ("/token_hash_key", json!({ "env": "PORTCULLIS_UNSET" }), "token_hash_key"),
+        ("/dpop", json!({ "nonces": {} }), "dpop.nonces.mode"),
+        ("/dpop", json!({ "nonces": { "mode": "required", "keys": [1] } }), "dpop.nonces.keys[0]"),
+        ("/dpop", json!({ "public_origins": [{}] }), "dpop.public_origins[0].origin"),
+        ("/mtls", json!({}), "mtls"),
+        ("/mtls", json!({ "direct": false }), "mtls"),
+        ("/mtls", json!({ "direct": "yes" }), "mtls.direct"),
+        ("/mtls", json!({ "forwarded": "envoy" }), "mtls.forwarded"),
+        ("/replay", json!({ "capacity": 0, "client_share": 2_000_000 }), "replay.capacity"),
+        ("/replay", json!({ "capacity": "all", "client_share": 2_000_000 }), "replay.capacity"),
+        ("/replay", json!({ "client_share": 2_000_000 }), "replay.client_share"),
+        ("/replay", json!({ "capacity": 10, "client_share": 11 }), "replay.client_share"),
+        ("/replay", json!({ "capacity": (1_usize << 28) + 1 }), "replay.capacity"),
     ] {
         let found = faults(&with(least(), place, value.clone()));
         let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
         assert_eq!(places, [fault], "{place} = {value}: {found:?}");
     }
+    // What would prove senders is there, and not readable.
+    for (dpop, fault) in [
+        (json!("on"), "dpop"),
+        (json!({ "nonces": "required" }), "dpop.nonces"),
+        (json!({ "nonces": { "mode": "always" } }), "dpop.nonces.mode"),
+        (json!({ "max_age": 60, "nonces": { "mode": "optional" } }), "dpop.max_age"),
+    ] {
+        let policy = json!({ "allow_all": true, "binding": "dpop", "require_nonce": true });
+        let file = with(with(asking(policy), "/binding", json!("either")), "/dpop", dpop.clone());
+        let found = faults(&file);
+        let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, [fault], "{dpop}: {found:?}");
+    }
+    let file = with(with(least(), "/binding", json!("both")), "/dpop", json!({}));
+    assert_eq!(faults(&with(file.clone(), "/mtls", json!("direct")))[0].0, "mtls");
+    assert_eq!(faults(&with(file.clone(), "/mtls", json!("direct"))).len(), 1);
+    assert_eq!(faults(&file)[0].0, "binding", "its twin, which does not say `mtls` at all");
     // What was taken out of a list does not move what follows.
     let issuers = json!(["x", { "id": ISSUER }, 5, { "id": "http://x" }, { "id": 7 }]);
     let found = faults(&with(least(), "/issuers", issuers));
@@ -145,7 +200,9 @@ fn a_member_that_is_not_known_is_refused_at_every_level() {
         if free.contains(&table.as_str()) {
             continue;
         }
-        let secret = table.ends_with("/token_hash_key") || table.ends_with("/fetch_token");
+        let secret = table.ends_with("/token_hash_key")
+            || table.ends_with("/fetch_token")
+            || table.starts_with("/dpop/nonces/keys/");
         let file = with(whole.clone(), &format!("{table}/surprise"), json!("s"));
         let error = ServerConfig::from_json(&file.to_string()).unwrap_err().to_string();
         let wanted = if secret { "by reference" } else { "unknown field `surprise`, expected" };
@@ -153,6 +210,54 @@ fn a_member_that_is_not_known_is_refused_at_every_level() {
         seen += 1;
     }
     assert!(seen > 30, "{seen} levels");
+}
+
+/// What belongs to one format or style, said of another, and what each cannot do without.
+#[test]
+fn each_way_to_forward_has_its_own_members() {
+    let peers = json!({ "networks": ["10.0.0.0/28"] });
+    let certificate = |members: Value| {
+        let mut forwarded = json!({ "peers": peers });
+        forwarded.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        faults(&with(least(), "/mtls", json!({ "forwarded": forwarded })))
+    };
+    let origin = |members: Value| {
+        let mut forwarded = json!({ "peers": peers, "hosts": ["a.example"] });
+        forwarded.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        faults(&with(least(), "/dpop", json!({ "forwarded": forwarded })))
+    };
+    for (found, expected) in [
+        (certificate(json!({ "format": "client_cert" })), &[][..]),
+        (certificate(json!({ "format": "client_cert", "header": "a-b" })), &["header"]),
+        (certificate(json!({ "format": "client_cert", "trusted_hops": 1 })), &["trusted_hops"]),
+        (certificate(json!({ "format": "client_cert", "sanitized": true })), &["sanitized"]),
+        (certificate(json!({ "format": "envoy", "trusted_hops": 2 })), &[]),
+        (certificate(json!({ "format": "envoy", "sanitized": true })), &[]),
+        (certificate(json!({ "format": "envoy", "header": "a-b" })), &["header"]),
+        (certificate(json!({ "format": "escaped_pem", "header": "a-b" })), &[]),
+        (certificate(json!({ "format": "escaped_pem" })), &["header"]),
+        (certificate(json!({ "format": "escaped_pem", "header": "a_b" })), &["header"]),
+        (
+            certificate(json!({ "format": "escaped_pem", "header": "a-b", "trusted_hops": 1 })),
+            &["trusted_hops"],
+        ),
+        (certificate(json!({ "header": "a-b" })), &["format"]),
+        (certificate(json!({ "trusted_hops": 2, "sanitized": true })), &["format"]),
+        (certificate(json!({ "format": "pem", "header": "a-b" })), &["format"]),
+        (certificate(json!({ "format": "envoy", "peers": {} })), &["peers"]),
+        (certificate(json!({ "format": "envoy", "peers": { "verified": false } })), &["peers"]),
+        (certificate(json!({ "format": "envoy", "peers": { "verified": true } })), &[]),
+        (origin(json!({ "style": "forwarded" })), &[]),
+        (origin(json!({ "style": "forwarded", "prefixes": ["/a"] })), &["prefixes"]),
+        (origin(json!({ "style": "x_forwarded", "prefixes": ["/a"] })), &[]),
+        (origin(json!({ "prefixes": ["/a"] })), &["style"]),
+        (origin(json!({ "style": "X-Forwarded", "prefixes": ["/a"] })), &["style"]),
+        (origin(json!({ "style": "forwarded", "hosts": [] })), &["hosts"]),
+        (origin(json!({ "style": "forwarded", "peers": [] })), &["peers"]),
+    ] {
+        let places: Vec<_> = found.iter().map(|(at, _)| at.rsplit('.').next().unwrap()).collect();
+        assert_eq!(places, expected, "{found:?}");
+    }
 }
 
 #[test]
@@ -180,6 +285,10 @@ fn an_empty_list_or_null_is_not_read_as_anything() {
         ("/policies", json!({ "p": {} })),
         ("/policy", json!({})),
         ("/issuers/0/algorithms", json!([])),
+        ("/dpop", json!({ "algorithms": [] })),
+        ("/dpop", json!({ "public_origins": [] })),
+        ("/dpop", json!({ "nonces": { "mode": "required", "keys": [] } })),
+        ("/mtls", json!({ "direct": null })),
         (
             "/exceptions",
             json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from_networks": [] }]),
@@ -199,6 +308,9 @@ fn a_list_is_no_table() {
         ("/issuers/0/dangerous", json!([true])),
         ("/issuers/0/profile", json!(["okta"])),
         ("/metadata", json!(["Notes"])),
+        ("/dpop", json!([["ES256"]])),
+        ("/mtls", json!([true])),
+        ("/replay", json!([1, 1])),
     ] {
         let found = faults(&with(least(), place, value.clone()));
         assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");

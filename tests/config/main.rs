@@ -17,6 +17,7 @@ mod policies;
 mod report;
 mod schema;
 mod secrets;
+mod senders;
 
 use http::Request;
 use portcullis::config::ServerConfig;

@@ -7,7 +7,7 @@ use portcullis::config::ServerConfig;
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, challenges};
 use portcullis::{ConfigFault, Issuer, RejectionKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::report::members_of;
 use super::support::ISSUER;
@@ -33,9 +33,47 @@ fn every_word_of_a_list_is_read() {
     let policy = built(&file).unwrap().effective_policy();
     assert_eq!(policy["issuers"][0]["algorithms"], json!(algorithms));
 
+    let bound = with(with(least(), "/dpop", json!({})), "/mtls", json!({ "direct": true }));
     for binding in ["where_bound", "either", "dpop", "mtls", "both"] {
-        let policy = built(&with(least(), "/binding", json!(binding))).unwrap().effective_policy();
-        assert_eq!(policy["binding"], binding);
+        let file = with(bound.clone(), "/binding", json!(binding));
+        assert_eq!(built(&file).unwrap().effective_policy()["binding"], binding);
+    }
+    // Proofs are signed with some of the algorithms, and the others are told from them.
+    for algorithm in algorithms {
+        let file = with(least(), "/dpop", json!({ "algorithms": [algorithm] }));
+        match ["ES256", "EdDSA", "Ed25519", "ES384", "PS256", "RS256"].contains(&algorithm) {
+            true => {
+                let policy = built(&file).unwrap().effective_policy();
+                assert_eq!(policy["dpop"]["algorithms"], json!([algorithm]));
+            }
+            false => assert_eq!(faults(&file)[0].0, "dpop.algorithms[0]"),
+        }
+    }
+    let peers = json!({ "networks": ["10.0.0.0/28"] });
+    for (place, table) in [
+        ("/dpop", json!({ "nonces": { "mode": "optional" } })),
+        ("/dpop", json!({ "nonces": { "mode": "required" } })),
+        (
+            "/dpop",
+            json!({ "forwarded": { "style": "forwarded", "hosts": ["a.b"], "peers": peers } }),
+        ),
+        (
+            "/dpop",
+            json!({ "forwarded": { "style": "x_forwarded", "hosts": ["a.b"], "peers": peers } }),
+        ),
+        ("/mtls", json!({ "forwarded": { "format": "client_cert", "peers": peers } })),
+        ("/mtls", json!({ "forwarded": { "format": "envoy", "peers": peers } })),
+        (
+            "/mtls",
+            json!({ "forwarded": { "format": "escaped_pem", "header": "a-b", "peers": peers } }),
+        ),
+    ] {
+        let policy = built(&with(least(), place, table.clone())).unwrap().effective_policy();
+        let said = |table: &Value| {
+            ["/nonces/mode", "/forwarded/style", "/forwarded/format"]
+                .map(|word| table.pointer(word).cloned())
+        };
+        assert_eq!(said(&policy[&place[1..]]), said(&table), "{table}");
     }
     for profile in [
         "rfc9068",

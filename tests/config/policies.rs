@@ -6,7 +6,7 @@ use portcullis::testing::TokenBuilder;
 use serde_json::{Value, json};
 
 use super::support::{ISSUER, RESOURCE};
-use super::{Desk, asking, built, faults};
+use super::{Desk, asking, built, faults, with};
 
 /// What a policy's member lets pass, and the twin that it refuses.
 #[tokio::test]
@@ -211,7 +211,8 @@ async fn every_check_of_a_policy_decides() {
     assert!(desk.ask(&desk.token(), Some("10.1.2.3")).await.is_ok());
     assert!(desk.ask(&desk.token(), Some("11.1.2.3")).await.is_err());
 
-    let desk = Desk::new(&asking(json!({ "allow_all": true, "binding": "dpop" }))).await;
+    let file = asking(json!({ "allow_all": true, "binding": "dpop" }));
+    let desk = Desk::new(&with(file, "/dpop", json!({}))).await;
     let kind = desk.ask(&desk.token(), None).await.unwrap_err().kind();
     assert_eq!(kind, RejectionKind::NotBound);
 }
@@ -219,7 +220,9 @@ async fn every_check_of_a_policy_decides() {
 #[tokio::test]
 async fn a_policy_says_how_a_request_is_treated() {
     let report = |policy: Value| {
-        let api = built(&asking(policy)).unwrap();
+        let dpop = json!({ "nonces": { "mode": "optional" } });
+        let file = with(with(asking(policy), "/dpop", dpop), "/mtls", json!({ "direct": true }));
+        let api = built(&file).unwrap();
         api.effective_policy()["policies"]["p"].clone()
     };
     let usual = report(json!({ "allow_all": true }));
@@ -228,6 +231,8 @@ async fn a_policy_says_how_a_request_is_treated() {
         ("preflight", json!("pass")),
         ("strip_credentials", json!(true)),
         ("expose_challenge", json!(true)),
+        ("single_use", json!(true)),
+        ("require_nonce", json!(true)),
         ("binding", json!("mtls")),
     ] {
         let changed = report(json!({ "allow_all": true, member: value }));

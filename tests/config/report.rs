@@ -11,7 +11,7 @@ use super::schema::Schema;
 
 /// Members that stand otherwise in the effective policy, or not at all: which, where one of the
 /// whole file stands instead, as what, and why. What is in them goes with them.
-const OTHERWISE: [(&str, &str, &str, &str); 13] = [
+const OTHERWISE: [(&str, &str, &str, &str); 14] = [
     ("File.$schema", "", "", "it is for editors"),
     ("File.token_hash_key", "", "", "it changes no decision; tests/config/secrets.rs"),
     ("File.challenge", "", "", "it changes no decision; it stands in challenges: members.rs"),
@@ -29,6 +29,7 @@ const OTHERWISE: [(&str, &str, &str, &str); 13] = [
     ),
     ("Policy.async_timeout", "", "", "it bounds checks that only code can add: policies.rs"),
     ("Issuer.fetch_token.file", "", "", "it is looked for from the file's directory: below"),
+    ("Nonces.keys.file", "", "", "it is looked for from the file's directory: below"),
     ("Profile.base", "/issuers/1/profile/base", "keycloak", "the name that the profile goes by"),
 ];
 
@@ -36,11 +37,20 @@ const OTHERWISE: [(&str, &str, &str, &str); 13] = [
 const UNBUILDABLE: [&str; 3] =
     ["File.security_profile", "DefaultClass.freshness", "Class.freshness"];
 
+/// What the whole file cannot say beside the rest, as another file has it: the one field with a
+/// certificate is of one format.
+fn variant() -> Value {
+    let peers = json!({ "networks": ["10.0.0.0/28"] });
+    let forwarded = json!({ "format": "escaped_pem", "header": "ssl-client-cert", "peers": peers });
+    super::with(other(), "/mtls", json!({ "forwarded": forwarded }))
+}
+
 /// A server of which everything is otherwise.
 fn other() -> Value {
     json!({
         "resource": "https://other.example",
         "binding": "either",
+        "dpop": { "algorithms": ["EdDSA"], "max_age": "1m" },
         "issuers": [{ "id": "https://other.example" }],
         "default_class": { "at_most": "1m" },
         "policy": { "all_scopes": ["other"] },
@@ -152,18 +162,25 @@ fn every_member_shows_in_the_effective_policy() {
     let root: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
     let schema = Schema { root: &root };
 
-    let mut members = Vec::new();
-    said(&schema, &root, "File", &file, "", &mut members);
     let mut shown: BTreeMap<String, usize> = BTreeMap::new();
-    for (member, place, value) in &members {
-        if OTHERWISE.iter().any(|(otherwise, ..)| otherwise == member) || !is_leaf(value) {
+    let variant = variant();
+    let varied = report(super::config(&variant).unwrap());
+    for (file, after, within) in [(&file, &after, ""), (&variant, &varied, "/mtls")] {
+        let mut members = Vec::new();
+        said(&schema, &root, "File", file, "", &mut members);
+        members.retain(|(_, place, _)| place.starts_with(within));
+        for (member, place, value) in &members {
             *shown.entry(member.clone()).or_default() += 1;
-            continue;
+            if OTHERWISE.iter().any(|(otherwise, ..)| otherwise == member) || !is_leaf(value) {
+                continue;
+            }
+            let found = after.pointer(place);
+            assert!(holds(found, value), "{place} is {value}, and stands as {found:?}\n{after:#}");
+            assert!(
+                !holds(before.pointer(place), value),
+                "{place} is {value} without the file too"
+            );
         }
-        let found = after.pointer(place);
-        assert!(holds(found, value), "{place} is {value}, and stands as {found:?}\n{after:#}");
-        assert!(!holds(before.pointer(place), value), "{place} is {value} without the file too");
-        *shown.entry(member.clone()).or_default() += 1;
     }
     for (member, place, value, why) in OTHERWISE {
         assert!(!why.is_empty(), "{member}");
@@ -175,6 +192,9 @@ fn every_member_shows_in_the_effective_policy() {
 
     let token = after.pointer("/issuers/1/fetch_token/file");
     assert_eq!(token, Some(&json!(format!("{DIRECTORY}/keys.json"))));
+
+    let keys = after.pointer("/dpop/nonces/keys/1/file");
+    assert_eq!(keys, Some(&json!(format!("{DIRECTORY}/keys.json"))));
 
     let mut all = BTreeSet::new();
     known(&schema, &root, "File", &mut all);
@@ -188,7 +208,7 @@ fn every_member_shows_in_the_effective_policy() {
     for (member, ..) in OTHERWISE {
         assert!(shown.contains_key(member) || UNBUILDABLE.contains(&member), "no {member}");
     }
-    assert!(all.len() > 90, "{} members", all.len());
+    assert!(all.len() > 120, "{} members", all.len());
 }
 
 /// The members of what stands elsewhere, for the tests that look there.

@@ -31,6 +31,19 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
         ("/policies", json!({ "p": { "claims": [{ "equals": 1 }] } })),
         ("/default_class", json!({})),
         ("/metadata", json!("no")),
+        ("/dpop", json!(true)),
+        ("/dpop", json!({ "algorithms": ["HS256"] })),
+        ("/dpop", json!({ "nonces": {} })),
+        ("/dpop", json!({ "nonces": { "mode": "optional", "keys": ["secret"] } })),
+        ("/dpop", json!({ "nonces": { "mode": "optional", "keys": [] } })),
+        ("/dpop", json!({ "nonces": { "mode": "optional", "keys": { "env": "A" } } })),
+        ("/dpop", json!({ "public_origins": [{ "proxy_adds": "/a" }] })),
+        ("/dpop", json!({ "forwarded": { "style": "forwarded", "hosts": ["a.b"] } })),
+        ("/mtls", json!("direct")),
+        ("/mtls", json!({ "forwarded": { "format": "pem", "peers": { "verified": true } } })),
+        ("/replay", json!({ "capacity": "1000" })),
+        ("/replay", json!({ "capacity": -1 })),
+        ("/policies", json!({ "p": { "allow_all": true, "single_use": "yes" } })),
     ] {
         let file = with(least(), place, value.clone());
         assert!(schema.check(schema.root, &file).is_err(), "{place} = {value}");

@@ -42,7 +42,10 @@ fn files_are_looked_for_beside_the_configuration() {
     let error = ServerConfig::from_toml(&text).unwrap().builder().unwrap_err();
     let found = told(&error);
     let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, ["issuers[0].ca_file", "issuers[1].fetch_token", "issuers[3].keys"]);
+    assert_eq!(
+        places,
+        ["issuers[0].ca_file", "issuers[1].fetch_token", "issuers[3].keys", "dpop.nonces.keys[1]",],
+    );
     assert!(ServerConfig::from_file(format!("{DIRECTORY}/full.toml")).unwrap().builder().is_ok());
 }
 
@@ -70,6 +73,26 @@ fn what_stands_in_place_of_a_secret_is_never_shown() {
             assert!(!format!("{error} {error:?}").contains("12345"), "{error}");
         }
     }
+    // Nor where it stands in a list, or in place of one.
+    for (keys, place) in [
+        (json!([SECRET]), "dpop.nonces.keys[0]"),
+        (json!([[SECRET]]), "dpop.nonces.keys[0]"),
+        (json!([{ "env": "HOME", "file": SECRET }]), "dpop.nonces.keys[0]"),
+        (json!(SECRET), "dpop.nonces.keys"),
+        (json!({ "env": SECRET }), "dpop.nonces.keys"),
+        (json!(12345), "dpop.nonces.keys"),
+        (json!(-12345), "dpop.nonces.keys"),
+        (json!(12345.5), "dpop.nonces.keys"),
+    ] {
+        let file =
+            with(least(), "/dpop", json!({ "nonces": { "mode": "optional", "keys": keys } }));
+        let error = config(&file).unwrap_err();
+        let found = told(&error);
+        assert_eq!(found.len(), 1, "{keys}: {error}");
+        assert!(found[0].0 == place && found[0].1.contains("by reference"), "{keys}: {error}");
+        let text = format!("{error} {error:?} {:?}", error.faults());
+        assert!(!text.contains("hunter2") && !text.contains("12345"), "{keys}: {text}");
+    }
     let keys = json!({ "keys": [{ "kty": "oct", "k": SECRET }] }).to_string();
     for (member, value) in [("keys", keys), ("ca_file", format!("-----BEGIN {SECRET}"))] {
         let found = faults(&with(least(), &format!("/issuers/0/{member}"), json!(value)));
@@ -78,8 +101,14 @@ fn what_stands_in_place_of_a_secret_is_never_shown() {
     }
     // A key that was read is nowhere in what prints.
     let file = with(least(), "/token_hash_key", json!({ "env": "CARGO_PKG_DESCRIPTION" }));
-    let shown = format!("{:?} {:?}", config(&file).unwrap(), config(&file).unwrap().builder());
-    assert!(!shown.contains(env!("CARGO_PKG_DESCRIPTION")), "{shown}");
+    let keys = json!([{ "env": "CARGO_PKG_DESCRIPTION" }]);
+    let nonces = json!({ "nonces": { "mode": "optional", "keys": keys } });
+    for file in [file, with(least(), "/dpop", nonces)] {
+        let (read, builder) = (config(&file).unwrap(), config(&file).unwrap().builder());
+        let policy = config(&file).unwrap().build().unwrap().effective_policy();
+        let shown = format!("{read:?} {builder:?} {policy}");
+        assert!(!shown.contains(env!("CARGO_PKG_DESCRIPTION")), "{shown}");
+    }
 }
 
 #[test]
@@ -100,6 +129,18 @@ fn secrets_and_files_that_cannot_be_read_are_faults_with_their_place() {
         assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");
         let dotted = place[1..].replace("/0", "[0]").replace('/', ".");
         assert!(found[0].0 == dotted && found[0].1.contains(wanted), "{value}: {found:?}");
+    }
+    // Each key of a list by itself: the first is good.
+    for (second, wanted) in [
+        (json!({ "env": "PORTCULLIS_UNSET" }), "it is not set"),
+        (json!({ "file": "/nowhere" }), "\"/nowhere\""),
+        (json!({ "env": "CARGO_PKG_NAME" }), "a nonce key of 10 bytes; at least 32"),
+    ] {
+        let keys = json!([{ "env": "CARGO_PKG_DESCRIPTION" }, second]);
+        let nonces = json!({ "nonces": { "mode": "optional", "keys": keys } });
+        let found = faults(&with(least(), "/dpop", nonces));
+        assert_eq!(found.len(), 1, "{keys}: {found:?}");
+        assert!(found[0].0 == "dpop.nonces.keys[1]" && found[0].1.contains(wanted), "{found:?}");
     }
     let mut file = least();
     file["issuers"][0]["keys"] = json!("tests/config/keys.json");

@@ -4,7 +4,10 @@
 import { Console } from 'node:console';
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { join } from 'node:path';
 
 import Provider, { errors } from 'oidc-provider';
 
@@ -40,6 +43,19 @@ const RESOURCES = {
 
 const CLIENTS = {
   worker: { client_id: 'notes-worker', grant: 'client_credentials' },
+  // Its access tokens are bound to the key of its DPoP proofs (RFC 9449).
+  dpop: { client_id: 'notes-dpop', grant: 'client_credentials', metadata: { dpop_bound_access_tokens: true } },
+  // Its certificate authenticates it, and its access tokens are bound to that (RFC 8705).
+  mtls: {
+    client_id: 'notes-mtls',
+    grant: 'client_credentials',
+    metadata: {
+      client_secret: undefined,
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_san_dns: 'alice.example',
+      tls_client_certificate_bound_access_tokens: true,
+    },
+  },
   web: { client_id: 'notes-web', grant: 'authorization_code' },
   // Its ID tokens carry the resource as "aud", so that only "typ" tells them from access tokens.
   lookalike: { client_id: NOTES, grant: 'authorization_code' },
@@ -49,6 +65,9 @@ const ISSUERS = {
   a: { portVariable: 'INTEROP_PORT_A', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
   b: { portVariable: 'INTEROP_PORT_B', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
 };
+
+// The server offers more than its own default, so that what a resource server takes is decided there.
+const PROOF_ALGS = ['ES256', 'Ed25519', 'EdDSA', 'ES384', 'PS256', 'RS256'];
 
 const METADATA_PATHS = ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'];
 
@@ -117,7 +136,10 @@ const CLIENT_METADATA = {
 
 function registerClients(clients) {
   return Object.fromEntries(Object.entries(clients).map(
-    ([name, { client_id, grant }]) => [name, { client_id, ...CLIENT_METADATA[grant]() }],
+    ([name, { client_id, grant, metadata }]) => [
+      name,
+      withoutUndefined({ client_id, ...CLIENT_METADATA[grant](), ...metadata }),
+    ],
   ));
 }
 
@@ -146,14 +168,33 @@ async function grantWithoutConsent(ctx) {
   return grant;
 }
 
-function providerConfiguration({ config, clients, adapter, cookieKey, jwks }) {
+// The certificate of the connection; its key was proven in the handshake.
+const certificateOf = (ctx) => ctx.socket.getPeerX509Certificate?.();
+
+const MUTUAL_TLS = {
+  enabled: true,
+  certificateBoundAccessTokens: true,
+  tlsClientAuth: true,
+  getCertificate: certificateOf,
+  certificateAuthorized: (ctx) => ctx.socket.authorized === true,
+  certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_san_dns'
+    && certificateOf(ctx).subjectAltName?.split(', ').includes(`DNS:${expected}`) === true,
+};
+
+function providerConfiguration({ config, clients, adapter, cookieKey, nonceKey, jwks, tlsUrl }) {
   return {
     adapter,
+    clientAuthMethods: ['none', 'client_secret_basic', 'tls_client_auth'],
     clients: Object.values(clients),
     cookies: { keys: [cookieKey] },
+    // Where clients present their certificates (RFC 8705, section 5).
+    discovery: tlsUrl ? { mtls_endpoint_aliases: { token_endpoint: `${tlsUrl}/token` } } : {},
+    enabledJWA: { dPoPSigningAlgValues: PROOF_ALGS },
     features: {
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: nonceKey, requireNonce: () => true },
       devInteractions: { enabled: false },
+      mTLS: MUTUAL_TLS,
       resourceIndicators: { enabled: true, getResourceServerInfo: resourceLookup(config.resources) },
     },
     findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -180,8 +221,27 @@ async function listen(server, portVariable) {
   return `http://${HOST}:${server.address().port}`;
 }
 
+// Certificates of clients are asked for and reported; the provider decides what they are worth. The
+// server's own certificate is for a name, not an address.
+async function listenTls(serve) {
+  const directory = process.env.INTEROP_TLS_DIRECTORY;
+  if (!directory) return undefined;
+  const read = (name) => readFileSync(join(directory, name));
+  const options = {
+    cert: read('provider.pem'),
+    key: read('provider.key'),
+    ca: read('authority.pem'),
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
+  const server = createTlsServer(options, serve);
+  server.listen(0, HOST);
+  await once(server, 'listening');
+  return `https://localhost:${server.address().port}`;
+}
+
 // The provider takes its keys at construction only, so a new generation is a new Provider at the
-// same URL; clients, store and cookie key stay.
+// same URLs; clients, store, cookie key and nonce key stay.
 function installGeneration(issuer, generation) {
   const jwks = { keys: makeKeys(issuer.config.keys, generation) };
   const provider = new Provider(issuer.url, providerConfiguration({ ...issuer, jwks }));
@@ -213,9 +273,12 @@ async function startIssuer(name, config) {
     clients: registerClients(config.clients),
     adapter: makeStore(),
     cookieKey: randomBytes(32).toString('base64url'),
+    nonceKey: randomBytes(32),
     stats: { jwks: 0, metadata: 0 },
   };
-  issuer.url = await listen(createServer((req, res) => serveIssuer(issuer, req, res)), config.portVariable);
+  const serve = (req, res) => serveIssuer(issuer, req, res);
+  issuer.url = await listen(createServer(serve), config.portVariable);
+  issuer.tlsUrl = await listenTls(serve);
   installGeneration(issuer, 1);
   return issuer;
 }
@@ -349,6 +412,12 @@ async function handleIdToken(issuers, query) {
   return { id_token };
 }
 
+// What a client has to know to ask for tokens by itself.
+function handleClient(issuers, query) {
+  const { client_id, client_secret } = pick(issuerOf(issuers, query).clients, query.get('client'), 'client');
+  return withoutUndefined({ client_id, client_secret });
+}
+
 function handleRotate(issuers, query) {
   const issuer = issuerOf(issuers, query);
   const kid = () => kidOf(kindForAlg(issuer.config.keys, issuer.config.resources[NOTES].alg), issuer.generation);
@@ -364,6 +433,7 @@ function handleStats(issuers) {
 const ROUTES = {
   'GET /token': handleToken,
   'GET /id_token': handleIdToken,
+  'GET /client': handleClient,
   'POST /rotate': handleRotate,
   'GET /stats': handleStats,
   'POST /stop': () => ({ stopping: true }),

@@ -1,9 +1,14 @@
 // Starts provider.mjs and checks what it hands out, with node:crypto as the only verifier.
 
-import { spawn } from 'node:child_process';
-import { constants, createPublicKey, verify } from 'node:crypto';
+import { execFileSync, spawn } from 'node:child_process';
+import { constants, createHash, createPublicKey, generateKeyPairSync, randomUUID, sign, verify, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { json as readJson } from 'node:stream/consumers';
 import { isDeepStrictEqual } from 'node:util';
 
 const PROVIDER = new URL('./provider.mjs', import.meta.url).pathname;
@@ -232,6 +237,7 @@ async function checkRefusals(control) {
     ['GET', '/token', { resource: 'https://third.example' }, 400, 'invalid_target'],
     ['GET', '/id_token', { client: 'worker' }, 400, 'invalid_request'],
     ['GET', '/id_token', { client: 'nobody' }, 400, 'invalid_request'],
+    ['GET', '/client', { client: 'nobody' }, 400, 'invalid_request'],
     ['GET', '/rotate', {}, 404, 'not_found'],
     ['GET', '/nothing', {}, 404, 'not_found'],
   ];
@@ -274,6 +280,106 @@ async function checkRotation(control, line, before, other) {
   check('rotation: the second kid is new too', ![rotated.old_kid, rotated.new_kid].includes(again.new_kid), again);
 }
 
+// ---- bound tokens
+
+const sha256 = (octets) => createHash('sha256').update(octets).digest('base64url');
+
+const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+function makeProver(url) {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { crv, kty, x, y } = publicKey.export({ format: 'jwk' });
+  return {
+    thumbprint: sha256(JSON.stringify({ crv, kty, x, y })),
+    prove: (nonce) => {
+      const header = { alg: 'ES256', typ: 'dpop+jwt', jwk: { crv, kty, x, y } };
+      const claims = { htm: 'POST', htu: url, iat: Math.floor(Date.now() / 1000), jti: randomUUID(), nonce };
+      const signed = `${encode(header)}.${encode(claims)}`;
+      const signature = sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+      return `${signed}.${signature.toString('base64url')}`;
+    },
+  };
+}
+
+const GRANT = new URLSearchParams({ grant_type: 'client_credentials', resource: NOTES, scope: 'notes:read' });
+
+async function checkProofBoundTokens(control, metadata) {
+  check('DPoP: algorithms', metadata.dpop_signing_alg_values_supported.includes('PS256'), metadata);
+  const { body: client } = await control.call('GET', '/client', { client: 'dpop' });
+  const authorization = `Basic ${Buffer.from(`${client.client_id}:${client.client_secret}`).toString('base64')}`;
+  const ask = async (proof) => {
+    const headers = proof ? { authorization, dpop: proof } : { authorization };
+    const response = await fetch(metadata.token_endpoint, { method: 'POST', headers, body: GRANT });
+    return { status: response.status, nonce: response.headers.get('dpop-nonce'), body: await response.json() };
+  };
+  const prover = makeProver(metadata.token_endpoint);
+  same('DPoP: no proof', (await ask()).body.error, 'invalid_grant');
+  const asked = await ask(prover.prove());
+  same('DPoP: no nonce', [asked.status, asked.body.error], [400, 'use_dpop_nonce']);
+  const proof = prover.prove(asked.nonce);
+  const { status, body } = await ask(proof);
+  same('DPoP: token', [status, body.token_type], [200, 'DPoP']);
+  same('DPoP: cnf', decode(body.access_token).claims.cnf, { jkt: prover.thumbprint });
+  same('DPoP: the proof again', (await ask(proof)).body.error, 'invalid_grant');
+  const other = await ask(makeProver(`${metadata.token_endpoint}/`).prove(asked.nonce));
+  same('DPoP: a proof for another URI', other.body.error, 'invalid_dpop_proof');
+}
+
+function makeCertificates(directory) {
+  const file = (name) => join(directory, name);
+  const make = (name, options) => execFileSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-days', '2'],
+    ...['-subj', `/CN=${name}`, '-keyout', file(`${name}.key`), '-out', file(`${name}.pem`), ...options],
+  ], { stdio: 'pipe' });
+  const issued = (dns) => [
+    ...['-CA', file('authority.pem'), '-CAkey', file('authority.key')],
+    ...['-addext', `subjectAltName=DNS:${dns}`, '-addext', 'basicConstraints=critical,CA:FALSE'],
+  ];
+  make('authority', []);
+  make('provider', issued('localhost'));
+  make('alice', issued('alice.example'));
+  make('mallory', issued('mallory.example'));
+  make('stranger', ['-addext', 'subjectAltName=DNS:alice.example']);
+  return (name) => readFileSync(file(name));
+}
+
+async function askWithCertificate(url, ca, identity) {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const outgoing = request(url, { method: 'POST', headers, ca, agent: false, ...identity });
+  outgoing.end(`${GRANT}&client_id=notes-mtls`);
+  const [response] = await once(outgoing, 'response');
+  return readJson(response);
+}
+
+async function checkCertificateBoundTokens() {
+  const directory = mkdtempSync(join(tmpdir(), 'interop-'));
+  try {
+    const read = makeCertificates(directory);
+    const server = start({ INTEROP_TLS_DIRECTORY: directory });
+    const line = await ready(server);
+    checkReadyLine(line);
+    const { metadata } = await discover(line.a.issuer);
+    same('mutual TLS: metadata', metadata.tls_client_certificate_bound_access_tokens, true);
+    const { token_endpoint: url } = metadata.mtls_endpoint_aliases;
+    check('mutual TLS: alias', /^https:\/\/localhost:\d+\/token$/.test(url), url);
+    const ask = (name) => {
+      const identity = name ? { cert: read(`${name}.pem`), key: read(`${name}.key`) } : {};
+      return askWithCertificate(url, read('authority.pem'), identity);
+    };
+    const { access_token, token_type } = await ask('alice');
+    same('mutual TLS: token', token_type, 'Bearer');
+    const thumbprint = sha256(new X509Certificate(read('alice.pem')).raw);
+    same('mutual TLS: cnf', decode(access_token).claims.cnf, { 'x5t#S256': thumbprint });
+    for (const name of [undefined, 'mallory', 'stranger']) {
+      same(`mutual TLS: certificate of ${name}`, (await ask(name)).error, 'invalid_client');
+    }
+    server.child.stdin.end();
+    same('mutual TLS: exit code', await exitCode(server), 0);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 async function checkStats(control, line) {
   const fresh = { a: { jwks: 0, metadata: 0 }, b: { jwks: 0, metadata: 0 } };
   same('stats: nothing at first', await control.stats(), fresh);
@@ -307,6 +413,8 @@ async function checkWholeRun() {
   await checkIdTokens(control, line.a.issuer, a.keys);
   await checkRefusals(control);
   await checkErrorPage(line.a.issuer);
+  await checkProofBoundTokens(control, a.metadata);
+  check('mutual TLS: no alias without TLS', !('mtls_endpoint_aliases' in a.metadata), a.metadata);
   await checkRotation(control, line, a, b);
 
   same('POST /stop: answer', (await control.call('POST', '/stop')).body, { stopping: true });
@@ -353,6 +461,7 @@ async function checkFixedPorts() {
 async function main() {
   try {
     await checkWholeRun();
+    await checkCertificateBoundTokens();
     await checkEndings();
     await checkFixedPorts();
   } catch (error) {

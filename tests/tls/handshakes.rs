@@ -18,7 +18,7 @@ use crate::world::Presents::{Nothing, Own, Stolen};
 use crate::world::{Presenter, VERSIONS, World, accepted, meet, peer};
 
 /// A config of one's own, with this verifier.
-fn config(world: &World, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+pub(crate) fn config(world: &World, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
     let chain = CertificateDer::from_pem_slice(world.server.pem().as_bytes()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(world.server.key_pem().as_bytes());
     let provider = Arc::new(aws_lc_rs::default_provider());

@@ -17,4 +17,5 @@ mod kit;
 mod listening;
 mod requests;
 mod resumption;
+mod tokens;
 mod world;

@@ -234,7 +234,7 @@ async fn what_is_known_of_the_sender_already_is_replaced() {
         let answer = service_fn(async |request: Request<Body>| {
             Ok::<_, Infallible>(Response::new(Body::from(sender(request.extensions()))))
         });
-        let untouched = answer.clone().oneshot(request()).await.unwrap();
+        let untouched = answer.oneshot(request()).await.unwrap();
         assert!(text(untouched).await.starts_with("198.51.100.7 "), "{name}");
         let response = info.service(answer).oneshot(request()).await.unwrap();
         assert_eq!(text(response).await, expected, "{name}, by the service");

@@ -84,6 +84,10 @@ pub enum ForwardedError {
     /// `Hash` is not 64 hexadecimal digits.
     #[error("a hash that is not 64 hexadecimal digits")]
     NotSha256,
+    /// More elements than proxies, of which the outermost replaces what a client sends
+    /// ([`ForwardedCertificate::sanitized`]).
+    #[error("more elements than trusted hops in a field that is said to be sanitized")]
+    NotSanitized,
     /// `Hash`, `Cert` and `Chain` of one element are not of one certificate.
     #[error("a hash and certificates that are not of one certificate")]
     Disagreement,
@@ -107,7 +111,7 @@ pub enum ForwardedError {
 ///
 /// let proxies = TrustedPeers::networks(["10.0.0.0/28"]);
 /// let rfc9440 = ForwardedCertificate::client_cert(proxies.clone());
-/// let envoy = ForwardedCertificate::envoy(proxies.clone()).trusted_hops(2);
+/// let envoy = ForwardedCertificate::envoy(proxies.clone()).trusted_hops(2).sanitized();
 /// let nginx = ForwardedCertificate::escaped_pem("ssl-client-cert", proxies);
 /// # let _ = (rfc9440, envoy, nginx);
 /// ```
@@ -116,7 +120,16 @@ pub enum ForwardedError {
 pub struct ForwardedCertificate {
     format: Format,
     trusted_hops: Option<usize>,
+    front: Front,
     peers: TrustedPeers,
+}
+
+/// What the outermost proxy does with elements that a client sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Front {
+    #[default]
+    Appends,
+    Replaces,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,25 +142,31 @@ enum Format {
 impl ForwardedCertificate {
     /// `Client-Cert` and `Client-Cert-Chain` of RFC 9440.
     pub fn client_cert(peers: TrustedPeers) -> Self {
-        Self { format: Format::ClientCert, trusted_hops: None, peers }
+        Self::of(Format::ClientCert, peers)
     }
 
     /// `X-Forwarded-Client-Cert` of Envoy, for `forward_client_cert_details: SANITIZE_SET` or
     /// `APPEND_FORWARD`: the element that the last proxy wrote, unless
     /// [`trusted_hops`](Self::trusted_hops) says otherwise.
     ///
-    /// Let the proxy forward the hash (it always does), `cert` and `chain`, but neither `uri` nor
-    /// `dns`, unless it verifies the chains of its clients up to an authority that checks names:
-    /// Envoy writes names without quotes, so that a client who makes its own certificate can name
-    /// itself `x,Hash=...`, which reads like an element of its own.
+    /// Envoy writes `URI`, `DNS` and `By` without quotes, so that a client who makes its own
+    /// certificate can name itself `x,Hash=...`, which reads like an element of its own, and is the
+    /// last. Wherever the outermost proxy is configured with `SANITIZE_SET`, say
+    /// [`sanitized`](Self::sanitized), which refuses that. Elsewhere let the proxy forward the hash
+    /// (it always does), `cert` and `chain`, but neither `uri` nor `dns`, unless it verifies the
+    /// chains of its clients up to an authority that checks names.
     pub fn envoy(peers: TrustedPeers) -> Self {
-        Self { format: Format::Envoy, trusted_hops: None, peers }
+        Self::of(Format::Envoy, peers)
     }
 
     /// A field of this name with the percent-encoded PEM of the certificate, as nginx writes
     /// `$ssl_client_escaped_cert`. The name has hyphens and no underscores.
     pub fn escaped_pem(header: impl Into<String>, peers: TrustedPeers) -> Self {
-        Self { format: Format::EscapedPem(header.into()), trusted_hops: None, peers }
+        Self::of(Format::EscapedPem(header.into()), peers)
+    }
+
+    fn of(format: Format, peers: TrustedPeers) -> Self {
+        Self { format, trusted_hops: None, front: Front::Appends, peers }
     }
 
     /// Which element of `X-Forwarded-Client-Cert` is of the client, counted from the end: each proxy
@@ -159,14 +178,31 @@ impl ForwardedCertificate {
         self
     }
 
+    /// The outermost proxy is configured with `SANITIZE_SET`: it replaces whatever
+    /// `X-Forwarded-Client-Cert` a client sends. Then each proxy has written one element, so that there
+    /// are exactly as many as [`trusted_hops`](Self::trusted_hops) says, and the first is of the client.
+    /// With more the field is malformed, and no element is used; with fewer the client had no
+    /// certificate. For Envoy's field alone.
+    pub fn sanitized(mut self) -> Self {
+        self.front = Front::Replaces;
+        self
+    }
+
     pub(crate) fn check(&self, faults: &mut Faults) -> Option<CheckedForwarded> {
         let before = faults.len();
         if let Some(hops) = self.trusted_hops {
             faults.at("trusted_hops", |faults| self.check_hops(hops, faults));
         }
+        if self.front == Front::Replaces && self.format != Format::Envoy {
+            let wanted = "is for x-forwarded-client-cert alone; remove it";
+            faults.push_at("sanitized", NameError::new("setting", "sanitized", wanted));
+        }
         let source = match &self.format {
             Format::ClientCert => Some(Source::ClientCert),
-            Format::Envoy => Some(Source::Envoy(self.trusted_hops.unwrap_or(1))),
+            Format::Envoy => {
+                let hops = self.trusted_hops.unwrap_or(1);
+                Some(Source::Envoy { hops, front: self.front })
+            }
             Format::EscapedPem(header) => header_name(header)
                 .map_err(|fault| faults.push_at("header", fault))
                 .ok()
@@ -213,8 +249,11 @@ pub(crate) struct CheckedForwarded {
 #[derive(Clone, Debug)]
 enum Source {
     ClientCert,
-    /// With the place of its element, from the end.
-    Envoy(usize),
+    Envoy {
+        /// The place of its element, from the end.
+        hops: usize,
+        front: Front,
+    },
     EscapedPem(HeaderName),
 }
 
@@ -238,7 +277,10 @@ impl CheckedForwarded {
         let lines = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let read = match &self.source {
             Source::ClientCert => parse_client_cert(lines(CLIENT_CERT), lines(CLIENT_CERT_CHAIN)),
-            Source::Envoy(hops) => parse_xfcc(lines(XFCC)).and_then(|elements| {
+            Source::Envoy { hops, front } => parse_xfcc(lines(XFCC)).and_then(|elements| {
+                if *front == Front::Replaces && elements.len() > *hops {
+                    return Err(ForwardedError::NotSanitized);
+                }
                 let place = elements.len().checked_sub(*hops);
                 let element = place.and_then(|place| elements.get(place));
                 element.map_or(Ok(None), XfccElement::certificate)
@@ -256,7 +298,7 @@ impl CheckedForwarded {
     pub(crate) fn field(&self) -> HeaderValue {
         match &self.source {
             Source::ClientCert => HeaderValue::from_static(CLIENT_CERT),
-            Source::Envoy(_) => HeaderValue::from_static(XFCC),
+            Source::Envoy { .. } => HeaderValue::from_static(XFCC),
             Source::EscapedPem(header) => header.clone().into(),
         }
     }
@@ -266,10 +308,11 @@ impl CheckedForwarded {
         let peers = self.peers.report();
         match &self.source {
             Source::ClientCert => {
-                serde_json::json!({ "format": "client_cert", "header": CLIENT_CERT, "peers": peers })
+                serde_json::json!({ "format": "client_cert", "peers": peers })
             }
-            Source::Envoy(hops) => serde_json::json!({
-                "format": "envoy", "header": XFCC, "trusted_hops": hops, "peers": peers,
+            Source::Envoy { hops, front } => serde_json::json!({
+                "format": "envoy", "trusted_hops": hops,
+                "sanitized": *front == Front::Replaces, "peers": peers,
             }),
             Source::EscapedPem(header) => serde_json::json!({
                 "format": "escaped_pem", "header": header.as_str(), "peers": peers,

@@ -17,7 +17,7 @@ impl ForwardedFields {
     pub(crate) fn of(forwarded: Option<&CheckedForwarded>) -> Self {
         let configured = forwarded.and_then(|forwarded| match &forwarded.source {
             Source::EscapedPem(header) => Some(header.clone()),
-            Source::ClientCert | Source::Envoy(_) => None,
+            Source::ClientCert | Source::Envoy { .. } => None,
         });
         Self { configured }
     }

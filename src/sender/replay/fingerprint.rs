@@ -16,7 +16,10 @@ pub(super) struct Keys {
 
 /// Never zero, which marks an empty slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint(u128);
+pub(super) struct Fingerprint {
+    high: u64,
+    low: u64,
+}
 
 impl Keys {
     /// `None` if the machine has no randomness to give.
@@ -31,7 +34,8 @@ impl Keys {
     /// What is used.
     pub(super) fn fingerprint(&self, entry: &ReplayEntry<'_>) -> Fingerprint {
         let (kind, texts) = entry.identity();
-        Fingerprint::of(self.hash(kind, texts).as_u128())
+        let hash = self.hash(kind, texts);
+        Fingerprint::of(hash.h1, hash.h2)
     }
 
     /// Whose share it takes.
@@ -59,19 +63,19 @@ impl Keys {
 }
 
 impl Fingerprint {
-    pub(super) const fn of(hash: u128) -> Self {
-        Self(if hash == 0 { 1 } else { hash })
+    pub(super) const fn of(high: u64, low: u64) -> Self {
+        Self { high, low: if high == 0 && low == 0 { 1 } else { low } }
     }
 
-    pub(super) const fn get(self) -> u128 {
-        self.0
+    pub(super) const fn halves(self) -> (u64, u64) {
+        (self.high, self.low)
     }
 
     /// Which of so many parts it is in, a power of two: by its lowest bits. Where it is in the part
     /// depends on its highest.
     pub(super) fn part(self, parts: usize) -> usize {
-        let mask = u128::try_from(parts.saturating_sub(1)).unwrap_or_default();
-        usize::try_from(self.0 & mask).unwrap_or_default()
+        let mask = u64::try_from(parts.saturating_sub(1)).unwrap_or_default();
+        usize::try_from(self.low & mask).unwrap_or_default()
     }
 }
 

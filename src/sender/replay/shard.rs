@@ -13,8 +13,9 @@ pub(super) struct Shard {
     most: usize,
     owners: Owners,
     dropped: Dropped,
-    /// The slot where tidying goes on.
+    /// The slot where tidying goes on, and how many uses from now.
     cursor: usize,
+    tidy_in: usize,
     swept_at: Option<Ticks>,
     /// When the first entry of the last sweep ends, in steady ticks.
     frees_at: u32,
@@ -50,8 +51,10 @@ pub(super) enum Verdict {
     Full(u32),
 }
 
-/// How many slots are looked at for each use. With eight, a twelfth of the slots hold what is over.
-const TIDIED: usize = 8;
+/// How often some slots are looked at, in uses, and how many. With eight for each use, a twelfth of
+/// the slots hold what is over. Slots that lie together cost less than so many apart.
+const TIDY_EVERY: usize = 64;
+const TIDIED: usize = 8 * TIDY_EVERY;
 /// Slots for each counter of owners: an eighth of an octet a slot.
 const SLOTS_A_COUNTER: usize = 8;
 
@@ -63,6 +66,7 @@ impl Shard {
             owners: Owners::new(slots / SLOTS_A_COUNTER, limits.each_owner),
             dropped: Dropped::default(),
             cursor: 0,
+            tidy_in: TIDY_EVERY,
             swept_at: None,
             frees_at: 0,
             counts: Counts::default(),
@@ -117,7 +121,12 @@ impl Shard {
     }
 
     fn tidy(&mut self, now: Ticks) {
-        for _ in 0..TIDIED {
+        self.tidy_in = self.tidy_in.saturating_sub(1);
+        if self.tidy_in > 0 {
+            return;
+        }
+        self.tidy_in = TIDY_EVERY;
+        for _ in 0..TIDIED.min(self.table.slots()) {
             match self.table.life(self.cursor) {
                 // Another may have moved here.
                 Some(life) if life.end.is_over(now) => self.drop_entry(self.cursor, life),

@@ -3,15 +3,17 @@ use super::ticks::Ticks;
 
 /// Slots with open addressing: linear probing, and no tombstones. It never grows, and does not know
 /// what time it is.
-///
-/// Fingerprints and lives lie apart: a search reads 16 octets a slot, and so does a sweep.
 pub(super) struct Table {
-    /// Zero where a slot is empty.
-    fingerprints: Vec<u128>,
-    /// Owner and end of what is in the slot; an end of zero where it is empty.
-    lives: Vec<[u64; 2]>,
+    slots: Vec<Slot>,
     entries: usize,
 }
+
+/// The upper and the lower half of a fingerprint, an owner, and an end; all zero where it is empty.
+///
+/// An array, since the memory for a vector of those is not written to when it is made.
+type Slot = [u64; 4];
+
+const EMPTY: Slot = [0; 4];
 
 /// What is known of an entry beside its fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +34,11 @@ pub(super) enum Place {
 impl Table {
     /// The memory is zeroed, so that the operating system hands it out as it is touched.
     pub(super) fn new(slots: usize) -> Self {
-        Self { fingerprints: vec![0; slots], lives: vec![[0, 0]; slots], entries: 0 }
+        Self { slots: vec![EMPTY; slots], entries: 0 }
     }
 
     pub(super) fn slots(&self) -> usize {
-        self.fingerprints.len()
+        self.slots.len()
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -44,12 +46,12 @@ impl Table {
     }
 
     pub(super) fn find(&self, fingerprint: Fingerprint) -> Place {
-        let wanted = fingerprint.get();
-        let mut at = self.home(wanted);
+        let (high, low) = fingerprint.halves();
+        let mut at = self.home(high);
         for _ in 0..self.slots() {
-            match self.fingerprints.get(at) {
-                Some(0) => return Place::Empty(at),
-                Some(found) if *found == wanted => return Place::Taken(at),
+            match self.slots.get(at) {
+                Some([0, 0, ..]) => return Place::Empty(at),
+                Some([one, other, ..]) if *one == high && *other == low => return Place::Taken(at),
                 _ => at = self.after(at),
             }
         }
@@ -58,25 +60,23 @@ impl Table {
 
     /// What lives in this slot.
     pub(super) fn life(&self, at: usize) -> Option<Life> {
-        match self.lives.get(at) {
-            None | Some([_, 0]) => None,
-            Some([owner, end]) => Some(Life { owner: *owner, end: Ticks::unpack(*end) }),
+        match self.slots.get(at) {
+            None | Some([.., 0]) => None,
+            Some([_, _, owner, end]) => Some(Life { owner: *owner, end: Ticks::unpack(*end) }),
         }
     }
 
     /// An empty slot; the first where there is none.
     pub(super) fn any_empty(&self) -> usize {
-        self.fingerprints.iter().position(|found| *found == 0).unwrap_or_default()
+        self.slots.iter().position(|slot| *slot == EMPTY).unwrap_or_default()
     }
 
     /// Fills a slot that [`Self::find`] called empty, with nothing moved since.
     pub(super) fn fill(&mut self, at: usize, fingerprint: Fingerprint, life: Life) {
-        if let Some(slot) = self.fingerprints.get_mut(at) {
-            *slot = fingerprint.get();
+        let (high, low) = fingerprint.halves();
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = [high, low, life.owner, life.end.pack()];
             self.entries = self.entries.saturating_add(1);
-        }
-        if let Some(slot) = self.lives.get_mut(at) {
-            *slot = [life.owner, life.end.pack()];
         }
     }
 
@@ -85,37 +85,31 @@ impl Table {
     pub(super) fn empty(&mut self, at: usize) {
         let (mut hole, mut next) = (at, self.after(at));
         for _ in 1..self.slots() {
-            let Some(moved) = self.fingerprints.get(next).copied().filter(|found| *found != 0)
-            else {
+            let Some(moved) = self.slots.get(next).copied().filter(|slot| *slot != EMPTY) else {
                 break;
             };
             // It stays where it is if its search begins behind the hole.
-            if self.distance(self.home(moved), next) >= self.distance(hole, next) {
-                self.copy(next, hole);
+            let [high, ..] = moved;
+            if self.distance(self.home(high), next) >= self.distance(hole, next) {
+                self.write(hole, moved);
                 hole = next;
             }
             next = self.after(next);
         }
-        if let Some(slot) = self.fingerprints.get_mut(hole) {
-            *slot = 0;
-            self.entries = self.entries.saturating_sub(1);
-        }
-        if let Some(slot) = self.lives.get_mut(hole) {
-            *slot = [0, 0];
+        self.write(hole, EMPTY);
+        self.entries = self.entries.saturating_sub(1);
+    }
+
+    fn write(&mut self, at: usize, slot: Slot) {
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = slot;
         }
     }
 
-    fn copy(&mut self, from: usize, to: usize) {
-        if from.max(to) < self.slots() {
-            self.fingerprints.copy_within(from..=from, to);
-            self.lives.copy_within(from..=from, to);
-        }
-    }
-
-    /// Where the search for a fingerprint begins: its upper half, spread over the slots.
-    fn home(&self, fingerprint: u128) -> usize {
+    /// Where the search for a fingerprint begins: the upper half, spread over the slots.
+    fn home(&self, high: u64) -> usize {
         let slots = u128::try_from(self.slots()).unwrap_or_default();
-        usize::try_from((fingerprint >> 64) * slots >> 64).unwrap_or_default()
+        usize::try_from(u128::from(high) * slots >> 64).unwrap_or_default()
     }
 
     /// The next slot; the first follows the last.
@@ -149,13 +143,13 @@ mod tests {
         fn it_holds_what_a_map_holds(
             slots in 1_usize..40,
             // Few homes, many of them near the end, so that runs meet and wrap around.
-            steps in proptest::collection::vec((any::<bool>(), 0_u128..8, 0_u128..6), 1..300),
+            steps in proptest::collection::vec((any::<bool>(), 0_u64..8, 0_u64..6), 1..300),
         ) {
             let mut table = Table::new(slots);
-            let mut map: HashMap<u128, Life> = HashMap::new();
+            let mut map: HashMap<(u64, u64), Life> = HashMap::new();
             for (step, (insert, home, low)) in steps.into_iter().enumerate() {
-                let key = (u128::MAX / 8 * (home + 1)) & !0xff | low;
-                let fingerprint = Fingerprint::of(key);
+                let key = (u64::MAX / 8 * (home + 1), low + 1);
+                let fingerprint = Fingerprint::of(key.0, key.1);
                 let end = Ticks { wall: 1, steady: u32::try_from(step).unwrap() };
                 let life = Life { owner: u64::try_from(step).unwrap(), end };
                 match (table.find(fingerprint), insert) {
@@ -173,8 +167,8 @@ mod tests {
                 }
                 prop_assert_eq!(table.entries(), map.len());
                 for (key, life) in &map {
-                    let Place::Taken(at) = table.find(Fingerprint::of(*key)) else {
-                        panic!("lost {key:x}")
+                    let Place::Taken(at) = table.find(Fingerprint::of(key.0, key.1)) else {
+                        panic!("lost {key:?}")
                     };
                     prop_assert_eq!(table.life(at), Some(*life));
                 }

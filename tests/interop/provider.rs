@@ -1,0 +1,118 @@
+//! The authorization server, and any other process of Node.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use portcullis::Issuer;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::DIRECTORY;
+use crate::certificates::Certificates;
+
+const START: Duration = Duration::from_mins(1);
+const ANSWER: Duration = Duration::from_secs(30);
+const CLIENT: Duration = Duration::from_mins(2);
+
+/// A process that is killed when this test lets go of it, however that comes.
+fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(script).current_dir(DIRECTORY).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+/// The authorization servers `a` and `b`, and what controls them.
+pub(crate) struct Provider {
+    process: Child,
+    pub(crate) issuer_a: String,
+    pub(crate) issuer_b: String,
+    control: String,
+    client: Client<HttpConnector, Body>,
+}
+
+impl Provider {
+    pub(crate) async fn start() -> Self {
+        Self::spawn(&mut node("provider.mjs")).await
+    }
+
+    /// With a second door, where clients present their certificates.
+    pub(crate) async fn with_tls(certificates: &Certificates) -> Self {
+        let directory = certificates.directory();
+        Self::spawn(node("provider.mjs").env("INTEROP_TLS_DIRECTORY", directory)).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut process = command.spawn().expect("node is installed");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let ready = timeout(START, lines.next_line())
+            .await
+            .expect("the provider says within a minute that it is ready")
+            .unwrap()
+            .expect("the provider started: run `npm ci` in tests/interop first");
+        let ready: Value = serde_json::from_str(&ready).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            process,
+            issuer_a: text(&ready["a"]["issuer"]),
+            issuer_b: text(&ready["b"]["issuer"]),
+            control: text(&ready["control"]),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Value {
+        let url = format!("{}{path}", self.control);
+        let request = Request::builder().method(method).uri(&url).body(Body::empty()).unwrap();
+        let answer = async {
+            let response = self.client.request(request).await.unwrap();
+            assert!(response.status().is_success(), "{method} {url}: {}", response.status());
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        let body = timeout(ANSWER, answer).await.expect("the provider answers");
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    pub(crate) async fn token(&self, query: &str) -> String {
+        let answer = self.ask("GET", &format!("/token?{query}")).await;
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn id_token(&self, client: &str) -> String {
+        let answer = self.ask("GET", &format!("/id_token?client={client}")).await;
+        answer["id_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.ask("POST", "/stop").await;
+        let stopped = timeout(ANSWER, self.process.wait()).await.expect("the provider stops");
+        let status = stopped.unwrap();
+        assert!(status.success(), "the provider stopped with {status}");
+    }
+}
+
+/// Issuers without TLS, on loopback, for these tests alone; the transport is the real one.
+pub(crate) fn discover(issuer: &str) -> Issuer {
+    Issuer::discover(issuer).dangerous().insecure_loopback_http()
+}
+
+/// Runs a client with these settings to its end; what it printed.
+pub(crate) async fn run(script: &str, settings: &Value) -> String {
+    let mut process = node(script).stderr(Stdio::piped()).spawn().expect("node is installed");
+    let mut stdin = process.stdin.take().unwrap();
+    // Where it cannot be written the process has ended, and its status says more.
+    let _ = stdin.write_all(settings.to_string().as_bytes()).await;
+    drop(stdin);
+    let end = timeout(CLIENT, process.wait_with_output()).await;
+    let Output { status, stdout, stderr } = end.expect("the client is done in time").unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{script} ended with {status}:\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
