@@ -7,6 +7,8 @@
 //! `cargo bench --bench <name> -- [--quick] [part of a name]...`: quick is for finding out whether it
 //! runs at all. The floor of a group runs whenever one of its cases does.
 
+#![allow(dead_code, unreachable_pub, reason = "every benchmark uses a part of it")]
+
 use std::alloc::System;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -29,7 +31,8 @@ impl Effort {
     pub fn from_command_line() -> Self {
         let (flags, wanted): (Vec<_>, Vec<_>) =
             std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
-        let quick = flags.iter().any(|flag| flag == "--quick") || !flags.contains(&"--bench".into());
+        let quick =
+            flags.iter().any(|flag| flag == "--quick") || !flags.contains(&"--bench".into());
         let (rounds, slice) = if quick { (5, 500) } else { (41, 4_000) };
         Self { quick, wanted, rounds, slice: Duration::from_micros(slice) }
     }
@@ -102,7 +105,8 @@ impl<'a> Group<'a> {
         println!("|---|--:|--:|--:|--:|--:|");
         let mut rows = Vec::new();
         for (at, case) in self.cases.into_iter().enumerate() {
-            let ratios: Vec<_> = times[at].iter().zip(&times[0]).map(|(one, to)| one / to).collect();
+            let ratios: Vec<_> =
+                times[at].iter().zip(&times[0]).map(|(one, to)| one / to).collect();
             let quantile = |share| quantile(&times[at], share);
             let (nanoseconds, ratio) = (quantile(0.5), self::quantile(&ratios, 0.5));
             let (allocations, bytes) = measured[at].1;
@@ -133,10 +137,7 @@ impl Case<'_> {
         (self.run)(per_slice);
         let change = region.change();
         let per = |count: usize| count as f64 / per_slice as f64;
-        (
-            per_slice,
-            (per(change.allocations + change.reallocations), per(change.bytes_allocated)),
-        )
+        (per_slice, (per(change.allocations + change.reallocations), per(change.bytes_allocated)))
     }
 
     /// Nanoseconds each.

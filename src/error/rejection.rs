@@ -246,7 +246,7 @@ pub(crate) struct Refusal {
     /// The scheme that the request used: the error is told in its challenge.
     pub(crate) scheme: Option<Scheme>,
     /// A nonce for the next proof.
-    pub(crate) nonce: Option<HeaderValue>,
+    pub(crate) nonce: Option<Box<HeaderValue>>,
 }
 
 impl Refusal {
@@ -333,7 +333,7 @@ impl Rejection {
 
     /// A nonce for the client's next proof (RFC 9449 §9).
     pub(crate) fn dpop_nonce(&self) -> Option<&HeaderValue> {
-        self.inner.refusal.nonce.as_ref()
+        self.inner.refusal.nonce.as_deref()
     }
 
     pub(crate) fn step_up(&self) -> Option<&StepUp> {

@@ -257,7 +257,7 @@ impl CheckedDpop {
         };
         let mut refusal = Refusal::new(kind, error.to_string());
         if matches!(kind, RejectionKind::NonceMissing | RejectionKind::NonceNotAccepted) {
-            refusal.nonce = self.nonces.as_ref().map(|nonces| nonces.make(now));
+            refusal.nonce = self.nonces.as_ref().map(|nonces| Box::new(nonces.make(now)));
         }
         refusal
     }

@@ -109,7 +109,7 @@ impl Table {
     /// Where the search for a fingerprint begins: the upper half, spread over the slots.
     fn home(&self, high: u64) -> usize {
         let slots = u128::try_from(self.slots()).unwrap_or_default();
-        usize::try_from(u128::from(high) * slots >> 64).unwrap_or_default()
+        usize::try_from((u128::from(high) * slots) >> 64).unwrap_or_default()
     }
 
     /// The next slot; the first follows the last.
