@@ -24,6 +24,9 @@ const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 /// The same for a key that anybody can send, who so decides how much work its signature is.
 const EMBEDDED_RSA_BITS: RangeInclusive<usize> = 2048..=4096;
 
+/// RFC 7517 §4.3 registers eight.
+const MOST_OPERATIONS: usize = 16;
+
 /// FIPS 186-5 §A.1.1 wants an odd exponent above 2^16.
 const RSA_MIN_EXPONENT: u64 = 65_537;
 
@@ -43,8 +46,8 @@ pub enum KeyFault {
     /// `use` is not `sig`.
     #[error("`use` is not `sig`")]
     Use,
-    /// `key_ops` does not allow `verify`, or repeats a value.
-    #[error("`key_ops` does not allow `verify`, or repeats a value")]
+    /// `key_ops` does not allow `verify`, repeats a value, or has more than sixteen.
+    #[error("`key_ops` does not allow `verify`, repeats a value, or has more than sixteen")]
     KeyOperations,
     /// `kid` is not a string.
     #[error("`kid` is not a string")]
@@ -101,10 +104,10 @@ impl PublicKey {
             Some(_) => return Err(KeyFault::Use),
         }
         if let Some(operations) = &jwk.common.key_operations {
-            let repeated = (1..)
-                .zip(operations)
-                .any(|(next, op)| operations.iter().skip(next).any(|o| o == op));
-            if repeated || !operations.contains(&KeyOperations::Verify) {
+            let legal = operations.len() <= MOST_OPERATIONS
+                && !repeats(operations)
+                && operations.contains(&KeyOperations::Verify);
+            if !legal {
                 return Err(KeyFault::KeyOperations);
             }
         }
@@ -256,13 +259,19 @@ fn check_use(jwk: &Object<'_>) -> Result<(), KeyFault> {
         let operations = value.as_array().ok_or(KeyFault::KeyOperations)?;
         let operations: Option<Vec<_>> = operations.into_iter().map(Value::as_str).collect();
         let operations = operations.ok_or(KeyFault::KeyOperations)?;
-        let repeated =
-            (1..).zip(&operations).any(|(next, op)| operations.iter().skip(next).any(|o| o == op));
-        if repeated || !operations.iter().any(|operation| operation == "verify") {
+        let legal = operations.len() <= MOST_OPERATIONS
+            && !repeats(&operations)
+            && operations.iter().any(|operation| operation == "verify");
+        if !legal {
             return Err(KeyFault::KeyOperations);
         }
     }
     Ok(())
+}
+
+/// Whether an operation is named twice (RFC 7517 §4.3). Each is compared with each: there are few.
+fn repeats<T: PartialEq>(operations: &[T]) -> bool {
+    (1..).zip(operations).any(|(next, op)| operations.iter().skip(next).any(|other| other == op))
 }
 
 /// The required members of a key, as they were written.

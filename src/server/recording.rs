@@ -4,14 +4,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::guard::{Decided, Guard};
-use crate::access::Access;
+use crate::access::{Access, SubjectKind};
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::sender::{
     ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayFuture, Sighting, Used,
 };
+use crate::time::Timestamp;
 
 /// How long a replay memory on another machine may take.
 const AT_MOST: Duration = Duration::from_secs(1);
+/// How much longer than it can be accepted something is remembered: for a store on another machine,
+/// whose clock differs and to which the way takes up to [`AT_MOST`].
+const LONGER: Duration = Duration::from_secs(2);
 
 /// What of a request is used up by it, in the order in which it is recorded. The proof comes first:
 /// who replays one must not use up the token.
@@ -71,17 +75,27 @@ impl Guard {
         Admission::Done(Ok(self.accept(decided)))
     }
 
+    /// From when on it cannot be accepted any more.
+    fn until(&self, used: Use, decided: &Decided) -> Timestamp {
+        let access = &decided.access;
+        let proof = access.sender().and_then(|sender| sender.proof.as_ref());
+        match (used, proof) {
+            (Use::Proof, Some(proof)) => proof.accepted_until,
+            _ => access.expires_at().plus(self.leeway()),
+        }
+    }
+
     /// `None`: this request uses up no such thing.
     fn record(&self, used: Use, decided: &Decided) -> Option<Result<ReplayAnswer, Refusal>> {
         let access = &decided.access;
         let facts = access.facts();
         let client = facts.client_id.as_ref();
-        let entry = match used {
+        let (what, from, until) = match used {
             Use::Proof => {
                 let proof = access.sender()?.proof.as_ref()?;
                 let what = Used::Proof { jkt: &proof.key, jti: &proof.jti, htu: &proof.htu };
-                let (from, until) = (proof.issued_at, proof.accepted_until);
-                ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at)
+                let until = proof.accepted_until;
+                (what, proof.issued_at, until)
             }
             Use::Token => {
                 if !self.is_single_use() {
@@ -93,15 +107,36 @@ impl Guard {
                 };
                 let from = facts.issued_at.unwrap_or(decided.at.wall());
                 let until = facts.expires_at.plus(self.leeway());
-                let what = Used::Token { jti };
-                ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at)
+                (Used::Token { jti }, from, until)
             }
+        };
+        if let Err(refusal) = used.in_time(until, decided.at.wall()) {
+            return Some(Err(refusal));
+        }
+        let until = until.plus(LONGER);
+        let entry = ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at);
+        let entry = match facts.subject_kind {
+            SubjectKind::Client => entry,
+            _ => entry.of_subject(&facts.subject),
         };
         Some(Ok(self.replay_store().record(&entry)))
     }
 }
 
 impl Use {
+    /// Whether it can still be used. A request may have waited for something since it was decided.
+    fn in_time(self, until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+        if now < until {
+            return Ok(());
+        }
+        Err(match self {
+            Self::Proof => {
+                Refusal::new(RejectionKind::ProofNotFresh, "the DPoP proof is too old by now")
+            }
+            Self::Token => Refusal::new(RejectionKind::Expired, "the token has expired by now"),
+        })
+    }
+
     const fn next(self) -> Option<Self> {
         match self {
             Self::Proof => Some(Self::Token),
@@ -114,12 +149,7 @@ fn judge(used: Use, answer: Result<Sighting, ReplayError>) -> Result<(), Refusal
     match (answer, used) {
         (Ok(Sighting::First), _) => Ok(()),
         // It ended while the request waited.
-        (Ok(Sighting::Expired), Use::Proof) => {
-            Err(Refusal::new(RejectionKind::ProofNotFresh, "the DPoP proof is too old by now"))
-        }
-        (Ok(Sighting::Expired), Use::Token) => {
-            Err(Refusal::new(RejectionKind::Expired, "the token has expired by now"))
-        }
+        (Ok(Sighting::Expired), used) => used.in_time(Timestamp::EPOCH, Timestamp::EPOCH),
         (Ok(_), Use::Proof) => {
             let detail = "the DPoP proof was used before";
             Err(Refusal::new(RejectionKind::ProofReplayed, detail))
@@ -152,7 +182,9 @@ impl Future for Recording {
             let (guard, used) = (self.guard.clone(), self.used);
             // INVARIANT: it is polled to its end once.
             let Some(decided) = self.decided.take() else { return Poll::Pending };
-            if let Err(refusal) = judge(used, answer) {
+            let judged = judge(used, answer)
+                .and_then(|()| used.in_time(guard.until(used, &decided), guard.now()));
+            if let Err(refusal) = judged {
                 return Poll::Ready(Err(guard.reject_decided(refusal, &decided)));
             }
             match guard.record_from(used.next(), decided) {

@@ -65,6 +65,14 @@ async fn a_proof_with_a_private_key_proves_nothing() {
     }
     let secret = world.proof(&token).jwk(json!({"kty": "oct", "k": "AAAA"})).sign();
     assert_eq!(send(&layer, dpop(&token, [secret])).await.kind(), Some(Kind::ProofKey));
+    // One that would take long to look at, before anybody has verified its signature.
+    for (count, kind) in [(15, None), (16, Some(Kind::ProofKey)), (1_000, Some(Kind::ProofKey))] {
+        let operations = (0..count).map(|number| format!("{number:x}"));
+        let mut jwk = world.client.public_jwk();
+        jwk["key_ops"] = operations.chain(["verify".to_owned()]).collect();
+        let sent = send(&layer, dpop(&token, [world.proof(&token).jwk(jwk).sign()])).await;
+        assert_eq!(sent.kind(), kind, "{count}");
+    }
     assert!(send(&layer, dpop(&token, [world.proof(&token).sign()])).await.passed());
 }
 

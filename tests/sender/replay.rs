@@ -7,7 +7,9 @@ use http::{Request, Response};
 use portcullis::check::allow_all;
 use portcullis::sender::{
     MemoryReplayStore, ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayStore,
+    Sighting,
 };
+use portcullis::time::Clock as _;
 use portcullis::{Policy, RejectionKind as Kind, ResourceServer};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -192,6 +194,97 @@ async fn a_flood_is_answered_with_503_for_the_one_that_floods() {
     assert_eq!(send(&layer, dpop(&token, [&first])).await.kind(), Some(Kind::ProofReplayed));
     let other = world.bound().client_id("other").sign();
     assert!(send(&layer, dpop(&other, [world.proof(&other).sign()])).await.passed());
+}
+
+/// A user who floods shuts out nobody but itself, not the other users of the same client.
+#[tokio::test]
+async fn a_user_who_floods_shuts_out_no_other_user_of_its_client() {
+    let world = World::with(|builder| {
+        builder.replay_store(MemoryReplayStore::with_capacity(8_000).client_share(4_000))
+    });
+    let layer = world.api.layer();
+    let mallory = world.bound().client_id("app").subject("mallory").sign();
+    let mut refused = 0;
+    for _ in 0..1_100 {
+        let sent = send(&layer, dpop(&mallory, [world.proof(&mallory).sign()])).await;
+        match sent.kind() {
+            None => assert_eq!(refused, 0),
+            Some(Kind::ReplayUnavailable) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, 1_100 - 1_024);
+    let alice = world.bound().client_id("app").subject("alice").sign();
+    assert!(send(&layer, dpop(&alice, [world.proof(&alice).sign()])).await.passed());
+    // A client that acts for itself has its whole share.
+    let own = world.bound().client_id("batch").subject("batch").sign();
+    for _ in 0..1_100 {
+        assert!(send(&layer, dpop(&own, [world.proof(&own).sign()])).await.passed());
+    }
+}
+
+/// A proof has one end, whenever it is used: one with a nonce, from a clock that is ahead, is not
+/// accepted again when the window of its `iat` opens while its request waits.
+#[tokio::test]
+async fn a_proof_with_a_nonce_is_remembered_until_its_time_has_passed_too() {
+    let nonces = portcullis::sender::Nonces::optional();
+    let world = World::with(|builder| builder.dpop(portcullis::Dpop::new().nonces(nonces)));
+    let layer = world.api.layer();
+    let token = world.unbound().claim("cnf", world.client.confirmation());
+    let now = world.clock.now();
+    let token = token.expires_at(now.plus(Duration::from_mins(30))).sign();
+    let first = send(&layer, dpop(&token, [world.proof(&token).nonce("x").sign()])).await;
+    let nonce = first.response.headers()["dpop-nonce"].to_str().unwrap().to_owned();
+    let ahead = now.plus(Duration::from_secs(300));
+    let proof = world.proof(&token).issued_at(ahead).nonce(&nonce).sign();
+    world.clock.advance(Duration::from_secs(30));
+    assert!(send(&layer, dpop(&token, [&proof])).await.passed());
+
+    // The thief's request is decided while the nonce lives, and asked again when it does not.
+    let clock = world.clock.clone();
+    let slow = Policy::new(allow_all()).and_async(move |_| {
+        let clock = clock.clone();
+        async move {
+            clock.advance(Duration::from_millis(1_200));
+            Ok::<_, portcullis::check::CheckError>(())
+        }
+    });
+    world.clock.set(now.plus(Duration::from_millis(299_900)));
+    let again = send(&world.api.protect(slow), dpop(&token, [&proof])).await;
+    assert_eq!(again.kind(), Some(Kind::ProofReplayed));
+}
+
+/// The guard itself sees to the end of a proof: a store that forgets too early, or answers late, is no
+/// way round it.
+#[tokio::test]
+async fn what_ended_while_the_store_was_asked_is_refused() {
+    struct Forgetful(portcullis::testing::ManualClock);
+    impl ReplayStore for Forgetful {
+        fn record(&self, _: &ReplayEntry<'_>) -> ReplayAnswer {
+            let clock = self.0.clone();
+            ReplayAnswer::Later(Box::pin(async move {
+                clock.advance(Duration::from_millis(900));
+                Ok(Sighting::First)
+            }))
+        }
+    }
+    for (age, kind) in [(58, None), (60, Some(Kind::ProofNotFresh))] {
+        let clock = portcullis::testing::ManualClock::new();
+        let issuer = portcullis::testing::TestIssuer::new(super::ISSUER, &clock);
+        let client =
+            portcullis::testing::ClientKey::generate(portcullis::jose::Algorithm::Es256, &clock);
+        let api = builder(&clock)
+            .issuer(issuer.fixed_keys())
+            .dpop(portcullis::Dpop::new())
+            .replay_store(Forgetful(clock.clone()))
+            .build()
+            .unwrap();
+        let token = issuer.token(RESOURCE).claim("cnf", client.confirmation()).sign();
+        let proof = client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
+        clock.advance(Duration::from_secs(age));
+        let sent = send(&api.layer(), dpop(&token, [&proof])).await;
+        assert_eq!(sent.kind(), kind, "{age}");
+    }
 }
 
 /// A store on another machine: its answer is waited for, and its silence or failure is a 503.

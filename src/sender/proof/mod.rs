@@ -210,10 +210,15 @@ impl Proof {
             return fault(ProofFault::OtherToken, "`ath` is not the hash of the token");
         }
 
-        // Where no nonce is asked for, the same proof is accepted by its `iat`.
-        let by_time = untimely.is_none().then(|| issued_at.plus(rules.max_age).plus(TICK));
-        // INVARIANT: one of the two is there, or step 7 would have refused.
-        let until = by_time.max(nonce_until).unwrap_or(now);
+        // Where no nonce is asked for, the same proof is accepted by its `iat`: now, or once the window
+        // of an `iat` that is ahead has begun, if the nonce lives until then. It says nothing of `now`,
+        // so that one proof has one end whenever it is used.
+        let by_time = issued_at.plus(rules.max_age).plus(TICK);
+        let until = match nonce_until {
+            None => by_time,
+            Some(nonce) if issued_at <= nonce.plus(rules.leeway) => by_time.max(nonce),
+            Some(nonce) => nonce,
+        };
         let dead = expires_at.map(|expires_at| expires_at.plus(rules.leeway));
         Ok(Self {
             thumbprint: key.thumbprint().clone(),
@@ -256,7 +261,7 @@ impl Proof {
     ///
     /// It is the later of two ends, where it has both: that of its nonce, and that of the window of
     /// its `iat`, for where the same URI is asked without nonces. An `iat` so far ahead that its
-    /// window has not begun does not count beside a nonce.
+    /// window begins after its nonce has ended does not count.
     #[must_use]
     pub fn accepted_until(&self) -> Timestamp {
         self.accepted_until

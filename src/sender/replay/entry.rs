@@ -2,7 +2,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::name::{ClientId, IssuerId, JwtId, Thumbprint};
+use crate::name::{ClientId, IssuerId, JwtId, Subject, Thumbprint};
 use crate::time::{Moment, Timestamp};
 
 /// One use of something that may be used once, for a [`ReplayStore`](super::ReplayStore) to record.
@@ -14,6 +14,9 @@ pub struct ReplayEntry<'a> {
     /// The token's client; with the issuer it is whose share of the store is used. Tokens without a
     /// client share one.
     pub client_id: Option<&'a ClientId>,
+    /// The token's subject, where the client acts for somebody; within the client's share it has one
+    /// of its own. `None` where the client acts for itself.
+    pub subject: Option<&'a Subject>,
     /// What is used.
     pub used: Used<'a>,
     /// Its `iat`.
@@ -73,7 +76,15 @@ impl<'a> ReplayEntry<'a> {
         expires_at: Timestamp,
         now: Moment,
     ) -> Self {
-        Self { issuer, client_id, used, issued_at, expires_at, now }
+        let subject = None;
+        Self { issuer, client_id, subject, used, issued_at, expires_at, now }
+    }
+
+    /// The same by a client that acts for this subject.
+    #[must_use]
+    pub const fn of_subject(mut self, subject: &'a Subject) -> Self {
+        self.subject = Some(subject);
+        self
     }
 
     /// What is used, in 32 octets: the key of an entry for a store on another machine. It stays the
@@ -111,6 +122,7 @@ pub(super) enum Kind {
     Token,
     Client,
     Clientless,
+    Subject,
 }
 
 impl Kind {
@@ -120,6 +132,7 @@ impl Kind {
             Self::Token => b'T',
             Self::Client => b'C',
             Self::Clientless => b'N',
+            Self::Subject => b'S',
         }
     }
 }

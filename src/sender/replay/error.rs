@@ -20,6 +20,8 @@ pub struct ReplayError {
 pub enum ReplayErrorKind {
     /// The client's share of the store is full of entries that are alive. Others go on.
     ClientFull,
+    /// The subject's share of what its client has is full. Others of the same client go on.
+    SubjectFull,
     /// The store is full of entries that are alive.
     StoreFull,
     /// The store cannot be reached, or does not know.
@@ -28,13 +30,15 @@ pub enum ReplayErrorKind {
 
 impl ReplayErrorKind {
     /// Every one of them, for preregistering metric labels.
-    pub const ALL: &'static [Self] = &[Self::ClientFull, Self::StoreFull, Self::Unavailable];
+    pub const ALL: &'static [Self] =
+        &[Self::ClientFull, Self::SubjectFull, Self::StoreFull, Self::Unavailable];
 
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientFull => "client_full",
+            Self::SubjectFull => "subject_full",
             Self::StoreFull => "store_full",
             Self::Unavailable => "unavailable",
         }

@@ -8,10 +8,32 @@ use super::entry::{Kind, ReplayEntry, octets};
 /// Keys of this process: who does not know them cannot make two entries meet.
 ///
 /// SipHash-1-3 with 128 bits: two different uses have one fingerprint with a probability of
-/// n² / 2¹²⁹ among n; for two clients, with the 64 bits that tell them apart, of n² / 2⁶⁵.
+/// n² / 2¹²⁹ among n; two clients, with the 32 bits that tell them apart, have one share with one
+/// of n² / 2³³.
 pub(super) struct Keys {
     first: u64,
     second: u64,
+}
+
+/// Whose an entry is: 32 bits of its client, and 32 of whom the client acts for, or zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner(pub(super) u64);
+
+impl Owner {
+    const CLIENT: u64 = 0xffff_ffff_0000_0000;
+
+    /// What all entries of the client have in common.
+    pub(super) const fn client(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// What all entries of the client for one subject have in common, if it acts for one.
+    pub(super) const fn subject(self) -> Option<u64> {
+        match self.0 & !Self::CLIENT {
+            0 => None,
+            _ => Some(self.0),
+        }
+    }
 }
 
 /// Never zero, which marks an empty slot.
@@ -39,13 +61,19 @@ impl Keys {
     }
 
     /// Whose share it takes.
-    pub(super) fn owner(&self, entry: &ReplayEntry<'_>) -> u64 {
+    pub(super) fn owner(&self, entry: &ReplayEntry<'_>) -> Owner {
         let issuer = entry.issuer.as_str();
         let hash = match entry.client_id {
             Some(client) => self.hash(Kind::Client, [issuer, client.as_str()]),
             None => self.hash(Kind::Clientless, [issuer]),
         };
-        hash.h1
+        let client = hash.h1 & Owner::CLIENT;
+        let subject = entry.subject.map_or(0, |subject| {
+            let hash = self.hash(Kind::Subject, [issuer, subject.as_str()]);
+            // Never zero, which is nobody.
+            (hash.h1 & !Owner::CLIENT).max(1)
+        });
+        Owner(client | subject)
     }
 
     /// The lengths go first: behind them the texts need nothing between them.

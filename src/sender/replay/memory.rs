@@ -28,9 +28,12 @@ use super::{ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayStore
 ///    numbers at most 5 percent more entries fit, and 14 percent more of one client's. Shares far
 ///    below 4 096 are less exact. Below a capacity of 8 192 there is one part, and both numbers are
 ///    exact.
-/// 6. Clients are told apart by a keyed hash of 64 bits of the token's issuer and client. Whoever
+/// 6. Clients are told apart by a keyed hash of 32 bits of the token's issuer and client. Whoever
 ///    can register many clients has as many shares: eight fill the store, unless
 ///    [`Self::client_share`] says otherwise.
+/// 7. A client that acts for many users gives each of them a sixteenth of its share, and at least
+///    1 024 entries of it: a user who floods the memory shuts out itself
+///    ([`ReplayErrorKind::SubjectFull`]). A client that acts for itself has its whole share.
 pub struct MemoryReplayStore {
     shards: Box<[Mutex<Shard>]>,
     capacity: usize,
@@ -57,6 +60,8 @@ pub struct ReplayHealth {
     pub repeated: u64,
     /// How often a client was refused for its share, since the start.
     pub client_full: u64,
+    /// How often a subject was refused for its share of what its client has, since the start.
+    pub subject_full: u64,
     /// How often a use was refused for want of room, since the start.
     pub store_full: u64,
     /// How often a use was refused since the clock was set back over it, since the start.
@@ -69,6 +74,8 @@ const DEFAULT_CAPACITY: usize = 1 << 20;
 const MOST_ENTRIES: usize = 1 << 28;
 /// Locks that a few dozen threads seldom meet at.
 const MOST_SHARDS: usize = 64;
+/// Fourteen requests a second of one user, for a window of a minute.
+const LEAST_OF_A_SUBJECT: usize = 1_024;
 /// Fewer in a shard, and chance would weigh too much.
 const LEAST_IN_SHARD: usize = 4_096;
 
@@ -112,9 +119,9 @@ impl MemoryReplayStore {
     #[must_use]
     pub fn client_share(mut self, entries: usize) -> Self {
         self.client_share = entries.clamp(1, self.capacity);
-        let each_owner = limits(self.capacity, self.client_share, self.shards.len()).each_owner;
+        let limits = limits(self.capacity, self.client_share, self.shards.len());
         for shard in &mut self.shards {
-            shard.get_mut().unwrap_or_else(PoisonError::into_inner).limit_owners(each_owner);
+            shard.get_mut().unwrap_or_else(PoisonError::into_inner).limit_owners(limits);
         }
         self
     }
@@ -148,6 +155,7 @@ impl MemoryReplayStore {
             fullest_share_percent: fullest,
             repeated: all.repeated,
             client_full: all.client_full,
+            subject_full: all.subject_full,
             store_full: all.store_full,
             forgotten: all.forgotten,
         }
@@ -175,9 +183,15 @@ impl MemoryReplayStore {
         match verdict {
             Verdict::First => Ok(Sighting::First),
             Verdict::Repeated => Ok(Sighting::Repeated),
-            Verdict::OwnerFull(seconds) => full(
+            Verdict::ClientFull(seconds) => full(
                 ReplayErrorKind::ClientFull,
                 "the client's share of the replay memory is full of entries that are alive",
+                seconds,
+            ),
+            Verdict::SubjectFull(seconds) => full(
+                ReplayErrorKind::SubjectFull,
+                "the subject's part of its client's share of the replay memory is full of entries \
+                 that are alive",
                 seconds,
             ),
             Verdict::Full(seconds) => full(
@@ -228,8 +242,9 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 /// The limits of each of these shards.
 fn limits(capacity: usize, client_share: usize, shards: usize) -> Limits {
     let all = part(capacity, shards);
-    let each_owner = part(client_share, shards).min(all);
-    Limits { all, each_owner: u32::try_from(each_owner).unwrap_or(u32::MAX) }
+    let subject_share = (client_share / 16).max(client_share.min(LEAST_OF_A_SUBJECT));
+    let owners = |entries| u32::try_from(part(entries, shards).min(all)).unwrap_or(u32::MAX);
+    Limits { all, each_client: owners(client_share), each_subject: owners(subject_share) }
 }
 
 /// Of entries that fall into these shards by chance, as many as one of them gets.

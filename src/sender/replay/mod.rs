@@ -4,7 +4,7 @@
 //!    `jti`; a token by its issuer and its `jti`.
 //! 2. Check and insert are one atomic step: of a thousand uses at once, one is the first.
 //! 3. What can still be accepted is never forgotten to make room. A full memory says so (503), and
-//!    one client cannot fill it for the others.
+//!    one client cannot fill it for the others, nor one user for the others of its client.
 //! 4. An entry of any size costs the same memory: a fingerprint.
 //!
 //! What it does not do: it looks at no proof and no token, and decides nothing about their age.
@@ -42,9 +42,16 @@ pub use memory::{MemoryReplayStore, ReplayHealth};
 ///    A store that evicts by age of use, or whatever is oldest when it is full, forgets what can
 ///    still be accepted: flood it, then replay. A store that is full answers
 ///    [`ReplayErrorKind::StoreFull`].
-/// 3. One client's entries leave room for the others': [`ReplayErrorKind::ClientFull`].
+/// 3. One client's entries leave room for the others' ([`ReplayErrorKind::ClientFull`]), and one
+///    user's for the other users of the same client ([`ReplayErrorKind::SubjectFull`]).
 /// 4. What cannot be told is an error, never a first use.
 /// 5. An answer other than [`Sighting::First`] leaves no trace.
+/// 6. From [`ReplayEntry::expires_at`] on, by the store's own clock, the answer is
+///    [`Sighting::Expired`]: the entry that it would repeat may be gone. The server gives entries two
+///    seconds more than they can be accepted, for clocks that differ and for the way to the store.
+///
+/// Servers that share a store have one configuration of DPoP: what one of them would still accept
+/// when another has told the store to forget it can be used twice.
 ///
 /// # What mistakes cost
 ///

@@ -1,5 +1,5 @@
 use super::dropped::Dropped;
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Owner};
 use super::owners::Owners;
 use super::table::{Life, Place, Table};
 use super::ticks::Ticks;
@@ -11,7 +11,8 @@ pub(super) struct Shard {
     table: Table,
     /// How many entries may be in the table.
     most: usize,
-    owners: Owners,
+    clients: Owners,
+    subjects: Owners,
     dropped: Dropped,
     /// The slot where tidying goes on, and how many uses from now.
     cursor: usize,
@@ -26,7 +27,8 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) all: usize,
-    pub(super) each_owner: u32,
+    pub(super) each_client: u32,
+    pub(super) each_subject: u32,
 }
 
 /// Answers that were not "first", since the start.
@@ -34,6 +36,7 @@ pub(super) struct Limits {
 pub(super) struct Counts {
     pub(super) repeated: u64,
     pub(super) client_full: u64,
+    pub(super) subject_full: u64,
     pub(super) store_full: u64,
     pub(super) forgotten: u64,
 }
@@ -45,8 +48,10 @@ pub(super) enum Verdict {
     /// It may have been here, and was dropped when it could no longer be accepted; then the clock
     /// was set back.
     Forgotten,
-    /// The owner has all that it may have, for so many seconds.
-    OwnerFull(u32),
+    /// The client has all that it may have, for so many seconds.
+    ClientFull(u32),
+    /// The subject has all that it may have of its client's share, for so many seconds.
+    SubjectFull(u32),
     /// There is no room, for so many seconds.
     Full(u32),
 }
@@ -63,7 +68,8 @@ impl Shard {
         Self {
             table: Table::new(slots),
             most: limits.all,
-            owners: Owners::new(slots / SLOTS_A_COUNTER, limits.each_owner),
+            clients: Owners::new(slots / SLOTS_A_COUNTER, limits.each_client),
+            subjects: Owners::new(slots / SLOTS_A_COUNTER, limits.each_subject),
             dropped: Dropped::default(),
             cursor: 0,
             tidy_in: TIDY_EVERY,
@@ -97,22 +103,33 @@ impl Shard {
             return Verdict::Forgotten;
         }
         let stale = self.swept_at != Some(now);
-        let owner_is_unknown = self.owners.may_be_full(life.owner)
-            && (stale || self.owners.frees_at(life.owner).is_none());
+        let (client, subject) = (life.owner.client(), life.owner.subject());
+        let is_unknown = |owners: &Owners, id| {
+            owners.may_be_full(id) && (stale || owners.frees_at(id).is_none())
+        };
+        let owner_is_unknown = is_unknown(&self.clients, client)
+            || subject.is_some_and(|subject| is_unknown(&self.subjects, subject));
         if owner_is_unknown || (stale && self.is_full()) {
             self.sweep(life.owner, now);
             place = self.table.find(fingerprint);
         }
-        if let Some(frees_at) = self.owners.frees_at(life.owner) {
+        if let Some(frees_at) = self.clients.frees_at(client) {
             self.counts.client_full = self.counts.client_full.saturating_add(1);
-            return Verdict::OwnerFull(seconds_until(frees_at, now));
+            return Verdict::ClientFull(seconds_until(frees_at, now));
+        }
+        if let Some(frees_at) = subject.and_then(|subject| self.subjects.frees_at(subject)) {
+            self.counts.subject_full = self.counts.subject_full.saturating_add(1);
+            return Verdict::SubjectFull(seconds_until(frees_at, now));
         }
         let (Place::Empty(at), false) = (place, self.is_full()) else {
             self.counts.store_full = self.counts.store_full.saturating_add(1);
             return Verdict::Full(seconds_until(self.frees_at, now));
         };
         self.table.fill(at, fingerprint, life);
-        self.owners.add(life.owner);
+        self.clients.add(client);
+        if let Some(subject) = subject {
+            self.subjects.add(subject);
+        }
         Verdict::First
     }
 
@@ -136,8 +153,9 @@ impl Shard {
     }
 
     /// Drops everything that is over, and counts what the owner has.
-    fn sweep(&mut self, owner: u64, now: Ticks) {
-        let (mut left, mut left_of_owner, mut entries_of_owner) = (u32::MAX, u32::MAX, 0_u32);
+    fn sweep(&mut self, owner: Owner, now: Ticks) {
+        let mut left = u32::MAX;
+        let (mut client, mut subject) = (Tally::default(), Tally::default());
         // No run crosses an empty slot: what moves was not looked at yet.
         let mut at = self.table.any_empty();
         let mut to_look_at = self.table.slots();
@@ -150,9 +168,11 @@ impl Shard {
                 Some(life) => {
                     let seconds = life.end.seconds_from(now);
                     left = left.min(seconds);
+                    if life.owner.client() == owner.client() {
+                        client.add(seconds);
+                    }
                     if life.owner == owner {
-                        left_of_owner = left_of_owner.min(seconds);
-                        entries_of_owner = entries_of_owner.saturating_add(1);
+                        subject.add(seconds);
                     }
                 }
                 None => {}
@@ -162,18 +182,26 @@ impl Shard {
         }
         self.swept_at = Some(now);
         self.frees_at = now.steady.saturating_add(left);
-        let frees_at = now.steady.saturating_add(left_of_owner);
-        self.owners.was_counted(owner, entries_of_owner, frees_at);
+        let frees_at = now.steady.saturating_add(client.left);
+        self.clients.was_counted(owner.client(), client.entries, frees_at);
+        if let Some(id) = owner.subject() {
+            let frees_at = now.steady.saturating_add(subject.left);
+            self.subjects.was_counted(id, subject.entries, frees_at);
+        }
     }
 
     fn drop_entry(&mut self, at: usize, life: Life) {
         self.table.empty(at);
         self.dropped.add(life.end.wall);
-        self.owners.remove(life.owner);
+        self.clients.remove(life.owner.client());
+        if let Some(subject) = life.owner.subject() {
+            self.subjects.remove(subject);
+        }
     }
 
-    pub(super) fn limit_owners(&mut self, each: u32) {
-        self.owners.limit(each);
+    pub(super) fn limit_owners(&mut self, limits: Limits) {
+        self.clients.limit(limits.each_client);
+        self.subjects.limit(limits.each_subject);
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -181,11 +209,30 @@ impl Shard {
     }
 
     pub(super) fn fullest_owner_percent(&self) -> u32 {
-        self.owners.fullest_percent()
+        self.clients.fullest_percent()
     }
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+}
+
+/// What an owner has, and for how many seconds the first of it lives.
+struct Tally {
+    entries: u32,
+    left: u32,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { entries: 0, left: u32::MAX }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, seconds: u32) {
+        self.entries = self.entries.saturating_add(1);
+        self.left = self.left.min(seconds);
     }
 }
 
@@ -199,6 +246,7 @@ impl Counts {
         Self {
             repeated: self.repeated.saturating_add(other.repeated),
             client_full: self.client_full.saturating_add(other.client_full),
+            subject_full: self.subject_full.saturating_add(other.subject_full),
             store_full: self.store_full.saturating_add(other.store_full),
             forgotten: self.forgotten.saturating_add(other.forgotten),
         }

@@ -1,4 +1,4 @@
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Owner};
 use super::ticks::Ticks;
 
 /// Slots with open addressing: linear probing, and no tombstones. It never grows, and does not know
@@ -18,7 +18,7 @@ const EMPTY: Slot = [0; 4];
 /// What is known of an entry beside its fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
-    pub(super) owner: u64,
+    pub(super) owner: Owner,
     pub(super) end: Ticks,
 }
 
@@ -62,7 +62,9 @@ impl Table {
     pub(super) fn life(&self, at: usize) -> Option<Life> {
         match self.slots.get(at) {
             None | Some([.., 0]) => None,
-            Some([_, _, owner, end]) => Some(Life { owner: *owner, end: Ticks::unpack(*end) }),
+            Some([_, _, owner, end]) => {
+                Some(Life { owner: Owner(*owner), end: Ticks::unpack(*end) })
+            }
         }
     }
 
@@ -75,7 +77,7 @@ impl Table {
     pub(super) fn fill(&mut self, at: usize, fingerprint: Fingerprint, life: Life) {
         let (high, low) = fingerprint.halves();
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = [high, low, life.owner, life.end.pack()];
+            *slot = [high, low, life.owner.0, life.end.pack()];
             self.entries = self.entries.saturating_add(1);
         }
     }
@@ -151,7 +153,7 @@ mod tests {
                 let key = (u64::MAX / 8 * (home + 1), low + 1);
                 let fingerprint = Fingerprint::of(key.0, key.1);
                 let end = Ticks { wall: 1, steady: u32::try_from(step).unwrap() };
-                let life = Life { owner: u64::try_from(step).unwrap(), end };
+                let life = Life { owner: Owner(u64::try_from(step).unwrap()), end };
                 match (table.find(fingerprint), insert) {
                     (Place::Empty(at), true) => {
                         table.fill(at, fingerprint, life);
