@@ -418,8 +418,39 @@ fn what_is_no_certificate_is_refused_before_a_signature_is_checked() {
     let huge = Certificate::from_der(vec![0x30; 65_537]);
     assert_eq!(verify(&huge), Err(SvidError::TooLong(65_537)));
 
-    assert_eq!(verify(&with_chain(&der, &[&root; 5])), Ok(()));
-    assert_eq!(verify(&with_chain(&der, &[&root; 6])), Err(SvidError::ChainTooLong(6)));
+    let others = ["1", "2", "3", "4", "5"].map(|name| self::root(authority(name)));
+    let [one, two, three, four, five] = &others;
+    assert_eq!(verify(&with_chain(&der, &[one, two, three, four, &root])), Ok(()));
+    let six = with_chain(&der, &[one, two, three, four, five, &root]);
+    assert_eq!(verify(&six), Err(SvidError::ChainTooLong(6)));
+}
+
+/// WIM-10: certificates of one subject make path building try orders of them, and are refused before
+/// a signature is checked; each for itself leads to the root.
+#[test]
+fn no_two_certificates_of_a_chain_have_one_subject() {
+    let top = root(authority("top"));
+    let (one, namesake) = (below(&top, authority("one")), below(&top, authority("one")));
+    let two = below(&one, authority("two"));
+    let (by_one, by_two) = (issue(&one, &leaf()), issue(&two, &leaf()));
+    for (name, leaf, chain, refused) in [
+        ("one", &by_one, &[&one][..], false),
+        ("one, and the root", &by_one, &[&one, &top], false),
+        ("two", &by_two, &[&two, &one], false),
+        ("a namesake", &by_one, &[&one, &namesake], true),
+        ("a namesake first", &by_one, &[&namesake, &one], true),
+        ("not side by side", &by_two, &[&one, &two, &namesake], true),
+        ("the same one twice", &by_one, &[&one, &one], true),
+        ("the root twice", &by_one, &[&one, &top, &top], true),
+    ] {
+        let verified = bundle(&[&top]).verify(&with_chain(leaf, chain), NOW).map(drop);
+        let wanted = SvidError::Untrusted("two certificates of its chain have one subject");
+        assert_eq!(verified, if refused { Err(wanted) } else { Ok(()) }, "{name}");
+    }
+    // What path building could read in another way is not left to it.
+    let odd = Certificate::with_chain(&*by_one, vec![one.der().as_ref().into(), (*b"DER").into()]);
+    let fault = bundle(&[&top]).verify(&odd, NOW).unwrap_err();
+    assert_eq!(fault, SvidError::Untrusted("a certificate of its chain is not X.509"));
 }
 
 /// What is known of a certificate is known for one bundle.

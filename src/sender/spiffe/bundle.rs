@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
 use super::id::{SpiffeId, trust_domain_fault};
-use super::path::{Root, valid_path};
+use super::known::{Known, Print};
+use super::path::{Root, check_subjects, valid_path};
 use super::svid::{Leaf, MAX_CHAIN, SvidError, Validity};
 use crate::certificate::Certificate;
 use crate::certificate::memo::MemoKey;
@@ -53,12 +54,14 @@ struct Inner {
     trust_domain: Box<str>,
     roots: Vec<Root>,
     key: MemoKey,
+    known: Known,
 }
 
 /// What was found out about a certificate, and when that holds.
-struct Verdict {
-    holds: Validity,
-    result: Result<SpiffeId, SvidError>,
+#[derive(Clone)]
+pub(super) struct Verdict {
+    pub(super) holds: Validity,
+    pub(super) result: Result<SpiffeId, SvidError>,
 }
 
 impl TrustBundle {
@@ -108,7 +111,8 @@ impl TrustBundle {
             return Err(wrong("has no root certificate"));
         }
         let (trust_domain, key) = (trust_domain.into(), MemoKey::unique());
-        Ok(Self { inner: Arc::new(Inner { trust_domain, roots: read, key }) })
+        let inner = Inner { trust_domain, roots: read, key, known: Known::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The roots of this trust domain, from a SPIFFE bundle: a JWK Set whose keys for `x509-svid`
@@ -142,7 +146,8 @@ impl TrustBundle {
 
     /// The SPIFFE ID that this certificate proves at this time, to a second.
     ///
-    /// The answer is remembered with the certificate: a yes while the leaf, the intermediates and
+    /// The answer is remembered with the certificate, and with the bundle for the same octets in
+    /// another `Certificate`, up to 1024 of each answer: a yes while the leaf, the intermediates and
     /// the root are valid, and for a minute that no path was found.
     ///
     /// # Errors
@@ -154,7 +159,16 @@ impl TrustBundle {
         {
             return known.result.clone();
         }
-        let (holds, result) = match self.judge(certificate, second) {
+        let der = certificate.der().ok_or(SvidError::DigestOnly)?;
+        if certificate.chain().len() > MAX_CHAIN {
+            return Err(SvidError::ChainTooLong(certificate.chain().len()));
+        }
+        let print = Print::of(der, certificate);
+        if let Some(known) = self.inner.known.recall(print, second) {
+            certificate.memo().remember(self.inner.key, known.clone());
+            return known.result;
+        }
+        let (holds, result) = match self.judge(der, certificate, second) {
             Ok((id, holds)) => (holds, Ok(id)),
             Err(fault @ SvidError::Untrusted(_)) => {
                 let last = second.saturating_add(REFUSED_FOR.saturating_sub(1));
@@ -163,25 +177,25 @@ impl TrustBundle {
             // Seen in the leaf alone, at little cost; and its validity begins and ends on time.
             Err(fault) => return Err(fault),
         };
-        certificate.memo().remember(self.inner.key, Verdict { holds, result: result.clone() });
+        let verdict = Verdict { holds, result: result.clone() };
+        self.inner.known.remember(print, verdict.clone());
+        certificate.memo().remember(self.inner.key, verdict);
         result
     }
 
     /// Its SPIFFE ID, and when all of its path is valid.
     fn judge(
         &self,
+        der: &[u8],
         certificate: &Certificate,
         second: u64,
     ) -> Result<(SpiffeId, Validity), SvidError> {
         // 1. The leaf, by itself.
-        let der = certificate.der().ok_or(SvidError::DigestOnly)?;
-        if certificate.chain().len() > MAX_CHAIN {
-            return Err(SvidError::ChainTooLong(certificate.chain().len()));
-        }
         let leaf = Leaf::read(der, &self.inner.trust_domain)?;
         leaf.valid_at(second)?;
 
         // 2. A path to a root.
+        check_subjects(certificate.chain())?;
         let path = valid_path(der, certificate.chain(), &self.inner.roots, second)?;
 
         // 3. When all of it is valid.
@@ -233,7 +247,8 @@ mod tests {
 
     fn bundle() -> TrustBundle {
         let key = MemoKey::unique();
-        let inner = Inner { trust_domain: "example.org".into(), roots: Vec::new(), key };
+        let (trust_domain, known) = ("example.org".into(), Known::default());
+        let inner = Inner { trust_domain, roots: Vec::new(), key, known };
         TrustBundle { inner: Arc::new(inner) }
     }
 
@@ -256,5 +271,43 @@ mod tests {
             let twin = Certificate::from_der(certificate.der().unwrap());
             assert_eq!(bundle.verify(&twin, now), Err(SvidError::Malformed), "{second}");
         }
+    }
+
+    /// WIM-10: a forwarded certificate is another object with each request.
+    #[test]
+    fn the_same_octets_in_another_certificate_are_not_verified_again() {
+        let (bundle, other) = (bundle(), bundle());
+        let make = |chain: &[u8]| Certificate::with_chain(*b"a leaf", vec![chain.into()]);
+        let id = SpiffeId::parse("spiffe://example.org/web").unwrap();
+        for (chain, result) in
+            [(&b"good"[..], Ok(id)), (b"bad", Err(SvidError::Untrusted("for this test")))]
+        {
+            let known = Verdict { holds: Validity::new(10, 20), result: result.clone() };
+            bundle.inner.known.remember(Print::of(b"a leaf", &make(chain)), known);
+            let malformed = || Err(SvidError::Malformed);
+            for (second, expected) in
+                [(9, malformed()), (10, result.clone()), (20, result), (21, malformed())]
+            {
+                let now = Timestamp::from_secs(second);
+                let certificate = make(chain);
+                assert_eq!(bundle.verify(&certificate, now), expected, "{second}");
+                let memo = certificate.memo().recall::<Verdict>(bundle.inner.key);
+                assert_eq!(memo.is_some(), expected != malformed(), "{second}");
+                assert_eq!(other.verify(&make(chain), now), malformed(), "{second}");
+                assert_eq!(bundle.verify(&make(b"another"), now), malformed(), "{second}");
+            }
+        }
+    }
+
+    /// WIM-10: what is found out is kept for the same octets, and no more than that: a leaf that is
+    /// malformed is cheap to refuse.
+    #[test]
+    fn what_costs_nothing_to_find_out_is_not_kept() {
+        let bundle = bundle();
+        let certificate = Certificate::from_der(*b"no leaf");
+        let now = Timestamp::from_secs(10);
+        assert_eq!(bundle.verify(&certificate, now), Err(SvidError::Malformed));
+        let print = Print::of(b"no leaf", &certificate);
+        assert!(bundle.inner.known.recall(print, 10).is_none());
     }
 }

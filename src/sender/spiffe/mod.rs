@@ -12,7 +12,10 @@
 //!    (X509-SVID §2, §3.1); it is no authority (§4.1); its key usage is there, with
 //!    `digitalSignature`, without `keyCertSign` and `cRLSign` (§4.3, §5.2).
 //! 6. A certificate is verified once for a bundle, and remembered while every certificate of the path
-//!    is valid. Every call compares `now` with that time.
+//!    is valid: with the certificate, and with the bundle, for a forwarded one is read anew from each
+//!    request. Every call compares `now` with that time.
+//! 7. No two certificates of a chain have one subject: then no certificate has more than one possible
+//!    issuer among them, and there are no orders of them to try.
 //!
 //! What it does not do: it asks nobody whether a certificate was revoked (SVIDs live for minutes or
 //! hours), it fetches no bundle, and it does not prove that the sender has the key: the TLS handshake
@@ -20,6 +23,7 @@
 
 mod bundle;
 mod id;
+mod known;
 mod path;
 mod pattern;
 mod svid;

@@ -69,6 +69,23 @@ pub(super) fn valid_path<'a>(
     }
 }
 
+/// No two certificates that came along have one subject: an authority that was issued twice is sent
+/// once, and path building has one way to go. What cannot be read here is refused, for path building
+/// might read it.
+pub(super) fn check_subjects<'a>(chain: impl Iterator<Item = &'a [u8]>) -> Result<(), SvidError> {
+    let mut subjects = Vec::new();
+    for der in chain {
+        let certificate = parse(der)
+            .map_err(|_| SvidError::Untrusted("a certificate of its chain is not X.509"))?;
+        let subject = certificate.tbs_certificate().subject().clone();
+        if subjects.contains(&subject) {
+            return Err(SvidError::Untrusted("two certificates of its chain have one subject"));
+        }
+        subjects.push(subject);
+    }
+    Ok(())
+}
+
 /// When the intermediates of a path are all valid, each of which may sign certificates: the path
 /// validation has looked at their constraints, but not at their key usage (RFC 5280 §6.1.4 (n)).
 fn validity_of_signers(path: &VerifiedPath<'_>) -> Result<Validity, webpki::Error> {

@@ -10,8 +10,8 @@ use crate::name::NameError;
 pub(super) const MAX_CERTIFICATE: usize = 65_536;
 
 /// The most certificates that may come with a leaf: a corporate root, its policy and issuing
-/// authorities, the server of a trust domain and one nested below it. Path building tries orders
-/// of them, so that its work grows much faster than their number.
+/// authorities, the server of a trust domain and one nested below it. Each has a subject of its own,
+/// or path building would try orders of them, with work that grows much faster than their number.
 pub(super) const MAX_CHAIN: usize = 5;
 
 /// Why a certificate proves no SPIFFE ID of a trust domain. For operators: it holds names, and
