@@ -27,7 +27,8 @@
 //! }
 //! ```
 //!
-//! Envoy writes a field of its own, which is read with `ForwardedCertificate::envoy(proxies)`:
+//! Envoy writes a field of its own, which is read with `ForwardedCertificate::envoy(proxies)`. As
+//! many elements as trusted hops are wanted, so the outermost Envoy has to replace the field:
 //!
 //! ```text
 //! forward_client_cert_details: SANITIZE_SET          # the HTTP connection manager: over what a client wrote

@@ -128,7 +128,7 @@ struct MtlsSettings {
     direct: bool,
     format: fn(TrustedPeers) -> ForwardedCertificate,
     hops: Option<usize>,
-    sanitized: bool,
+    appends: bool,
     peers: Peers,
 }
 
@@ -175,14 +175,15 @@ impl Settings {
                 host: "front.example",
                 prefix: Some("/v2"),
                 hops: 1,
-                peers: Peers("10.0.0.0/28", "front", true),
+                peers: Peers("10.0.0.0/28", "front", false),
             },
             mtls: MtlsSettings {
-                direct: true,
+                // Verified peers are trusted only where no certificate of the connection is a client's.
+                direct: false,
                 format: ForwardedCertificate::envoy,
                 hops: Some(1),
-                sanitized: false,
-                peers: Peers("10.0.1.0/28", "edge", true),
+                appends: false,
+                peers: Peers("10.0.1.0/28", "edge", false),
             },
             replay: (3, 2),
             tenants: 1,
@@ -251,8 +252,8 @@ impl Settings {
         if let Some(hops) = mtls.hops {
             forwarded = forwarded.trusted_hops(hops);
         }
-        if mtls.sanitized {
-            forwarded = forwarded.sanitized();
+        if mtls.appends {
+            forwarded = forwarded.front_appends();
         }
         match mtls.direct {
             true => Mtls::direct().or_forwarded(forwarded),
@@ -772,17 +773,17 @@ fn sender_lines() -> Vec<Line> {
         };
         "/dpop/forwarded/peers/networks/0", |s| s.dpop.peers.0 = "192.0.2.0/24", |w| from("10.0.0.1", w.fronted(FRONT, SENT));
         "/dpop/forwarded/peers/certificates/0", |s| s.dpop.peers.1 = "x", |w| over(proxy("front"), ChainCheck::Unchecked, w.fronted(FRONT, SENT));
-        "/dpop/forwarded/peers/verified", |s| s.dpop.peers.2 = false, |w| over(proxy("any"), ChainCheck::Verified, w.fronted(FRONT, SENT));
-        "/mtls/direct", |s| s.mtls.direct = false, |w| over(w.certificate.certificate(), ChainCheck::Unchecked, w.certified());
+        "/dpop/forwarded/peers/verified", |s| s.dpop.peers.2 = true, |w| over(proxy("any"), ChainCheck::Verified, w.fronted(FRONT, SENT));
+        "/mtls/direct", |s| s.mtls.direct = true, |w| over(w.certificate.certificate(), ChainCheck::Unchecked, w.certified());
         "/mtls/forwarded/format", |s| { s.mtls.format = ForwardedCertificate::client_cert; s.mtls.hops = None; }, |w| from("10.0.1.1", w.forwarded());
         "/mtls/forwarded/trusted_hops", |s| s.mtls.hops = Some(2), |w| from("10.0.1.1", w.forwarded());
-        "/mtls/forwarded/sanitized", |s| s.mtls.sanitized = true, |w| {
+        "/mtls/forwarded/front_appends", |s| s.mtls.appends = true, |w| {
             let client = w.certificate.xfcc_field();
             from("10.0.1.1", fields(w.certified(), &[(XFCC, &format!("{client},{client}"))]))
         };
         "/mtls/forwarded/peers/networks/0", |s| s.mtls.peers.0 = "192.0.2.0/24", |w| from("10.0.1.1", w.forwarded());
         "/mtls/forwarded/peers/certificates/0", |s| s.mtls.peers.1 = "x", |w| over(proxy("edge"), ChainCheck::Unchecked, w.forwarded());
-        "/mtls/forwarded/peers/verified", |s| s.mtls.peers.2 = false, |w| over(proxy("any"), ChainCheck::Verified, w.forwarded());
+        "/mtls/forwarded/peers/verified", |s| s.mtls.peers.2 = true, |w| over(proxy("any"), ChainCheck::Verified, w.forwarded());
         "/mounted/0/require_nonce", |s| s.require_nonce = true, |w| w.proven("app", |p| p);
     });
     lines.extend([

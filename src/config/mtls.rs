@@ -37,9 +37,11 @@ struct ForwardedCertificateTable {
     /// Which element is of the client, counted from the end, 1 to 10, for "envoy" alone; 1 unless
     /// said otherwise.
     trusted_hops: Option<Count>,
-    /// Whether the outermost proxy replaces what a client sends in that field (`SANITIZE_SET`), so
-    /// that more elements than `trusted_hops` are refused, for "envoy" alone.
-    sanitized: bool,
+    /// Whether the outermost proxy appends to what a client sends in that field (`APPEND_FORWARD`), so
+    /// that elements before the trusted ones are ignored, for "envoy" alone. A client can write into
+    /// the URI, DNS and By names: only where chains are verified. Unless it is said, the outermost
+    /// proxy replaces the field (`SANITIZE_SET`), and more elements than `trusted_hops` are refused.
+    front_appends: bool,
     /// The proxies.
     peers: Option<Table<PeersTable>>,
 }
@@ -120,7 +122,7 @@ impl ForwardedCertificateTable {
             Some(Count(hops)) => certificate.trusted_hops(hops),
             None => certificate,
         };
-        if self.sanitized { certificate.sanitized() } else { certificate }
+        if self.front_appends { certificate.front_appends() } else { certificate }
     }
 }
 

@@ -104,6 +104,15 @@ impl Dpop {
         self
     }
 
+    /// A fault where the proxies of the forwarded origin cannot be told from clients, whose
+    /// certificates the acceptor verifies.
+    pub(crate) fn check_beside_clients(&self, faults: &mut Faults) {
+        if let Some(forwarded) = &self.forwarded {
+            let peers = forwarded.peers();
+            faults.at("forwarded.peers", |faults| peers.check_beside_clients(faults));
+        }
+    }
+
     pub(crate) fn check(
         &self,
         resource: &Resource,

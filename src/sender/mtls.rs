@@ -51,17 +51,31 @@ impl Mtls {
     }
 
     /// Some clients come through a proxy: over the connection of a trusted peer the forwarded
-    /// certificate counts and nothing else, over any other that of the connection.
+    /// certificate counts and nothing else, over any other that of the connection. Those peers are
+    /// known by their networks or certificates: with [`TrustedPeers::verified`] each client with a
+    /// verified certificate were a proxy, which is a fault.
+    ///
+    /// [`TrustedPeers::verified`]: super::TrustedPeers::verified
     pub fn or_forwarded(mut self, forwarded: ForwardedCertificate) -> Self {
         self.forwarded = Some(forwarded);
         self
+    }
+
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct == Direct::Yes
     }
 
     pub(crate) fn check(&self, faults: &mut Faults) -> Option<CheckedMtls> {
         let before = faults.len();
         let mut forwarded = None;
         if let Some(configured) = &self.forwarded {
-            faults.at("forwarded", |faults| forwarded = configured.check(faults));
+            faults.at("forwarded", |faults| {
+                forwarded = configured.check(faults);
+                if self.is_direct() {
+                    let peers = configured.peers();
+                    faults.at("peers", |faults| peers.check_beside_clients(faults));
+                }
+            });
         }
         (faults.len() == before).then_some(CheckedMtls { direct: self.direct, forwarded })
     }

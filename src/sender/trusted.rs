@@ -48,7 +48,8 @@ impl TrustedPeers {
     }
 
     /// Peers whose certificate chain the TLS acceptor has verified: for an acceptor whose roots issue
-    /// certificates to proxies and to nobody else.
+    /// certificates to proxies and to nobody else. A fault where [`Mtls::direct`](crate::Mtls::direct)
+    /// takes such certificates for those of clients.
     pub fn verified() -> Self {
         Self { verified: VerifiedPeers::Trusted, ..Self::default() }
     }
@@ -61,6 +62,16 @@ impl TrustedPeers {
             self.verified = VerifiedPeers::Trusted;
         }
         self
+    }
+
+    /// A fault where the acceptor verifies the chains of clients too: each of them were a proxy, and
+    /// could say what it likes about itself.
+    pub(crate) fn check_beside_clients(&self, faults: &mut Faults) {
+        if self.verified == VerifiedPeers::Trusted {
+            let wanted = "are all clients too where `mtls` is direct, and each could forge what a \
+                          proxy says; name the networks or the certificates of your proxies instead";
+            faults.push_at("verified", NameError::new("trusted peers", "verified", wanted));
+        }
     }
 
     pub(crate) fn check(&self, faults: &mut Faults) -> Option<CheckedPeers> {

@@ -475,6 +475,9 @@ impl ServerBuilder {
             let (leeway, allowed) = (self.leeway, rules.allowed);
             faults.at("dpop", |faults| {
                 mechanisms.dpop = dpop.check(resource, leeway, allowed, faults);
+                if self.mtls.as_ref().is_some_and(Mtls::is_direct) {
+                    dpop.check_beside_clients(faults);
+                }
             });
         }
         if let Some(mtls) = &self.mtls {

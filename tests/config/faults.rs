@@ -230,9 +230,12 @@ fn each_way_to_forward_has_its_own_members() {
         (certificate(json!({ "format": "client_cert" })), &[][..]),
         (certificate(json!({ "format": "client_cert", "header": "a-b" })), &["header"]),
         (certificate(json!({ "format": "client_cert", "trusted_hops": 1 })), &["trusted_hops"]),
-        (certificate(json!({ "format": "client_cert", "sanitized": true })), &["sanitized"]),
+        (
+            certificate(json!({ "format": "client_cert", "front_appends": true })),
+            &["front_appends"],
+        ),
         (certificate(json!({ "format": "envoy", "trusted_hops": 2 })), &[]),
-        (certificate(json!({ "format": "envoy", "sanitized": true })), &[]),
+        (certificate(json!({ "format": "envoy", "front_appends": true })), &[]),
         (certificate(json!({ "format": "envoy", "header": "a-b" })), &["header"]),
         (certificate(json!({ "format": "escaped_pem", "header": "a-b" })), &[]),
         (certificate(json!({ "format": "escaped_pem" })), &["header"]),
@@ -242,7 +245,7 @@ fn each_way_to_forward_has_its_own_members() {
             &["trusted_hops"],
         ),
         (certificate(json!({ "header": "a-b" })), &["format"]),
-        (certificate(json!({ "trusted_hops": 2, "sanitized": true })), &["format"]),
+        (certificate(json!({ "trusted_hops": 2, "front_appends": true })), &["format"]),
         (certificate(json!({ "format": "pem", "header": "a-b" })), &["format"]),
         (certificate(json!({ "format": "envoy", "peers": {} })), &["peers"]),
         (certificate(json!({ "format": "envoy", "peers": { "verified": false } })), &["peers"]),
@@ -325,4 +328,43 @@ fn faults_without_end_are_cut() {
     assert_eq!(error.faults().len(), 101);
     assert!(error.to_string().contains("accept_audiences[99]: invalid type: integer `99`"));
     assert!(error.to_string().contains("100 faults and more"));
+}
+
+/// MTLS-10: where the connection's certificates are those of clients, whose chains are verified, a
+/// verified peer is any client.
+#[test]
+fn clients_with_verified_certificates_are_no_proxies() {
+    let networks = json!({ "networks": ["10.0.0.0/28"] });
+    let verified = json!({ "verified": true });
+    let both = json!({ "networks": ["10.0.0.0/28"], "verified": true });
+    let certificate = |peers: &Value| json!({ "format": "client_cert", "peers": peers });
+    let (mtls, dpop) = ("mtls.forwarded.peers.verified", "dpop.forwarded.peers.verified");
+    for (direct, of_mtls, of_dpop, places) in [
+        (true, Some(&networks), Some(&networks), &[][..]),
+        (true, Some(&verified), None, &[mtls]),
+        (true, Some(&both), None, &[mtls]),
+        (true, None, Some(&verified), &[dpop]),
+        (true, Some(&both), Some(&both), &[dpop, mtls]),
+        (false, Some(&verified), Some(&verified), &[]),
+        (false, Some(&both), Some(&both), &[]),
+    ] {
+        let mut table = json!({ "direct": direct });
+        if let Some(peers) = of_mtls {
+            table["forwarded"] = certificate(peers);
+        }
+        let mut file = with(least(), "/mtls", table);
+        if let Some(peers) = of_dpop {
+            let forwarded = json!({ "style": "forwarded", "hosts": ["a.example"], "peers": peers });
+            file = with(file, "/dpop", json!({ "forwarded": forwarded }));
+        }
+        let found = faults(&file);
+        let at: Vec<_> = found.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(at, places, "{found:?}");
+        for (_, told) in &found {
+            assert!(told.contains("name the networks or the certificates"), "{told}");
+        }
+    }
+    // Without mutual TLS no client has a certificate that counts.
+    let forwarded = json!({ "style": "forwarded", "hosts": ["a.example"], "peers": verified });
+    assert_eq!(faults(&with(least(), "/dpop", json!({ "forwarded": forwarded }))), []);
 }

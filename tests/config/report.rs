@@ -38,11 +38,11 @@ const UNBUILDABLE: [&str; 3] =
     ["File.security_profile", "DefaultClass.freshness", "Class.freshness"];
 
 /// What the whole file cannot say beside the rest, as another file has it: the one field with a
-/// certificate is of one format.
+/// certificate is of one format, and verified peers are no proxies where clients come directly.
 fn variant() -> Value {
     let peers = json!({ "networks": ["10.0.0.0/28"] });
     let forwarded = json!({ "format": "escaped_pem", "header": "ssl-client-cert", "peers": peers });
-    super::with(other(), "/mtls", json!({ "forwarded": forwarded }))
+    super::with(other(), "/mtls", json!({ "direct": true, "forwarded": forwarded }))
 }
 
 /// A server of which everything is otherwise.

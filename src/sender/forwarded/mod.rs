@@ -84,9 +84,9 @@ pub enum ForwardedError {
     /// `Hash` is not 64 hexadecimal digits.
     #[error("a hash that is not 64 hexadecimal digits")]
     NotSha256,
-    /// More elements than proxies, of which the outermost replaces what a client sends
-    /// ([`ForwardedCertificate::sanitized`]).
-    #[error("more elements than trusted hops in a field that is said to be sanitized")]
+    /// More elements than proxies, though the outermost replaces what a client sends, unless
+    /// [`ForwardedCertificate::front_appends`] says otherwise.
+    #[error("more elements than trusted hops, though the front proxy replaces what clients send")]
     NotSanitized,
     /// `Hash`, `Cert` and `Chain` of one element are not of one certificate.
     #[error("a hash and certificates that are not of one certificate")]
@@ -111,7 +111,7 @@ pub enum ForwardedError {
 ///
 /// let proxies = TrustedPeers::networks(["10.0.0.0/28"]);
 /// let rfc9440 = ForwardedCertificate::client_cert(proxies.clone());
-/// let envoy = ForwardedCertificate::envoy(proxies.clone()).trusted_hops(2).sanitized();
+/// let envoy = ForwardedCertificate::envoy(proxies.clone()).trusted_hops(2);
 /// let nginx = ForwardedCertificate::escaped_pem("ssl-client-cert", proxies);
 /// # let _ = (rfc9440, envoy, nginx);
 /// ```
@@ -128,8 +128,8 @@ pub struct ForwardedCertificate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Front {
     #[default]
-    Appends,
     Replaces,
+    Appends,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,16 +145,17 @@ impl ForwardedCertificate {
         Self::of(Format::ClientCert, peers)
     }
 
-    /// `X-Forwarded-Client-Cert` of Envoy, for `forward_client_cert_details: SANITIZE_SET` or
-    /// `APPEND_FORWARD`: the element that the last proxy wrote, unless
-    /// [`trusted_hops`](Self::trusted_hops) says otherwise.
+    /// `X-Forwarded-Client-Cert` of Envoy, whose outermost proxy is configured with
+    /// `forward_client_cert_details: SANITIZE_SET`: it replaces whatever a client sends. Then each
+    /// proxy has written one element, so that there are exactly as many as
+    /// [`trusted_hops`](Self::trusted_hops) says, 1 unless it says otherwise, and the first is of the
+    /// client. With more the field is malformed, and no element is used; with fewer the client had no
+    /// certificate.
     ///
     /// Envoy writes `URI`, `DNS` and `By` without quotes, so that a client who makes its own
     /// certificate can name itself `x,Hash=...`, which reads like an element of its own, and is the
-    /// last. Wherever the outermost proxy is configured with `SANITIZE_SET`, say
-    /// [`sanitized`](Self::sanitized), which refuses that. Elsewhere let the proxy forward the hash
-    /// (it always does), `cert` and `chain`, but neither `uri` nor `dns`, unless it verifies the
-    /// chains of its clients up to an authority that checks names.
+    /// last. It is one element too many, and refused. Where the outermost proxy has
+    /// `APPEND_FORWARD`, see [`front_appends`](Self::front_appends).
     pub fn envoy(peers: TrustedPeers) -> Self {
         Self::of(Format::Envoy, peers)
     }
@@ -166,26 +167,32 @@ impl ForwardedCertificate {
     }
 
     fn of(format: Format, peers: TrustedPeers) -> Self {
-        Self { format, trusted_hops: None, front: Front::Appends, peers }
+        Self { format, trusted_hops: None, front: Front::Replaces, peers }
     }
 
     /// Which element of `X-Forwarded-Client-Cert` is of the client, counted from the end: each proxy
     /// appends one about whoever connected to it. 1, the default, is the client of the last proxy; 2
-    /// the client of the proxy in front of that one. Elements further to the front may be the
+    /// the client of the proxy in front of that one. Elements further to the front would be the
     /// client's own invention, and are never used. Between 1 and 10, and for Envoy's field alone.
     pub fn trusted_hops(mut self, hops: usize) -> Self {
         self.trusted_hops = Some(hops);
         self
     }
 
-    /// The outermost proxy is configured with `SANITIZE_SET`: it replaces whatever
-    /// `X-Forwarded-Client-Cert` a client sends. Then each proxy has written one element, so that there
-    /// are exactly as many as [`trusted_hops`](Self::trusted_hops) says, and the first is of the client.
-    /// With more the field is malformed, and no element is used; with fewer the client had no
-    /// certificate. For Envoy's field alone.
-    pub fn sanitized(mut self) -> Self {
-        self.front = Front::Replaces;
+    /// The front Envoy does not sanitise but appends (`APPEND_FORWARD`): elements before the trusted
+    /// ones are ignored, and not refused. For Envoy's field alone.
+    ///
+    /// A client can write into the `URI`, `DNS` and `By` names of its own element, and so make up one
+    /// that is taken for the proxy's. Say this only where chains are verified, up to an authority that
+    /// checks names; or let the proxy forward the hash (it always does), `cert` and `chain`, but
+    /// neither `uri` nor `dns`.
+    pub fn front_appends(mut self) -> Self {
+        self.front = Front::Appends;
         self
+    }
+
+    pub(in crate::sender) fn peers(&self) -> &TrustedPeers {
+        &self.peers
     }
 
     pub(crate) fn check(&self, faults: &mut Faults) -> Option<CheckedForwarded> {
@@ -193,9 +200,9 @@ impl ForwardedCertificate {
         if let Some(hops) = self.trusted_hops {
             faults.at("trusted_hops", |faults| self.check_hops(hops, faults));
         }
-        if self.front == Front::Replaces && self.format != Format::Envoy {
+        if self.front == Front::Appends && self.format != Format::Envoy {
             let wanted = "is for x-forwarded-client-cert alone; remove it";
-            faults.push_at("sanitized", NameError::new("setting", "sanitized", wanted));
+            faults.push_at("front_appends", NameError::new("setting", "front_appends", wanted));
         }
         let source = match &self.format {
             Format::ClientCert => Some(Source::ClientCert),
@@ -312,7 +319,7 @@ impl CheckedForwarded {
             }
             Source::Envoy { hops, front } => serde_json::json!({
                 "format": "envoy", "trusted_hops": hops,
-                "sanitized": *front == Front::Replaces, "peers": peers,
+                "front_appends": *front == Front::Appends, "peers": peers,
             }),
             Source::EscapedPem(header) => serde_json::json!({
                 "format": "escaped_pem", "header": header.as_str(), "peers": peers,

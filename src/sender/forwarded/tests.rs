@@ -171,6 +171,7 @@ fn a_field_is_a_certificate_or_none_or_malformed() {
     let [der, chain] = [field("client-cert", CLIENT), field("client-cert", OTHER)];
     let escaped = field(HEADER, CLIENT);
     let hops = |hops| ForwardedCertificate::envoy(proxies()).trusted_hops(hops);
+    let appends = |count| hops(count).front_appends();
     let (name, chain_name, xfcc_name) =
         ("client-cert", "client-cert-chain", "x-forwarded-client-cert");
     for (requirement, forwarded, fields, expected) in [
@@ -214,26 +215,32 @@ fn a_field_is_a_certificate_or_none_or_malformed() {
             Malformed(ForwardedError::Disagreement),
         ),
         (
-            "MTLS-19: the client's own element",
+            "MTLS-19: the client's own element, which the proxy should have replaced",
             &xfcc,
+            vec![(xfcc_name, list(&[envoy(OTHER), envoy(CLIENT)]))],
+            Malformed(ForwardedError::NotSanitized),
+        ),
+        (
+            "MTLS-19: the client's own element",
+            &appends(1),
             vec![(xfcc_name, list(&[envoy(OTHER), envoy(CLIENT)]))],
             of(CLIENT),
         ),
         (
             "MTLS-19: the client's own line",
-            &xfcc,
+            &appends(1),
             vec![(xfcc_name, envoy(OTHER)), (xfcc_name, envoy(CLIENT))],
             of(CLIENT),
         ),
         (
             "MTLS-19: two proxies",
-            &hops(2),
+            &appends(2),
             vec![(xfcc_name, list(&[envoy(OTHER), envoy(CLIENT), envoy(PROXY)]))],
             of(CLIENT),
         ),
         (
             "MTLS-19: two proxies, two lines",
-            &hops(2),
+            &appends(2),
             vec![(xfcc_name, list(&[envoy(OTHER), envoy(CLIENT)])), (xfcc_name, envoy(PROXY))],
             of(CLIENT),
         ),
@@ -241,7 +248,7 @@ fn a_field_is_a_certificate_or_none_or_malformed() {
         ("MTLS-19: as many as there can be", &hops(10), vec![(xfcc_name, envoy(CLIENT))], None),
         (
             "MTLS-19: the last has none",
-            &xfcc,
+            &appends(1),
             vec![(xfcc_name, format!("{},By=http://proxy", envoy(CLIENT)))],
             None,
         ),
@@ -377,7 +384,7 @@ fn nothing_is_allocated_where_there_is_nothing_to_strip() {
 /// MTLS-18, MTLS-19; attack 36, by the name in a certificate that its client made: Envoy writes URI
 /// and DNS names as they are, so that a comma begins an element, and a semicolon a pair.
 #[test]
-fn a_name_that_reads_like_an_element_is_believed_nowhere_that_is_sanitized() {
+fn a_name_that_reads_like_an_element_is_believed_only_where_the_front_appends() {
     use Forwarded::Malformed;
     use ForwardedError::{NotSanitized, RepeatedKey};
     const FIELD: &str = "x-forwarded-client-cert";
@@ -407,8 +414,8 @@ fn a_name_that_reads_like_an_element_is_believed_nowhere_that_is_sanitized() {
         ("no certificate", 2, edge.clone(), Forwarded::None, Forwarded::None),
     ] {
         for (settings, forwarded, expected) in [
-            ("as it comes", front(hops), appended),
-            ("sanitized", front(hops).sanitized(), sanitized),
+            ("by default", front(hops), sanitized),
+            ("where the front appends", front(hops).front_appends(), appended),
         ] {
             let forwarded = checked(&forwarded);
             let one = headers(&[(FIELD, field.clone())]);
@@ -444,10 +451,10 @@ fn faults_have_a_place() {
         (envoy(11), &["trusted_hops"]),
         (ForwardedCertificate::client_cert(proxies()).trusted_hops(1), &["trusted_hops"]),
         (pem("ssl_cert").trusted_hops(1), &["trusted_hops", "header"]),
-        (envoy(2).sanitized(), &[]),
-        (ForwardedCertificate::envoy(proxies()).sanitized(), &[]),
-        (ForwardedCertificate::client_cert(proxies()).sanitized(), &["sanitized"]),
-        (pem("ssl-cert").sanitized(), &["sanitized"]),
+        (envoy(2).front_appends(), &[]),
+        (ForwardedCertificate::envoy(proxies()).front_appends(), &[]),
+        (ForwardedCertificate::client_cert(proxies()).front_appends(), &["front_appends"]),
+        (pem("ssl-cert").front_appends(), &["front_appends"]),
         (ForwardedCertificate::client_cert(everybody.clone()), &["peers.networks"]),
         (ForwardedCertificate::envoy(TrustedPeers::default()), &["peers"]),
         (
@@ -472,11 +479,11 @@ fn a_report_is_in_the_words_of_a_file() {
         (rfc9440, json!({ "format": "client_cert", "peers": peers })),
         (
             xfcc.clone(),
-            json!({ "format": "envoy", "trusted_hops": 1, "sanitized": false, "peers": peers }),
+            json!({ "format": "envoy", "trusted_hops": 1, "front_appends": false, "peers": peers }),
         ),
         (
-            xfcc.trusted_hops(3).sanitized(),
-            json!({ "format": "envoy", "trusted_hops": 3, "sanitized": true, "peers": peers }),
+            xfcc.trusted_hops(3).front_appends(),
+            json!({ "format": "envoy", "trusted_hops": 3, "front_appends": true, "peers": peers }),
         ),
         (pem, json!({ "format": "escaped_pem", "header": "ssl-client-cert", "peers": peers })),
     ] {

@@ -103,6 +103,10 @@ impl ForwardedOrigin {
         self
     }
 
+    pub(in crate::sender) fn peers(&self) -> &TrustedPeers {
+        &self.peers
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) -> Option<CheckedForwardedOrigin> {
         let before = faults.len();
         let peers = faults.at("peers", |faults| self.peers.check(faults));

@@ -61,6 +61,8 @@ impl std::error::Error for TargetMismatch {}
 pub(crate) enum NoTarget {
     #[error("its target has no path")]
     NoPath,
+    #[error("its path has dot segments, which lead elsewhere than they say")]
+    DotSegments,
     #[error("its path {0}")]
     Path(TargetUriError),
     #[error("its path does not begin with what a proxy adds (`proxy_adds`)")]

@@ -11,8 +11,11 @@
 //! 5. The path is that of the request target, before anything in this process changed it:
 //!    [`OriginalUri`] says what it was, or else axum's `OriginalUri` (feature `axum`), which every axum
 //!    `Router` puts there. `*` and an authority-form target have no path and match nothing.
-//! 6. What proxies take away from the front of a path is put back before dot segments are removed, and
-//!    what they add is taken away.
+//! 6. What proxies take away from the front of a path is put back, and what they add is taken away.
+//! 7. `htu` is normalised, and a received path is not where that could lead to another route: one with
+//!    dot segments, plain or percent-encoded, matches nothing. Routers compare paths as they are
+//!    written, so that a proof for `/notes` would be good for `/files/../notes`, at a route of its own.
+//!    An unreserved character is the same in both spellings (RFC 3986 §6.2.2.2).
 //!
 //! What it does not do: it cannot see what else a proxy rewrites. A path that no prefix explains needs
 //! an [`OriginalUri`] of its own, or a proxy that leaves it alone. A request for `/v1` that its proxy
@@ -133,7 +136,11 @@ fn seen<'a>(head: RequestHead<'a>) -> Result<Path<'a>, NoTarget> {
     if !path.starts_with('/') {
         return Err(NoTarget::NoPath);
     }
-    Path::parse(path).map_err(NoTarget::Path)
+    let path = Path::parse(path).map_err(NoTarget::Path)?;
+    match path.has_dot_segments() {
+        true => Err(NoTarget::DotSegments),
+        false => Ok(path),
+    }
 }
 
 /// One URI that a request may be for.

@@ -52,6 +52,16 @@ impl<'a> Path<'a> {
         Ok((Self { text, form }, rest))
     }
 
+    /// Whether one of its segments is `.` or `..`, plain or percent-encoded.
+    pub(in crate::sender) fn has_dot_segments(self) -> bool {
+        match self.form {
+            Form::Normal => false,
+            Form::Other => {
+                decoded(self.text).split('/').any(|segment| matches!(segment, "." | ".."))
+            }
+        }
+    }
+
     /// Its normal form: unreserved characters decoded first, for a dot may be one of them; then dot
     /// segments removed.
     pub(in crate::sender) fn normal(self) -> Cow<'a, str> {
