@@ -115,10 +115,10 @@ fn keys(members: &[(String, Tree)]) -> Option<Vec<Vec<Option<Vec<u8>>>>> {
 /// Base64 with its padding (RFC 4648 §4), in its one spelling.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len() - digits.len() > 2 || text.contains(['-', '_']) {
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 || text.contains(['-', '_']) {
         return None;
     }
-    base64url::decode(&digits.replace('+', "-").replace('/', "_")).ok()
+    base64url::decode(digits.replace('+', "-").replace('/', "_")).ok()
 }
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
