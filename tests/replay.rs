@@ -216,6 +216,30 @@ fn one_of_a_thousand_at_once_is_the_first() {
     assert_eq!(store.health().repeated as usize, (THREADS - 1) * PROOFS);
 }
 
+/// Attack 31: a first use takes longer than a repeated one, so whoever is behind catches up, and they
+/// meet at one proof again and again. A store that looks first and writes afterwards fails here.
+#[test]
+fn threads_that_race_through_the_same_proofs_are_first_once_each() {
+    const THREADS: usize = 4;
+    const PROOFS: usize = 100_000;
+    let jtis: Vec<_> = (0..PROOFS).map(|number| format!("proof-{number}")).collect();
+    let store = MemoryReplayStore::with_capacity(2 * PROOFS).client_share(2 * PROOFS);
+    let (proof, start) = (Proof::at(&ManualClock::new()), Barrier::new(THREADS));
+    let race = || {
+        start.wait();
+        let first = |jti: &&String| proof.record(&store, jti) == FIRST;
+        jtis.iter().filter(first).collect::<Vec<_>>()
+    };
+    let mut firsts: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(race)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    firsts.sort_unstable();
+    let mut once: Vec<_> = jtis.iter().collect();
+    once.sort_unstable();
+    assert!(firsts == once, "{} were first, of {PROOFS}", firsts.len());
+}
+
 /// Attack 30, CVE-2026-41707: a flood pushes out nothing, its own or others'.
 #[test]
 fn a_flood_fills_the_share_of_its_client_and_nothing_else() {

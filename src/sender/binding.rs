@@ -184,12 +184,7 @@ impl Mechanisms {
             _ => None,
         };
 
-        let binding = match (key, bound_to) {
-            (None, None) => SenderBinding::Bearer,
-            (Some(_), None) => SenderBinding::Dpop,
-            (None, Some(_)) => SenderBinding::Mtls,
-            (Some(_), Some(_)) => SenderBinding::DpopAndMtls,
-        };
+        let binding = shown(key, bound_to);
         if proven.is_none() && certificate.is_none() {
             return Ok(None);
         }
@@ -201,16 +196,39 @@ impl Mechanisms {
         Ok(Some(Sender { binding, proof, certificate, response }))
     }
 
-    /// Whether a token that was proven before is still bound as it has to be.
-    pub(crate) fn prove_again(confirmation: &Confirmation, wanted: Binding) -> Result<(), Refusal> {
+    /// Whether the token is still bound as it has to be, of the very request that proved its sender
+    /// before. For any other request the sender is proven anew.
+    pub(crate) fn prove_again(
+        confirmation: &Confirmation,
+        wanted: Binding,
+        sender: Option<&Sender>,
+    ) -> Result<(), Refusal> {
         let (key, certificate) = match confirmation {
+            Confirmation::Absent => (None, None),
             Confirmation::Bound { key, certificate } => (key.as_ref(), certificate.as_ref()),
-            Confirmation::Absent | Confirmation::Unenforceable(_) => (None, None),
+            Confirmation::Unenforceable(why) => {
+                return Err(Refusal::new(RejectionKind::SenderNotProven, *why));
+            }
         };
+        let proven = sender.map_or(SenderBinding::Bearer, |sender| sender.binding);
+        if proven != shown(key, certificate) {
+            let detail = "the sender was not proven as `cnf` wants it";
+            return Err(Refusal::new(RejectionKind::SenderNotProven, detail));
+        }
         match wanted.is_met(key, certificate) {
             true => Ok(()),
             false => Err(not_bound(key, certificate, wanted)),
         }
+    }
+}
+
+/// What it takes to prove the sender of a token with this `cnf`.
+fn shown(key: Option<&Thumbprint>, certificate: Option<&Thumbprint>) -> SenderBinding {
+    match (key, certificate) {
+        (None, None) => SenderBinding::Bearer,
+        (Some(_), None) => SenderBinding::Dpop,
+        (None, Some(_)) => SenderBinding::Mtls,
+        (Some(_), Some(_)) => SenderBinding::DpopAndMtls,
     }
 }
 

@@ -5,7 +5,6 @@
 //! 2. A `cnf` that cannot be enforced, whatever its shape, refuses the token: ignoring it would
 //!    turn a bound token into a bearer token.
 //! 3. The strictest of what the server, the token's class and the route want of a sender applies.
-//!
 //! 4. What came in a header field about the client is believed from proxies of one's own only
 //!    ([`TrustedPeers`]), and never reaches the service behind the layer.
 //! 5. A proof is used once ([`ReplayStore`]).

@@ -1,5 +1,6 @@
 use http::HeaderValue;
 
+use super::PeerAddr;
 use super::forwarded::{CheckedForwarded, Forwarded, ForwardedCertificate};
 use crate::certificate::{Certificate, PeerCertificate};
 use crate::credentials::RequestHead;
@@ -110,7 +111,7 @@ impl CheckedMtls {
                     return Seen::None(format!("the forwarded certificate: {error}"));
                 }
                 Forwarded::UntrustedPeer if self.direct == Direct::No => {
-                    return none("the peer is no trusted proxy");
+                    return Seen::None(untrusted(head));
                 }
                 Forwarded::UntrustedPeer => {}
             }
@@ -132,5 +133,17 @@ impl CheckedMtls {
             members.insert("forwarded".to_owned(), forwarded.report());
         }
         report
+    }
+}
+
+/// Why no forwarded certificate is believed.
+fn untrusted(head: RequestHead<'_>) -> String {
+    match PeerAddr::of(head.extensions) {
+        Some(address) => format!("the peer {address} is none of the trusted proxies"),
+        None => {
+            "the peer's address is not known, so that it is no trusted proxy: with axum, mount \
+                 `PeerLayer`"
+                .to_owned()
+        }
     }
 }

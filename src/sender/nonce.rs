@@ -219,8 +219,9 @@ impl CheckedNonces {
 
     /// Whether `text` is a nonce of this server, for this resource, and young enough.
     pub(crate) fn judge(&self, text: &str, now: Timestamp) -> NonceVerdict {
-        const FOREIGN: NonceVerdict =
-            NonceVerdict::Refused("not one that this server made for this resource");
+        const FOREIGN: NonceVerdict = NonceVerdict::Refused(
+            "not one that this server made for this resource; do replicas share `Nonces::keys`?",
+        );
         // The length first: decoding would take as long as the text is.
         if text.len() != WHOLE.saturating_mul(8).div_ceil(6) {
             return FOREIGN;

@@ -26,6 +26,10 @@ const DPOP: HeaderName = HeaderName::from_static("dpop");
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
 /// without tower.
 ///
+/// What the layer does beside deciding is then for the caller: [`Access::complete_response`] adds to
+/// the response what it needs, and `Client-Cert`, `Client-Cert-Chain` and `X-Forwarded-Client-Cert`, in
+/// every spelling, have to be removed before anything reads the request.
+///
 /// ```
 /// # use std::time::Duration;
 /// # use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
@@ -319,7 +323,7 @@ impl Guard {
     }
 
     /// Ends a decision that had async checks. What they said came later than the rest was decided:
-    /// everything that time or a list can have changed is decided once more.
+    /// everything that time or a list of issuers can have changed is decided once more.
     pub(crate) fn settle(
         &self,
         head: RequestHead<'_>,

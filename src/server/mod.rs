@@ -24,7 +24,7 @@ use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
 use crate::issuer::{IssuerHealth, WarmUpError};
 use crate::name::Resource;
-use crate::sender::{ForwardedFields, ReplayStore};
+use crate::sender::{ForwardedFields, ReplayHealth, ReplayStore};
 use crate::time::Clock;
 use crate::verify::Rules;
 
@@ -150,6 +150,13 @@ impl ResourceServer {
     #[must_use]
     pub fn health(&self) -> Vec<IssuerHealth> {
         self.shared.rules.issuers.health()
+    }
+
+    /// How full the memory of used proofs and tokens is: see [`crate::sender::MemoryReplayStore`].
+    /// `None` for a store of one's own that does not say.
+    #[must_use]
+    pub fn replay_health(&self) -> Option<ReplayHealth> {
+        self.shared.replay.occupancy()
     }
 
     /// This protected resource.

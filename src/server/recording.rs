@@ -1,5 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::sender::{
 };
 use crate::time::Timestamp;
 
-/// How long a replay memory on another machine may take.
+/// How long a replay memory on another machine may take: ten times what one in the same network
+/// needs, and a client still waits for it.
 const AT_MOST: Duration = Duration::from_secs(1);
 /// How much longer than it can be accepted something is remembered: for a store on another machine,
 /// whose clock differs and to which the way takes up to [`AT_MOST`].
@@ -126,15 +128,16 @@ impl Guard {
 impl Use {
     /// Whether it can still be used. A request may have waited for something since it was decided.
     fn in_time(self, until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
-        if now < until {
-            return Ok(());
-        }
-        Err(match self {
+        if now < until { Ok(()) } else { Err(self.ended()) }
+    }
+
+    fn ended(self) -> Refusal {
+        match self {
             Self::Proof => {
                 Refusal::new(RejectionKind::ProofNotFresh, "the DPoP proof is too old by now")
             }
             Self::Token => Refusal::new(RejectionKind::Expired, "the token has expired by now"),
-        })
+        }
     }
 
     const fn next(self) -> Option<Self> {
@@ -149,7 +152,7 @@ fn judge(used: Use, answer: Result<Sighting, ReplayError>) -> Result<(), Refusal
     match (answer, used) {
         (Ok(Sighting::First), _) => Ok(()),
         // It ended while the request waited.
-        (Ok(Sighting::Expired), used) => used.in_time(Timestamp::EPOCH, Timestamp::EPOCH),
+        (Ok(Sighting::Expired), used) => Err(used.ended()),
         (Ok(_), Use::Proof) => {
             let detail = "the DPoP proof was used before";
             Err(Refusal::new(RejectionKind::ProofReplayed, detail))
@@ -158,9 +161,14 @@ fn judge(used: Use, answer: Result<Sighting, ReplayError>) -> Result<(), Refusal
             let detail = "the token was used before, and the policy is for single use";
             Err(Refusal::new(RejectionKind::TokenUsed, detail))
         }
-        (Err(error), _) => {
-            let mut refusal = Refusal::new(RejectionKind::ReplayUnavailable, error.to_string());
+        (Err(error), used) => {
+            let detail = match used {
+                Use::Proof => "whether the DPoP proof was used before is not known",
+                Use::Token => "whether the token was used before is not known",
+            };
+            let mut refusal = Refusal::new(RejectionKind::ReplayUnavailable, detail);
             refusal.retry_after = error.retry_after_time();
+            refusal.source = Some(Arc::new(error));
             Err(refusal)
         }
     }

@@ -11,8 +11,8 @@ use crate::check::{AsyncCheck, Check, CheckContext, CheckError, CheckRequest};
 use crate::context::{ChallengeParams, PolicyContext, ServerContext};
 use crate::credentials::RequestHead;
 use crate::issuer::{OptionalClaim, TokenProfile};
-use crate::jose::ClaimsSet;
 use crate::jose::claims::required;
+use crate::jose::{ClaimsSet, base64url};
 use crate::name::IssuerId;
 use crate::observe::SenderBinding;
 use crate::time::Timestamp;
@@ -143,8 +143,17 @@ impl TestAccess {
             issued_at: self.decided_at,
             accepted_until: self.decided_at,
         });
+        // What `cnf` names counts as proven.
+        let named = match &facts.confirmation {
+            Confirmation::Bound { certificate, .. } => certificate.as_ref(),
+            Confirmation::Absent | Confirmation::Unenforceable(_) => None,
+        };
+        let named = named
+            .and_then(|thumbprint| base64url::decode(thumbprint.as_str()).ok()?.try_into().ok())
+            .map(Certificate::from_sha256);
+        let certificate = self.certificate.or(named);
         let response = ResponseFields::default();
-        let sender = Sender { binding, proof, certificate: self.certificate, response };
+        let sender = Sender { binding, proof, certificate, response };
         Access::new(Arc::new(facts), Arc::new(context), self.decided_at, Some(Arc::new(sender)))
     }
 }

@@ -147,7 +147,13 @@ macro_rules! assert_challenge {
             .filter(|challenge| challenge.scheme.eq_ignore_ascii_case($scheme))
             .collect();
         assert_eq!(of_scheme.len(), 1, "one challenge of {}: {challenges:?}", $scheme);
+        // RFC 9449 §9: who is told to use a nonce gets one, and nobody gets two (§8).
+        let nonces = response.headers().get_all("dpop-nonce").iter().count();
+        assert!(nonces <= 1, "{nonces} nonces");
         for challenge in of_scheme {
+            if challenge.param("error") == Some("use_dpop_nonce") {
+                assert_eq!(nonces, 1, "no nonce to use: {challenge:?}");
+            }
             assert!(!challenge.params.is_empty(), "a challenge without auth-param");
             $(assert_eq!(
                 challenge.param(stringify!($name)),

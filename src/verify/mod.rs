@@ -3,7 +3,8 @@
 //! [`Rules::authenticate`] takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
 //! [`Rules::authorize`] takes steps 6 to 9 and reads nothing of the token but those. Step 10, which
 //! changes state, is taken by the guard when nothing can refuse any more. So a token
-//! that is already known, or that somebody else has read, skips the first and never the second.
+//! that is already known, or that somebody else has read, skips the work of steps 2 to 5 and never the
+//! rest: its sender is proven with every request.
 //!
 //! The first failure ends it, and its number stands on the [`crate::Rejection`].
 //!
@@ -67,8 +68,9 @@ pub(crate) struct RouteRules<'a> {
 enum Presented<'a> {
     /// It is to be proven now.
     Now(Credentials<'a>),
-    /// It was proven when the request was first decided.
-    Before(Option<Arc<Sender>>),
+    /// It was proven when this very request was first decided. Of a token that is known from another
+    /// request nothing but its [`Facts`] counts.
+    SameRequest(Option<Arc<Sender>>),
 }
 
 /// What was learned of a request on the way to its decision, for observers.
@@ -91,6 +93,7 @@ impl Trace {
         let facts = Arc::clone(access.facts());
         Self {
             scheme: Some(access.scheme()),
+            binding: Some(access.binding()),
             issuer: Some(Arc::clone(&facts.issuer)),
             facts: Some(facts),
             ..Self::default()
@@ -177,7 +180,7 @@ impl Rules {
     ) -> Result<Access, Refusal> {
         let facts = Arc::clone(access.facts());
         self.issuer(Some(facts.issuer.as_str()), at)?;
-        let presented = Presented::Before(access.sender().cloned());
+        let presented = Presented::SameRequest(access.sender().cloned());
         self.authorize(facts, presented, head, route, at, trace)
     }
 
@@ -209,7 +212,10 @@ impl Rules {
         // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
         let used = Credentials::scheme_used(head.headers);
         if used == Some(Scheme::Dpop) && self.mechanisms.dpop.is_none() {
-            return refuse(RejectionKind::UnsupportedScheme, "the scheme DPoP is not offered");
+            return refuse(
+                RejectionKind::UnsupportedScheme,
+                "the scheme DPoP is not offered: `.dpop(Dpop::new())` would",
+            );
         }
         trace.scheme = used;
         let credentials =
@@ -294,8 +300,9 @@ impl Rules {
                 .mechanisms
                 .prove(&facts.confirmation, wanted, credentials, head, route.nonces, now)
                 .map(|sender| sender.map(Arc::new)),
-            Presented::Before(sender) => {
-                Mechanisms::prove_again(&facts.confirmation, wanted).map(|()| sender)
+            Presented::SameRequest(sender) => {
+                Mechanisms::prove_again(&facts.confirmation, wanted, sender.as_deref())
+                    .map(|()| sender)
             }
         };
         let sender = sender.map_err(|mut refusal| {

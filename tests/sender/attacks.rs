@@ -34,7 +34,7 @@ async fn a_proof_from_the_future_cannot_outlive_its_memory() {
 /// Attack 31, DPOP-18: a long `jti` is remembered as a short one is, and one that no proof needs is
 /// refused.
 #[tokio::test]
-async fn a_huge_jti_takes_no_more_memory() {
+async fn a_long_jti_is_remembered_and_a_huge_one_refused() {
     let world = World::new();
     let layer = world.api.layer();
     let token = world.bound().sign();

@@ -191,6 +191,8 @@ async fn a_flood_is_answered_with_503_for_the_one_that_floods() {
         }
     }
     assert_eq!(refused, 100 - 63);
+    let health = world.api.replay_health().unwrap();
+    assert_eq!((health.entries, health.client_full, health.fullest_share_percent), (64, 37, 100));
     assert_eq!(send(&layer, dpop(&token, [&first])).await.kind(), Some(Kind::ProofReplayed));
     let other = world.bound().client_id("other").sign();
     assert!(send(&layer, dpop(&other, [world.proof(&other).sign()])).await.passed());

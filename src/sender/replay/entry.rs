@@ -19,10 +19,10 @@ pub struct ReplayEntry<'a> {
     pub subject: Option<&'a Subject>,
     /// What is used.
     pub used: Used<'a>,
-    /// Its `iat`.
+    /// Its `iat`; the time of the request, where it has none.
     pub issued_at: Timestamp,
     /// From then on it cannot be accepted any more, whatever speaks for it: its own age and its
-    /// nonce, with every leeway. It is the same whenever one and the same thing is used.
+    /// nonce, with every leeway, and two seconds more. It is the same whenever one and the same thing is used.
     pub expires_at: Timestamp,
     /// The time of the request.
     pub now: Moment,

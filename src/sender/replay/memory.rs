@@ -12,7 +12,7 @@ use super::{ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayStore
 /// The replay memory of one process: bounded, and it never forgets what can still be accepted.
 ///
 /// 1. Its memory is set aside when it is made, and handed out by the operating system as it is
-///    touched: 44 octets for each entry of its capacity, however many clients there are. Recording
+///    touched: 45 octets for each entry of its capacity, however many clients there are. Recording
 ///    allocates nothing, but for a few octets for each client that has all of its share.
 /// 2. An entry is a keyed fingerprint of 128 bits; the key is random and of this process.
 /// 3. An entry is dropped when the time of day has come to its `expires_at` and as much steady time
@@ -42,6 +42,7 @@ pub struct MemoryReplayStore {
     keys: Option<Keys>,
     base: OnceLock<Base>,
     warned: AtomicBool,
+    warned_full: AtomicBool,
 }
 
 /// How full a [`MemoryReplayStore`] is, for operators.
@@ -68,7 +69,7 @@ pub struct ReplayHealth {
     pub forgotten: u64,
 }
 
-/// A window of a minute at seventeen thousand requests a second; 45 MB when full.
+/// A window of 70 seconds at fifteen thousand requests a second; 45 MB when full.
 const DEFAULT_CAPACITY: usize = 1 << 20;
 /// 12 GB when full: more is a mistake.
 const MOST_ENTRIES: usize = 1 << 28;
@@ -80,7 +81,7 @@ const LEAST_OF_A_SUBJECT: usize = 1_024;
 const LEAST_IN_SHARD: usize = 4_096;
 
 impl MemoryReplayStore {
-    /// Room for 2^20 entries: a window of a minute at 17 000 requests a second.
+    /// Room for 2^20 entries: see [`Self::with_capacity`].
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(DEFAULT_CAPACITY)
@@ -88,8 +89,15 @@ impl MemoryReplayStore {
 
     /// Room for so many entries, between 1 and 2^28; a client may have an eighth of them.
     ///
-    /// What is needed: requests a second, times the seconds for which a proof is accepted (its age,
-    /// the leeway on both sides, or the lifetime of its nonce, whichever is longest).
+    /// What is needed: requests a second, times the seconds for which a proof is accepted. That is its
+    /// age and the leeway, 70 seconds unless said otherwise; with nonces it is their lifetime, 5 minutes
+    /// unless said otherwise. So these requests a second fit, in all, of one client, and of one of its
+    /// users:
+    ///
+    /// | capacity | without nonces | with nonces of 5 minutes |
+    /// |---|---|---|
+    /// | 2^20 | 15 000, 1 870, 117 | 3 500, 437, 27 |
+    /// | 2^23 | 120 000, 15 000, 936 | 28 000, 3 500, 218 |
     #[must_use]
     pub fn with_capacity(entries: usize) -> Self {
         let capacity = entries.clamp(1, MOST_ENTRIES);
@@ -111,6 +119,7 @@ impl MemoryReplayStore {
             keys,
             base: OnceLock::new(),
             warned: AtomicBool::new(false),
+            warned_full: AtomicBool::new(false),
         }
     }
 
@@ -177,6 +186,14 @@ impl MemoryReplayStore {
         };
         let verdict = lock(shard).record(fingerprint, life, base.now(entry.now));
         let full = |kind, reason, seconds: u32| {
+            if !self.warned_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    capacity = self.capacity,
+                    client_share = self.client_share,
+                    "{reason}: such requests get 503; `ReplayHealth` counts them, \
+                     `MemoryReplayStore::with_capacity` says how much is needed"
+                );
+            }
             let wait = Duration::from_secs(u64::from(seconds));
             Err(ReplayError::new(kind, reason).retry_after(wait))
         };
@@ -215,6 +232,10 @@ impl MemoryReplayStore {
 impl ReplayStore for MemoryReplayStore {
     fn record(&self, entry: &ReplayEntry<'_>) -> ReplayAnswer {
         self.record_now(entry).into()
+    }
+
+    fn occupancy(&self) -> Option<ReplayHealth> {
+        Some(self.health())
     }
 }
 

@@ -62,6 +62,10 @@ pub use memory::{MemoryReplayStore, ReplayHealth};
 /// - Memory that is lost, with a restart or a failover, makes whatever was used within the last
 ///   window usable once more. Nonces of the new process, or a store that survives it, help.
 ///
+/// # Time
+///
+/// [`ReplayAnswer::Later`] has a second; after that the answer is 503.
+///
 /// # Cancellation
 ///
 /// The future of [`ReplayAnswer::Later`] is dropped when the request is. Whether the entry was
@@ -94,10 +98,19 @@ pub trait ReplayStore: Send + Sync + 'static {
     /// a store on another machine answers [`ReplayAnswer::Later`], with what it needs of the entry
     /// ([`ReplayEntry::digest`]) taken before.
     fn record(&self, entry: &ReplayEntry<'_>) -> ReplayAnswer;
+
+    /// How full it is, where that can be told here: see [`crate::ResourceServer::replay_health`].
+    fn occupancy(&self) -> Option<ReplayHealth> {
+        None
+    }
 }
 
 /// The store that it points to.
 impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
+    fn occupancy(&self) -> Option<ReplayHealth> {
+        S::occupancy(self)
+    }
+
     fn record(&self, entry: &ReplayEntry<'_>) -> ReplayAnswer {
         S::record(self, entry)
     }

@@ -60,7 +60,7 @@ pub(super) enum Verdict {
 /// the slots hold what is over. Slots that lie together cost less than so many apart.
 const TIDY_EVERY: usize = 64;
 const TIDIED: usize = 8 * TIDY_EVERY;
-/// Slots for each counter of owners: an eighth of an octet a slot.
+/// Slots for each counter of owners: two of them, an octet a slot.
 const SLOTS_A_COUNTER: usize = 8;
 
 impl Shard {
