@@ -10,13 +10,13 @@ use http::{HeaderValue, Request};
 use portcullis::check::{Check, acr, scope};
 use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::{Algorithm, base64url};
-use portcullis::testing::{ManualClock, TestKey, challenges};
+use portcullis::testing::{Challenge, ManualClock, TestKey, challenges};
 use portcullis::time::Timestamp;
-use portcullis::{Access, Binding, Issuer, Policy, ResourceServer, SubjectKind, TokenClass};
+use portcullis::{Access, Binding, Issuer, Mtls, Policy, ResourceServer, SubjectKind, TokenClass};
 
 use super::naive::{
-    self, Granted, NaiveClass, NaiveIssuer, NaiveProfile, NaiveRequest, NaiveStepUp, NaiveTest,
-    Verdict, World,
+    self, Granted, Memory, NaiveChallenge, NaiveClass, NaiveIssuer, NaiveProfile, NaiveRequest,
+    NaiveStepUp, NaiveTest, Verdict, World,
 };
 
 const RESOURCE: &str = "https://rs.example";
@@ -149,6 +149,7 @@ impl Server {
             .issuer(issuer(ISSUERS[0]))
             .issuer(issuer(ISSUERS[1]).profile(profile))
             .binding(Binding::WhereBound)
+            .mtls(Mtls::direct())
             .class(TokenClass::default_at_most(15 * minute))
             .class(TokenClass::named("old").issuers(ISSUERS).clients(["old"]).max_age(minute))
             .class(TokenClass::named("write").scopes(["write"]).at_most(5 * minute))
@@ -177,19 +178,28 @@ impl Server {
         let Poll::Ready(decision) = decision.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("a decision with fixed keys waits");
         };
-        let request = NaiveRequest { authorization: lines.to_vec(), peer: None };
-        match (decision, naive::decide(&self.world, &request)) {
+        let request = NaiveRequest::with_lines(lines.to_vec());
+        let verdict = naive::decide(&self.world, &mut Memory::default(), &request);
+        match (decision, verdict) {
             (Ok(access), Verdict::Pass(granted)) => {
                 assert_eq!(granted_by(&access), granted);
                 let line = String::from_utf8(lines[0].clone()).unwrap();
                 line.split(' ').next_back().map(str::to_owned)
             }
-            (Err(rejection), Verdict::Refuse { status, error, params, .. }) => {
+            (Err(rejection), Verdict::Refuse { status, challenges: expected, params, .. }) => {
                 let response = rejection.to_response::<()>();
                 assert_eq!(response.status().as_u16(), status, "{rejection}");
                 let challenges = challenges(response.headers());
-                let found: Vec<_> = challenges.iter().map(|one| one.param("error")).collect();
-                assert_eq!(found, [error], "{rejection}");
+                let told = |one: &Challenge| NaiveChallenge {
+                    scheme: one.scheme.clone(),
+                    error: one.param("error").map(str::to_owned),
+                    algs: one.param("algs").map(str::to_owned),
+                };
+                assert_eq!(
+                    challenges.iter().map(told).collect::<Vec<_>>(),
+                    expected,
+                    "{rejection}"
+                );
                 for name in ["scope", "acr_values", "max_age"] {
                     let expected = params.get(name).map(String::as_str);
                     assert_eq!(challenges[0].param(name), expected, "{rejection}");
@@ -213,6 +223,10 @@ fn granted_by(access: &Access) -> Granted {
         scopes: access.scopes().map(str::to_owned).collect(),
         acr: access.acr().map(str::to_owned),
         actor: actor.map(|one| (one.issuer().to_owned(), one.subject().as_str().to_owned())),
+        binding: access.binding().as_str().to_owned(),
+        key: access.key_thumbprint().map(|key| key.as_str().to_owned()),
+        certificate: access.certificate().map(|one| one.thumbprint().as_str().to_owned()),
+        nonce: false,
     }
 }
 
@@ -262,6 +276,9 @@ fn world(jwks: &str, strong: bool) -> World {
         binding: "where_bound".to_owned(),
         route_binding: None,
         exceptions: Vec::new(),
+        dpop: None,
+        mtls: true,
+        replay_room: None,
         needed_scopes: texts(&["read"]),
         step_up: strong
             .then(|| NaiveStepUp { acr_values: texts(&["phrh", "phr"]), max_age_secs: Some(60) }),
@@ -269,6 +286,9 @@ fn world(jwks: &str, strong: bool) -> World {
         subjects: None,
         actor: None,
         detail: None,
+        route_nonce: false,
+        single_use: false,
         now_nanos: u128::from(NOW) * 1_000_000_000,
+        steady_nanos: 0,
     }
 }

@@ -2,7 +2,9 @@
 
 use super::dice::Dice;
 use super::request::{Draft, Surroundings};
-use super::{claim_edits, header_edits, octet_edits, policy_edits, wire_edits};
+use super::{
+    claim_edits, header_edits, octet_edits, policy_edits, proof_edits, sender_edits, wire_edits,
+};
 
 /// When an edit is applied.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,8 +17,18 @@ pub(crate) enum Stage {
     Signature,
     /// To the token.
     Token,
-    /// To the lines of the field.
+    /// To the members of header and payload of the proof.
+    Proof,
+    /// To the octets of its signature.
+    ProofSignature,
+    /// To its text.
+    ProofText,
+    /// To the lines of its field.
+    Fields,
+    /// To the lines of the `Authorization` field.
     Lines,
+    /// To everything else of the request.
+    Head,
 }
 
 pub(crate) struct Edit {
@@ -36,17 +48,25 @@ pub(crate) const fn edit(
     Edit { name, stage, weight, apply }
 }
 
-const TABLES: [&[Edit]; 5] = [
+const TABLES: [&[Edit]; 7] = [
     header_edits::EDITS,
     claim_edits::EDITS,
     policy_edits::EDITS,
     octet_edits::EDITS,
+    sender_edits::EDITS,
+    proof_edits::EDITS,
     wire_edits::EDITS,
 ];
 
-pub(crate) fn choose(dice: &mut Dice) -> &'static Edit {
+/// An edit; where nothing but the sender is of interest it is mostly one of that.
+pub(crate) fn choose(plain: bool, dice: &mut Dice) -> &'static Edit {
     // of a token with a bad form nobody asks more
-    let tables = if dice.percent(30) { &[policy_edits::EDITS][..] } else { &TABLES[..] };
+    let tables = match dice.below(100) {
+        0..90 if plain => &[sender_edits::EDITS, proof_edits::EDITS][..],
+        0..25 => &[policy_edits::EDITS][..],
+        25..45 => &[sender_edits::EDITS, proof_edits::EDITS][..],
+        _ => &TABLES[..],
+    };
     let all = || tables.iter().copied().flatten();
     let mut left = dice.below(all().map(|edit| edit.weight).sum());
     for edit in all() {

@@ -21,16 +21,16 @@ impl Pool {
     pub(crate) fn new() -> Self {
         let mut pool = Self { keys: Vec::new(), weighted: Vec::new() };
         for (algorithm, keys, weight) in [
-            (Algorithm::Es256, 4, 10),
-            (Algorithm::EdDsa, 4, 9),
-            (Algorithm::Es384, 2, 2),
+            (Algorithm::Es256, 4, 30),
+            (Algorithm::EdDsa, 4, 30),
+            (Algorithm::Es384, 2, 1),
             (Algorithm::Es512, 1, 1),
-            (Algorithm::Rs256, 2, 2),
-            (Algorithm::Rs384, 1, 1),
-            (Algorithm::Rs512, 1, 1),
-            (Algorithm::Ps256, 1, 2),
-            (Algorithm::Ps384, 1, 1),
-            (Algorithm::Ps512, 1, 1),
+            (Algorithm::Rs256, 2, 4),
+            (Algorithm::Rs384, 1, 2),
+            (Algorithm::Rs512, 1, 2),
+            (Algorithm::Ps256, 1, 6),
+            (Algorithm::Ps384, 1, 2),
+            (Algorithm::Ps512, 1, 2),
         ] {
             for _ in 0..keys {
                 pool.weighted.extend(std::iter::repeat_n(pool.keys.len(), weight));
@@ -52,17 +52,21 @@ impl Pool {
         self.keys[place].algorithm()
     }
 
-    /// The members that are the key itself, without `kid`, `use` and `alg`.
     pub(crate) fn material(&self, place: usize) -> Members {
-        let mut members = Members::new();
-        let jwk = self.keys[place].public_jwk();
-        for (name, value) in jwk.as_object().unwrap() {
-            if !["kid", "use", "alg"].contains(&name.as_str()) {
-                members.set(name, value.to_string());
-            }
-        }
-        members
+        material(&self.keys[place])
     }
+}
+
+/// The members that are the key itself, without `kid`, `use` and `alg`.
+pub(crate) fn material(key: &TestKey) -> Members {
+    let mut members = Members::new();
+    let jwk = key.public_jwk();
+    for (name, value) in jwk.as_object().unwrap() {
+        if !["kid", "use", "alg"].contains(&name.as_str()) {
+            members.set(name, value.to_string());
+        }
+    }
+    members
 }
 
 /// Adds what a JWK may have without becoming unusable.
@@ -130,6 +134,9 @@ pub(crate) fn blemish(jwk: &mut Members, dice: &mut Dice) {
                 "{}",
                 "[\"verify\",null]",
                 "[\"verify\",\"sign\",\"encrypt\"]",
+                // sixteen, and one more
+                "[\"verify\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\"]",
+                "[\"verify\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\"]",
             ]),
         ),
         3 => {

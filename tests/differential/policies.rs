@@ -13,7 +13,6 @@ use crate::naive::{
 pub(crate) const CLIENTS: [&str; 2] = ["client-7", "client-8"];
 pub(crate) const KIND_CLAIM: &str = "idtyp";
 const KINDS: [&str; 4] = ["client", "person", "workload", "unknown"];
-const BINDINGS: [&str; 5] = ["where_bound", "either", "dpop", "mtls", "both"];
 /// Networks, with an address inside each, and one that the last bit of the prefix keeps out.
 const NETWORKS: [(&str, &str, &str); 8] = [
     ("10.0.0.0/8", "10.1.2.3", "11.0.0.1"),
@@ -111,7 +110,27 @@ pub(crate) fn profile(dice: &mut Dice) -> NaiveProfile {
     profile
 }
 
-/// Adds to a world whose issuers are known.
+/// The bindings that some token can meet there.
+fn bindings(world: &World) -> Vec<&'static str> {
+    match (world.dpop.is_some(), world.mtls) {
+        (false, false) => vec!["where_bound"],
+        (true, false) => vec!["where_bound", "either", "dpop"],
+        (false, true) => vec!["where_bound", "either", "mtls"],
+        (true, true) => vec!["where_bound", "either", "dpop", "mtls", "both"],
+    }
+}
+
+/// Adds what server and route want of every token.
+pub(crate) fn add_bindings(world: &mut World, dice: &mut Dice) {
+    if dice.percent(35) {
+        world.binding = dice.pick(&bindings(world)).to_owned();
+    }
+    if dice.percent(12) {
+        world.route_binding = Some(dice.pick(&bindings(world)).to_owned());
+    }
+}
+
+/// Adds to a world whose issuers are known, and how it proves senders.
 pub(crate) fn add(world: &mut World, dice: &mut Dice) {
     if dice.percent(15) {
         world.other_names = texts(&["https://old.example", "urn:rs"]);
@@ -121,7 +140,7 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
         world.max_age_secs = Some(dice.pick(&[1, 60, 3_600]));
     }
     if dice.percent(6) {
-        world.default_binding = Some(dice.pick(&BINDINGS).to_owned());
+        world.default_binding = Some(dice.pick(&bindings(world)).to_owned());
     }
     if dice.percent(45) {
         for _ in 0..dice.pick(&[1, 1, 2, 3]) {
@@ -129,13 +148,7 @@ pub(crate) fn add(world: &mut World, dice: &mut Dice) {
             world.classes.push(class);
         }
     }
-    if dice.percent(22) {
-        world.binding = dice.pick(&BINDINGS).to_owned();
-    }
-    if dice.percent(8) {
-        world.route_binding =
-            Some(dice.pick(&["where_bound", "where_bound", "either", "both"]).to_owned());
-    }
+    add_bindings(world, dice);
     // where nobody needs one it changes nothing
     if dice.percent(if world.binding == "where_bound" { 3 } else { 85 }) {
         for _ in 0..dice.pick(&[1, 2, 3]) {
@@ -287,7 +300,7 @@ fn class(world: &World, dice: &mut Dice) -> NaiveClass {
     }
     let wants_nothing = class.max_lifetime_secs.is_none() && class.max_age_secs.is_none();
     if wants_nothing || dice.percent(10) {
-        class.binding = Some(dice.pick(&BINDINGS).to_owned());
+        class.binding = Some(dice.pick(&bindings(world)).to_owned());
     }
     class
 }

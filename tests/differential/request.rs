@@ -1,17 +1,22 @@
 //! Requests: a good token of a world, and what is done to it on its way to the server.
 
+use std::net::IpAddr;
+
 use portcullis::jose::{Algorithm, base64url};
 
+use super::again;
 use super::dice::Dice;
 use super::edits::{self, Edit, Stage};
 use super::keys::Pool;
 use super::members::{Members, odd_value, quoted};
 use super::policies::{self, CLIENTS, KIND_CLAIM};
+use super::senders::{self, Clients, ProofDraft};
 use super::times::seconds;
 use super::world::{Scene, Signer};
 use crate::naive::{NaiveProfile, NaiveRequest, World};
 
 /// A request that is being made.
+#[derive(Clone)]
 pub(crate) struct Draft {
     pub(crate) header: Members,
     pub(crate) payload: Members,
@@ -21,13 +26,40 @@ pub(crate) struct Draft {
     pub(crate) key: usize,
     pub(crate) signature: Vec<u8>,
     pub(crate) token: String,
+    pub(crate) scheme: &'static str,
+    /// The place of its client's key.
+    pub(crate) client: usize,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) original: Option<String>,
+    /// What the client calls it.
+    pub(crate) uri: String,
+    pub(crate) certificate: Option<Vec<u8>>,
+    pub(crate) proof: Option<ProofDraft>,
+    /// The lines of the `DPoP` field.
+    pub(crate) fields: Vec<Vec<u8>>,
     /// The lines of the `Authorization` field.
     pub(crate) lines: Vec<Vec<u8>>,
+}
+
+impl Draft {
+    pub(crate) fn request(&self, peer: Option<IpAddr>) -> NaiveRequest {
+        NaiveRequest {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            original: self.original.clone(),
+            authorization: self.lines.clone(),
+            dpop: self.fields.clone(),
+            certificate: self.certificate.clone(),
+            peer,
+        }
+    }
 }
 
 /// What an edit may know.
 pub(crate) struct Surroundings<'a> {
     pub(crate) pool: &'a Pool,
+    pub(crate) clients: &'a Clients,
     pub(crate) scene: &'a Scene,
     pub(crate) signer: &'a Signer,
 }
@@ -35,19 +67,38 @@ pub(crate) struct Surroundings<'a> {
 /// A request, how it came to be, and what is special about the token that it began as.
 pub(crate) struct Made {
     pub(crate) request: NaiveRequest,
+    pub(crate) draft: Draft,
     pub(crate) edits: Vec<&'static str>,
     pub(crate) traits: Vec<&'static str>,
 }
 
-pub(crate) fn request(pool: &Pool, scene: &Scene, dice: &mut Dice) -> Made {
+/// A new request, or one of those before it again.
+pub(crate) fn request(
+    pool: &Pool,
+    clients: &Clients,
+    scene: &Scene,
+    before: &[Made],
+    dice: &mut Dice,
+) -> Made {
     let healthy: Vec<&Signer> = scene.signers.iter().filter(|signer| signer.healthy).collect();
     let signer = match dice.percent(85) {
         true => dice.pick(&healthy),
         false => &scene.signers[dice.below(scene.signers.len())],
     };
-    let around = Surroundings { pool, scene, signer };
-    let edits: Vec<&Edit> =
-        (0..dice.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 3])).map(|_| edits::choose(dice)).collect();
+    let around = Surroundings { pool, clients, scene, signer };
+    let repeats = if scene.jumps {
+        50
+    } else if scene.plain {
+        35
+    } else {
+        12
+    };
+    if !before.is_empty() && dice.percent(repeats) {
+        return again::again(before, &around, dice);
+    }
+    let edits: Vec<&Edit> = (0..dice.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 3]))
+        .map(|_| edits::choose(scene.plain, dice))
+        .collect();
     let mut traits = Vec::new();
     let mut draft = good(&around, &mut traits, dice);
     let apply = |draft: &mut Draft, stage: Stage, dice: &mut Dice| {
@@ -74,18 +125,41 @@ pub(crate) fn request(pool: &Pool, scene: &Scene, dice: &mut Dice) -> Made {
     apply(&mut draft, Stage::Signature, dice);
     draft.token = format!("{input}.{}", base64url::encode(&draft.signature));
     apply(&mut draft, Stage::Token, dice);
-    draft.lines = vec![format!("Bearer {}", draft.token).into_bytes()];
+    if draft.scheme == "DPoP" || dice.percent(5) {
+        draft.proof = Some(senders::proof(&draft, &around, &mut traits, dice));
+        apply(&mut draft, Stage::Proof, dice);
+        if let Some(proof) = &mut draft.proof {
+            sign_proof(proof, &around);
+        }
+        apply(&mut draft, Stage::ProofSignature, dice);
+        if let Some(proof) = &mut draft.proof {
+            proof.put_together();
+        }
+        apply(&mut draft, Stage::ProofText, dice);
+        draft.fields.extend(draft.proof.as_ref().map(|proof| proof.text.clone().into_bytes()));
+        apply(&mut draft, Stage::Fields, dice);
+    }
+    draft.lines = vec![format!("{} {}", draft.scheme, draft.token).into_bytes()];
     apply(&mut draft, Stage::Lines, dice);
+    apply(&mut draft, Stage::Head, dice);
     let peer = policies::peer(&scene.world, dice);
     Made {
-        request: NaiveRequest { authorization: draft.lines, peer },
+        request: draft.request(peer),
+        draft,
         edits: edits.iter().map(|edit| edit.name).collect(),
         traits,
     }
 }
 
+/// Signs the proof as it is now, and writes it down.
+pub(crate) fn sign_proof(proof: &mut ProofDraft, around: &Surroundings<'_>) {
+    let input = proof.signing_input();
+    proof.signature = around.clients.key(proof.key).sign(input.as_bytes());
+    proof.put_together();
+}
+
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 27] = [
+pub(crate) const TRAITS: [&str; 43] = [
     "wanted clients",
     "wanted subjects",
     "wanted actors",
@@ -113,6 +187,22 @@ pub(crate) const TRAITS: [&str; 27] = [
     "a step-up",
     "an actor",
     "authorization details",
+    "a token with a key",
+    "a token with a certificate",
+    "a token with both",
+    "a member of cnf that nobody knows",
+    "a certificate that the token is not bound to",
+    "an htu spelled otherwise",
+    "a proof with exp or nbf",
+    "a nonce",
+    "a nonce in its second half",
+    "a nonce and a wrong clock",
+    "a nonce that nobody looks at",
+    "a token for one use",
+    "little room to remember uses",
+    "another origin than the resource's",
+    "again as it was",
+    "again with another proof",
 ];
 
 /// A token that this signer's issuer would give out for this resource.
@@ -243,17 +333,22 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
     if !world.classes.is_empty() {
         traits.push("classes");
     }
+    if world.single_use {
+        traits.push("a token for one use");
+    }
+    if world.replay_room.is_some() && (world.single_use || world.dpop.is_some()) {
+        traits.push("little room to remember uses");
+    }
+    if world.dpop.as_ref().is_some_and(|dpop| !dpop.origins.is_empty()) {
+        traits.push("another origin than the resource's");
+    }
     if world.binding != "where_bound" && !world.exceptions.is_empty() {
         traits.push("a binding with exceptions");
         if world.exceptions.iter().all(|exception| !exception.networks.is_empty()) {
             traits.push("exceptions with networks");
         }
     }
-    if dice.percent(10) {
-        dice.shuffle(&mut header.0);
-        dice.shuffle(&mut payload.0);
-    }
-    Draft {
+    let mut draft = Draft {
         header,
         payload,
         header_octets: Vec::new(),
@@ -261,8 +356,23 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
         key: around.signer.key,
         signature: Vec::new(),
         token: String::new(),
+        scheme: "Bearer",
+        client: 0,
+        method: String::new(),
+        target: String::new(),
+        original: None,
+        uri: String::new(),
+        certificate: None,
+        proof: None,
+        fields: Vec::new(),
         lines: Vec::new(),
+    };
+    senders::bind(&mut draft, around, traits, dice);
+    if dice.percent(10) {
+        dice.shuffle(&mut draft.header.0);
+        dice.shuffle(&mut draft.payload.0);
     }
+    draft
 }
 
 fn typ(profile: &NaiveProfile, traits: &mut Vec<&'static str>, dice: &mut Dice) -> Option<String> {

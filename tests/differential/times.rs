@@ -1,8 +1,54 @@
 //! Spellings of a NumericDate.
 
 use super::dice::Dice;
+use super::world::Scene;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
+
+/// How clocks go on between two requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Passing {
+    /// Time passes, in nanoseconds.
+    On(u128),
+    /// The time of day is set.
+    Back(u128),
+    Ahead(u128),
+}
+
+/// How much time passes between two requests: mostly none, or as much as something lives.
+pub(crate) fn between_requests(scene: &Scene, dice: &mut Dice) -> Passing {
+    let world = &scene.world;
+    if dice.percent(if scene.jumps { 30 } else { 60 }) {
+        return Passing::On(0);
+    }
+    if let (true, Some(dpop)) = (scene.jumps && dice.percent(70), &world.dpop) {
+        // there and back: past the end of a proof, and to where it was good
+        let time = u128::from(dpop.max_age_secs + 6) * NANOS_PER_SECOND;
+        return if dice.percent(50) { Passing::On(time) } else { Passing::Back(time) };
+    }
+    let mut lives = vec![1, 10, world.max_lifetime_secs, world.leeway_secs];
+    if let Some(dpop) = &world.dpop {
+        lives.extend([1, dpop.max_age_secs, dpop.max_age_secs + world.leeway_secs.min(60)]);
+        lives.extend(dpop.nonces.iter().flat_map(|nonces| {
+            [nonces.lifetime_secs, nonces.lifetime_secs / 2, nonces.lifetime_secs / 2]
+        }));
+    }
+    let life = u128::from(dice.pick(&lives)) * NANOS_PER_SECOND;
+    let time = match dice.below(8) {
+        0 => 1,
+        1 => NANOS_PER_SECOND / 2,
+        2 => NANOS_PER_SECOND,
+        3 => life.saturating_sub(1),
+        4 => life + 1,
+        5 => life / 2,
+        _ => life,
+    };
+    match dice.below(3) {
+        0 if scene.jumps => Passing::Back(time),
+        1 if scene.jumps => Passing::Ahead(time),
+        _ => Passing::On(time),
+    }
+}
 
 /// Whole seconds, plainly.
 pub(crate) fn seconds(seconds: u128) -> String {

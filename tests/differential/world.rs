@@ -1,17 +1,30 @@
 //! Servers to be asked: issuers, their keys and lists, the resource, the time.
 
+use std::collections::BTreeMap;
+
 use portcullis::jose::Algorithm;
 
 use super::dice::Dice;
 use super::keys::{self, KIDS, Pool};
 use super::members::{Members, quoted, quoted_oddly};
+use super::mint::Mint;
 use super::policies;
-use crate::naive::{NaiveIssuer, World};
+use super::senders;
+use super::times::Passing;
+use crate::naive::{NaiveIssuer, NaiveProfile, World};
 
 /// A world and who can sign in it.
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) signers: Vec<Signer>,
+    /// Every nonce that its servers made, and when.
+    pub(crate) nonces: BTreeMap<String, u128>,
+    /// One of another server.
+    pub(crate) foreign_nonce: String,
+    /// Whether nothing but the sender is of interest.
+    pub(crate) plain: bool,
+    /// Whether the time of day is set while requests come.
+    pub(crate) jumps: bool,
 }
 
 /// A published key.
@@ -42,7 +55,8 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const END_OF_TIME: u128 = 253_402_300_799;
 
 impl Scene {
-    pub(crate) fn new(pool: &Pool, dice: &mut Dice) -> Self {
+    pub(crate) fn new(pool: &Pool, mint: &mut Mint, dice: &mut Dice) -> Self {
+        let plain = dice.percent(40);
         let mut scene = Self {
             world: World {
                 resource: dice.pick(&RESOURCES).to_owned(),
@@ -57,24 +71,95 @@ impl Scene {
                 binding: "where_bound".to_owned(),
                 route_binding: None,
                 exceptions: Vec::new(),
+                dpop: None,
+                mtls: false,
+                replay_room: None,
                 needed_scopes: dice.pick(&SCOPES).iter().map(ToString::to_string).collect(),
                 step_up: None,
                 clients: None,
                 subjects: None,
                 actor: None,
                 detail: None,
+                route_nonce: false,
+                single_use: false,
                 now_nanos: now(dice),
+                // where a clock set by hand begins
+                steady_nanos: 1_000 * NANOS_PER_SECOND,
             },
             signers: Vec::new(),
+            nonces: BTreeMap::new(),
+            foreign_nonce: String::new(),
+            plain,
+            jumps: dice.percent(if plain { 25 } else { 5 }),
         };
+        if plain {
+            scene.world.max_lifetime_secs = 86_400;
+            scene.world.needed_scopes.clear();
+            scene.add_plain_issuer(pool, dice);
+        }
+        while scene.world.issuers.is_empty() {
+            scene.add_issuers(pool, dice);
+        }
+        senders::add(&mut scene.world, dice);
+        match plain {
+            true => policies::add_bindings(&mut scene.world, dice),
+            false => policies::add(&mut scene.world, dice),
+        }
+        if scene.jumps {
+            // what was forgotten once is no longer counted
+            scene.world.replay_room = None;
+        }
+        scene.nonces.extend(mint.of_world(&scene.world));
+        scene.foreign_nonce = mint.foreign(&scene.world, dice);
+        scene
+    }
+
+    fn add_issuers(&mut self, pool: &Pool, dice: &mut Dice) {
         for _ in 0..dice.pick(&[1, 1, 2, 2, 3]) {
             let id = dice.pick(&ISSUERS);
-            if scene.world.issuers.iter().all(|issuer| issuer.id != id) {
-                scene.add_issuer(id, pool, dice);
+            if self.world.issuers.iter().all(|issuer| issuer.id != id) {
+                self.add_issuer(id, pool, dice);
             }
         }
-        policies::add(&mut scene.world, dice);
-        scene
+    }
+
+    /// Lets time pass; never past the last second that is a date, nor before the first.
+    pub(crate) fn pass(&mut self, passing: Passing) {
+        let world = &mut self.world;
+        match passing {
+            Passing::Back(nanos) => world.now_nanos = world.now_nanos.saturating_sub(nanos),
+            Passing::Ahead(nanos) => world.now_nanos += nanos,
+            Passing::On(nanos) => {
+                world.now_nanos += nanos;
+                world.steady_nanos += nanos;
+            }
+        }
+        world.now_nanos = world.now_nanos.min(END_OF_TIME * NANOS_PER_SECOND - 1);
+    }
+
+    /// One issuer to the letter of RFC 9068, with one key without a blemish.
+    fn add_plain_issuer(&mut self, pool: &Pool, dice: &mut Dice) {
+        let key = pool.choose(dice);
+        let algorithms = allow_list(pool.algorithm(key), dice);
+        let mut jwk = pool.material(key);
+        let name = match pool.algorithm(key) {
+            Algorithm::EdDsa => "EdDSA",
+            other => other.as_str(),
+        };
+        jwk.set("kid", "\"k1\"");
+        jwk.set("alg", quoted(name));
+        self.signers.push(Signer {
+            issuer: self.world.issuers.len(),
+            key,
+            kid: Some("k1".to_owned()),
+            healthy: true,
+        });
+        self.world.issuers.push(NaiveIssuer {
+            id: ISSUERS[0].to_owned(),
+            algorithms: algorithms.iter().map(|algorithm| algorithm.as_str().to_owned()).collect(),
+            jwks: format!("{{\"keys\":[{}]}}", jwk.to_json()),
+            profile: NaiveProfile::default(),
+        });
     }
 
     fn add_issuer(&mut self, id: &str, pool: &Pool, dice: &mut Dice) {

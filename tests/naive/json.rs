@@ -8,15 +8,19 @@ const MAX_NUMERIC_DATE: u128 = 253_402_300_799;
 /// Base64url without padding; unused bits of the last character must be zero (RFC 4648, 3.5).
 pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bits = Vec::new();
+    let mut octets = Vec::new();
+    let (mut rest, mut bits) = (0, 0);
     for c in text.chars() {
-        let six = ALPHABET.find(c)?;
-        bits.extend((0..6).rev().map(|i| (six >> i) & 1 == 1));
+        rest = rest * 64 + ALPHABET.find(c)?;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            octets.push(u8::try_from(rest >> bits).ok()?);
+            rest %= 1 << bits;
+        }
     }
-    let rest = bits.split_off(bits.len() / 8 * 8);
-    require(rest.len() < 6 && !rest.contains(&true))?;
-    let octet = |bits: &[bool]| bits.iter().fold(0, |octet, bit| octet * 2 + u8::from(*bit));
-    Some(bits.chunks(8).map(octet).collect())
+    require(bits < 6 && rest == 0)?;
+    Some(octets)
 }
 
 pub(super) type Members = Vec<(String, Json)>;
@@ -344,4 +348,10 @@ pub(super) fn numeric_date(value: &Json) -> Option<u128> {
     let nanos = format!("0{digits}").parse().ok()?;
     require(nanos <= MAX_NUMERIC_DATE * NANOS_PER_SECOND)?;
     Some(nanos)
+}
+
+/// A media type in small letters, without `application/`.
+pub(super) fn bare_type(typ: &str) -> String {
+    let lower = typ.to_ascii_lowercase();
+    lower.strip_prefix("application/").unwrap_or(&lower).to_owned()
 }

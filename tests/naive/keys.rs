@@ -56,7 +56,7 @@ pub(super) fn usable_key(jwk: &Json) -> Option<Key> {
         };
         let names = strings(items)?;
         require(names.iter().any(|name| name == "verify"))?;
-        require(all_differ(names.iter()))?;
+        require(all_differ(names.iter()) && names.len() <= 16)?;
     }
     let kty = text(members, "kty")?;
     let crv = text(members, "crv").unwrap_or_default();

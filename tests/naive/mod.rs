@@ -1,12 +1,12 @@
 //! A slow and obvious second reading of the token decision, for differential tests.
 //!
-//! It shares no code, no cryptography and no JSON reader with the crate. Everything is read anew on
-//! every call, the allow-list and the JWKS included; clarity wins over speed everywhere.
+//! It shares no code, no cryptography, no JSON and no URI reader with the crate. Everything is read
+//! anew on every call, the allow-list and the JWKS included; clarity wins over speed everywhere.
 //!
 //! The steps, with the rows of the requirements that each one reads:
 //!
-//! 1. one `Authorization` field, the Bearer scheme, a token68 of bounded size
-//!    (AUTH-03, AUTH-12, AUTH-16, AUTH-17, AUTH-18, JWS-55)
+//! 1. one `Authorization` field, a scheme that is offered, a token68 of bounded size
+//!    (AUTH-03, AUTH-12, AUTH-16, AUTH-17, AUTH-18, JWS-55, DPOP-25)
 //! 2. compact JWS and its header (JWS-01 to JWS-13, JWS-35, JWS-55, AT-01, AT-02, AT-03), with the
 //!    types that the issuer's profile takes (JWS-42, decision 7)
 //! 3. issuer, allow-list, one key (AT-05, JWS-14, JWS-15, JWS-17 to JWS-22, JWS-26, JWS-30 to
@@ -15,21 +15,31 @@
 //! 5. claims present and of the right type (AT-09, AT-10, AT-15, AT-17, DEL-01, DEL-02, DEL-05,
 //!    RAR-02, SCOPE-01, JWS-43), where the issuer's profile has them (decision 7)
 //! 6. audience, time, token classes (AT-06, AT-08, AT-18, NHI-07, JWS-44, JWS-45, JWS-46)
-//! 7. a `cnf` claim, whatever it holds, is refused (JWS-53, decision 12); a token without one is
-//!    refused where server, class or route want a bound one, and no exception holds (BCP-01)
+//! 7. the sender: everything in `cnf` is proven, or the token is refused (JWS-53, decisions 12 and
+//!    16, MTLS-01 to MTLS-06, MTLS-24); the scheme fits (DPOP-21, DPOP-22); the token is bound as
+//!    server, class and route want it, unless an exception holds (BCP-01); one proof, in every detail
+//!    (DPOP-C01 to DPOP-C12b, DPOP-13, DPOP-15, DPOP-16, DPOP-20, DPOP-33, DPOP-34, DPOP-36,
+//!    DPOP-39, DPOP-40, decisions 3, 5 and 6)
 //! 9. scopes, and how the user authenticated (AUTH-14, SCOPE-01, STEP-01 to STEP-04, STEP-06); then
 //!    the client, the subject, the actor, the authorization details (DEL-01, DEL-04, RAR-01, RAR-03, RAR-04,
 //!    RAR-05, RAR-07, RAR-08)
+//! 10. a proof is used once, and a token where the route says so (DPOP-17, DPOP-19, DPOP-38,
+//!     DPOP-41)
 //!
-//! One key it judges earlier than the crate: an RSA key with an even modulus is unusable here, and
-//! verifies nothing there. An Ed25519 key that is no point is usable here, and verifies nothing. It
-//! has no notion of a faulty configuration: a text that is no JWK Set, a set without any usable key
-//! and a second issuer of one name are refused by the crate when a server is built.
+//! What the client sees: one challenge for each scheme that is offered, the error in that of the
+//! scheme that was used (DPOP-23 to DPOP-26), a nonce where one was wanted (DPOP-29, DPOP-32).
+//!
+//! One key it judges later than the crate: an Ed25519 key of an issuer that is a point of small
+//! order is unusable there, and verifies nothing here. It has no notion of a faulty configuration: a
+//! text that is no JWK Set, a set without any usable key and a second issuer of one name are refused
+//! by the crate when a server is built.
 //!
 //! A required claim that is a number it compares as it is written.
 //!
-//! It knows nothing of sender proofs, introspection, revocation, replay, or of other checks that a
-//! route brings along.
+//! What a nonce is it does not know: it is told which ones servers made, and when.
+//!
+//! It knows nothing of forwarded certificates and origins, introspection, revocation, or of other
+//! checks that a route brings along.
 #![allow(
     clippy::indexing_slicing,
     reason = "slices are matched or cut where their length is known"
@@ -40,25 +50,59 @@ use std::net::IpAddr;
 
 mod json;
 mod keys;
+mod memory;
 mod policy;
+mod proof;
+mod reasons;
+mod sender;
 mod token;
+mod uri;
 mod world;
 
+pub(crate) use memory::Memory;
+#[allow(unused_imports, reason = "a fuzz target does not count them")]
+pub(crate) use reasons::REASONS;
+use reasons::{NO_SCOPE_HELPS, Refused, Why};
+use sender::Sender;
 use token::{Claims, verified_claims};
 
 #[allow(unused_imports, reason = "a fuzz target's world is simpler than a generated one")]
 pub(crate) use world::{
-    NaiveActor, NaiveClass, NaiveDetail, NaiveException, NaiveIssuer, NaiveNames, NaiveProfile,
-    NaiveStepUp, NaiveTest, World,
+    NaiveActor, NaiveClass, NaiveDetail, NaiveDpop, NaiveException, NaiveIssuer, NaiveNames,
+    NaiveNonces, NaiveOrigin, NaiveProfile, NaiveStepUp, NaiveTest, World,
 };
 
 /// What is decided about.
 #[derive(Debug, Clone)]
 pub(crate) struct NaiveRequest {
+    pub(crate) method: String,
+    /// The target of the request.
+    pub(crate) target: String,
+    /// What the target was before something in the process changed it, if something did.
+    pub(crate) original: Option<String>,
     /// The values of its `Authorization` field lines.
     pub(crate) authorization: Vec<Vec<u8>>,
+    /// The values of its `DPoP` field lines.
+    pub(crate) dpop: Vec<Vec<u8>>,
+    /// The certificate whose key the other end of the connection has.
+    pub(crate) certificate: Option<Vec<u8>>,
     /// Where it comes from, if that is known.
     pub(crate) peer: Option<IpAddr>,
+}
+
+impl NaiveRequest {
+    /// A request for `/` with nothing but these fields.
+    pub(crate) fn with_lines(authorization: Vec<Vec<u8>>) -> Self {
+        Self {
+            method: "GET".to_owned(),
+            target: "/".to_owned(),
+            original: None,
+            authorization,
+            dpop: Vec::new(),
+            certificate: None,
+            peer: None,
+        }
+    }
 }
 
 /// The answer to a request.
@@ -70,16 +114,28 @@ pub(crate) enum Verdict {
     Refuse {
         /// The status code.
         status: u16,
-        /// The `error` parameter of the challenge.
-        error: Option<&'static str>,
-        /// `scope`, `acr_values` and `max_age` of the challenge, where it has them.
+        /// The challenges, in order.
+        challenges: Vec<NaiveChallenge>,
+        /// `scope`, `acr_values` and `max_age` of the first one, where it has them.
         params: BTreeMap<&'static str, String>,
+        /// Whether the client is given a nonce.
+        nonce: bool,
         /// The reason, in this reading's own words.
-        why: &'static str,
+        why: Why,
+        /// What the crate may call it: more than one thing where several are wrong at once.
+        kinds: Vec<&'static str>,
     },
 }
 
-/// What an accepted token says.
+/// What a client is told of one scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NaiveChallenge {
+    pub(crate) scheme: String,
+    pub(crate) error: Option<String>,
+    pub(crate) algs: Option<String>,
+}
+
+/// What an accepted token says, and who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub(crate) iss: String,
@@ -92,83 +148,99 @@ pub(crate) struct Granted {
     pub(crate) acr: Option<String>,
     /// Issuer and subject of the current actor.
     pub(crate) actor: Option<(String, String)>,
+    pub(crate) binding: String,
+    /// Thumbprints of the key and of the certificate that the sender has.
+    pub(crate) key: Option<String>,
+    pub(crate) certificate: Option<String>,
+    /// Whether the client is given a nonce.
+    pub(crate) nonce: bool,
 }
 
-/// Every reason for which a token is refused that is well-formed, signed by its issuer, and meant
-/// for an API.
-pub(crate) const REASONS: [&str; 40] = [
-    "type",
-    "another kind of token by name",
-    "another kind of token by its claims",
-    "another kind of token by claims that an access token by type may have",
-    "an ID token",
-    "another kind of token as its issuer calls it",
-    "a required claim",
-    "sub",
-    "client",
-    "no client",
-    "jti",
-    "no jti",
-    "iat",
-    "no iat",
-    "exp",
-    "nbf",
-    "audience",
-    "no audience",
-    "scope",
-    "auth_time",
-    "acr",
-    "act",
-    "authorization_details",
-    "another audience",
-    "expired",
-    "not valid yet",
-    "issued in the future",
-    "no lifetime",
-    "lives too long",
-    "of unknown age",
-    "too old",
-    "a sender that nobody proves",
-    "not bound",
-    "authentication",
-    "authentication and scope",
-    "scope missing",
-    "a client that may not",
-    "a subject that may not",
-    "an actor that may not",
-    "no authorization detail",
-];
-
-type Refusal = (u16, Option<&'static str>);
-const NO_CREDENTIALS: Refusal = (401, None);
-const INVALID_REQUEST: Refusal = (400, Some("invalid_request"));
-const INVALID_TOKEN: Refusal = (401, Some("invalid_token"));
-const INSUFFICIENT_SCOPE: Refusal = (403, Some("insufficient_scope"));
-const INSUFFICIENT_USER_AUTHENTICATION: Refusal = (401, Some("insufficient_user_authentication"));
+/// A scheme and a token.
+struct Presented {
+    scheme: &'static str,
+    token: String,
+}
 
 const MAX_TOKEN_BYTES: usize = 16_384;
 
-/// Decides a request.
-pub(crate) fn decide(world: &World, request: &NaiveRequest) -> Verdict {
-    let (refusal, why) = match steps(world, request) {
-        Ok(claims) => return Verdict::Pass(claims.granted()),
-        Err(refused) => refused,
-    };
+/// Decides a request, and remembers what it uses up.
+pub(crate) fn decide(world: &World, memory: &mut Memory, request: &NaiveRequest) -> Verdict {
+    match steps(world, memory, request) {
+        Ok((claims, sender)) => Verdict::Pass(granted(claims, sender)),
+        Err(refused) => refusal(world, request, &refused),
+    }
+}
+
+fn steps(
+    world: &World,
+    memory: &mut Memory,
+    request: &NaiveRequest,
+) -> Result<(Claims, Sender), Refused> {
+    // 1
+    let presented = credentials(world, &request.authorization)?;
+    // 2 to 5
+    let claims = verified_claims(world, &presented.token).map_err(Refused::new)?;
+    // 6
+    if !policy::audience_fits(world, &claims) {
+        return Err(Refused::new("another audience"));
+    }
+    if let Some(why) = policy::wrong_time(world, &claims) {
+        return Err(Refused::new(why));
+    }
+    // 7
+    let sender = sender::prove(world, memory, &claims, &presented, request)?;
+    // 9
+    let has_scopes = world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed));
+    match (policy::authenticated_well(world, &claims), has_scopes) {
+        (true, true) => {}
+        (true, false) => return Err(Refused::new("scope missing")),
+        (false, true) => return Err(Refused::new("authentication")),
+        (false, false) => return Err(Refused::new("authentication and scope")),
+    }
+    if let Some(why) = policy::not_for_route(world, &claims) {
+        return Err(Refused::new(why));
+    }
+    // 10
+    memory.record(world, &claims, sender.proof.as_ref())?;
+    Ok((claims, sender))
+}
+
+fn granted(claims: Claims, sender: Sender) -> Granted {
+    Granted {
+        iss: claims.iss,
+        sub: claims.sub,
+        kind: claims.kind.to_owned(),
+        client_id: claims.client_id,
+        jti: claims.jti,
+        audiences: claims.audiences,
+        scopes: claims.scopes,
+        acr: claims.acr,
+        actor: claims.actor,
+        binding: sender.binding.to_owned(),
+        nonce: sender.proof.as_ref().is_some_and(|proof| proof.wants_nonce),
+        key: sender.proof.map(|proof| proof.key),
+        certificate: sender.certificate,
+    }
+}
+
+// ---- what the client is told
+
+fn refusal(world: &World, request: &NaiveRequest, refused: &Refused) -> Verdict {
+    let (status, error) = refused.answer();
     let mut params = BTreeMap::new();
-    // no scope would help against the last four reasons
-    if refusal != INVALID_REQUEST && !REASONS[REASONS.len() - 4..].contains(&why) {
-        // each scope once, in the order of the route, whatever the token has of them
-        let mut scopes: Vec<&str> = Vec::new();
-        for scope in &world.needed_scopes {
-            if !scopes.contains(&scope.as_str()) {
-                scopes.push(scope);
-            }
-        }
-        if !scopes.is_empty() {
-            params.insert("scope", scopes.join(" "));
+    let wants_scope = !matches!(status, 400 | 503) && !NO_SCOPE_HELPS.contains(&refused.why());
+    // each scope once, in the order of the route, whatever the token has of them
+    let mut scopes: Vec<&str> = Vec::new();
+    for scope in &world.needed_scopes {
+        if wants_scope && !scopes.contains(&scope.as_str()) {
+            scopes.push(scope);
         }
     }
-    if let (INSUFFICIENT_USER_AUTHENTICATION, Some(wanted)) = (refusal, &world.step_up) {
+    if !scopes.is_empty() {
+        params.insert("scope", scopes.join(" "));
+    }
+    if let (Some("insufficient_user_authentication"), Some(wanted)) = (error, &world.step_up) {
         if !wanted.acr_values.is_empty() {
             params.insert("acr_values", wanted.acr_values.join(" "));
         }
@@ -176,66 +248,115 @@ pub(crate) fn decide(world: &World, request: &NaiveRequest) -> Verdict {
             params.insert("max_age", most.to_string());
         }
     }
-    let (status, error) = refusal;
-    Verdict::Refuse { status, error, params, why }
+    let challenges = match status {
+        503 => Vec::new(),
+        _ => challenges(world, &request.authorization, error),
+    };
+    Verdict::Refuse {
+        status,
+        challenges,
+        params,
+        nonce: error == Some("use_dpop_nonce"),
+        why: refused.why(),
+        kinds: refused.kinds(),
+    }
 }
 
-fn steps(world: &World, request: &NaiveRequest) -> Result<Claims, (Refusal, &'static str)> {
-    // 1
-    let token = bearer_token(&request.authorization).map_err(|refusal| (refusal, "no token"))?;
-    // 2 to 7: every fault is the same refusal
-    let bad = |why| (INVALID_TOKEN, why);
-    let claims = verified_claims(world, &token).map_err(bad)?;
-    // 6
-    if !policy::audience_fits(world, &claims) {
-        return Err(bad("another audience"));
+/// The scheme that was used comes first, and tells the error. Where nobody knows which one was meant,
+/// each does.
+fn challenges(world: &World, lines: &[Vec<u8>], error: Option<&str>) -> Vec<NaiveChallenge> {
+    let used = error.and(scheme_used(world, lines));
+    let mut schemes = Vec::from_iter(used);
+    for offered in schemes_offered(world) {
+        if Some(offered) != used {
+            schemes.push(offered);
+        }
     }
-    if let Some(why) = policy::wrong_time(world, &claims) {
-        return Err(bad(why));
+    let mut all = Vec::new();
+    for scheme in schemes {
+        let is_told = used.is_none() || used == Some(scheme);
+        let algs = world.dpop.as_ref().map(|dpop| dpop.algorithms.join(" "));
+        all.push(NaiveChallenge {
+            scheme: scheme.to_owned(),
+            error: error.filter(|_| is_told).map(str::to_owned),
+            algs: algs.filter(|_| scheme == "DPoP"),
+        });
     }
-    // 7
-    if claims.has_cnf {
-        return Err(bad("a sender that nobody proves"));
+    all
+}
+
+/// The schemes under which some token can meet what server and route want, of any token.
+fn schemes_offered(world: &World) -> Vec<&'static str> {
+    let wants =
+        |binding: &str| world.binding == binding || world.route_binding.as_deref() == Some(binding);
+    let (key, certificate) = (wants("dpop") || wants("both"), wants("mtls") || wants("both"));
+    let key = key || (wants("either") && !certificate && !world.mtls);
+    let mut offered = Vec::new();
+    if !key {
+        offered.push("Bearer");
     }
-    if !policy::may_be_unbound(world, &claims, request.peer) {
-        return Err(bad("not bound"));
+    if world.dpop.is_some() && (key || !certificate) {
+        offered.push("DPoP");
     }
-    // 9
-    let has_scopes = world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed));
-    match (policy::authenticated_well(world, &claims), has_scopes) {
-        (true, true) => match policy::not_for_route(world, &claims) {
-            None => Ok(claims),
-            Some(why) => Err((INSUFFICIENT_SCOPE, why)),
-        },
-        (true, false) => Err((INSUFFICIENT_SCOPE, "scope missing")),
-        (false, true) => Err((INSUFFICIENT_USER_AUTHENTICATION, "authentication")),
-        (false, false) => Err((INSUFFICIENT_USER_AUTHENTICATION, "authentication and scope")),
-    }
+    offered
+}
+
+/// The scheme of the only line, if it is one that the server knows, whatever is behind it.
+fn scheme_used(world: &World, lines: &[Vec<u8>]) -> Option<&'static str> {
+    let [line] = lines else {
+        return None;
+    };
+    let scheme = leading_token(line);
+    schemes_known(world).into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn leading_token(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|byte| !is_tchar(*byte)).unwrap_or(line.len());
+    &line[..end]
+}
+
+fn schemes_known(world: &World) -> Vec<&'static str> {
+    let mut known = vec!["Bearer"];
+    known.extend(world.dpop.as_ref().map(|_| "DPoP"));
+    known
 }
 
 // ---- step 1: credentials
 
-fn bearer_token(lines: &[Vec<u8>]) -> Result<String, Refusal> {
+fn credentials(world: &World, lines: &[Vec<u8>]) -> Result<Presented, Refused> {
     let line = match lines {
-        [] => return Err(NO_CREDENTIALS),
+        [] => return Err(Refused::new("no field")),
         [line] => line,
-        _ => return Err(INVALID_REQUEST),
+        _ => return Err(Refused::new("two fields")),
     };
+    // behind a scheme that is not offered may stand anything, wherever it begins
+    if world.dpop.is_none() && leading_token(line).eq_ignore_ascii_case(b"DPoP") {
+        return Err(Refused::new("another scheme"));
+    }
     // the scheme is what stands before the first space, and must be an RFC 9110 token
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (scheme, rest) = line.split_at(end);
     if scheme.is_empty() || !scheme.iter().all(|byte| is_tchar(*byte)) {
-        return Err(INVALID_REQUEST);
+        return Err(Refused::new("no field by form"));
     }
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
-        return Err(NO_CREDENTIALS);
-    }
+    let mut known = schemes_known(world).into_iter();
+    let known = known.find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    let scheme = known.ok_or_else(|| Refused::new("another scheme"))?;
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    let token = String::from_utf8(rest[spaces..].to_vec()).map_err(|_| INVALID_REQUEST)?;
-    if !is_token68(&token) || token.len() > MAX_TOKEN_BYTES {
-        return Err(INVALID_REQUEST);
+    let token = &rest[spaces..];
+    let mut faults = Vec::new();
+    if token.len() > MAX_TOKEN_BYTES {
+        faults.push("a long token");
     }
-    Ok(token)
+    let token = String::from_utf8(token.to_vec()).ok().filter(|token| is_token68(token));
+    match token {
+        Some(token) if faults.is_empty() => Ok(Presented { scheme, token }),
+        Some(_) => Err(Refused::one_of(faults)),
+        None => {
+            faults.push("no field by form");
+            Err(Refused::one_of(faults))
+        }
+    }
 }
 
 fn is_tchar(byte: u8) -> bool {

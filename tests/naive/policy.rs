@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::json::{Json, Members, NANOS_PER_SECOND, absent_or, text};
+use super::reasons::Why;
 use super::token::Claims;
 use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, World};
 
@@ -17,7 +18,7 @@ pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
 }
 
 /// What is wrong with the token's times.
-pub(super) fn wrong_time(world: &World, claims: &Claims) -> Option<&'static str> {
+pub(super) fn wrong_time(world: &World, claims: &Claims) -> Option<Why> {
     let leeway = nanos(world.leeway_secs);
     let now = world.now_nanos;
     let latest = now.saturating_add(leeway);
@@ -66,19 +67,21 @@ fn lifetime(world: &World, claims: &Claims) -> u128 {
     claims.exp.saturating_sub(claims.iat.unwrap_or(world.now_nanos))
 }
 
-/// Whether a token that is bound to nobody is enough.
-pub(super) fn may_be_unbound(world: &World, claims: &Claims, peer: Option<IpAddr>) -> bool {
+/// The bindings that the classes of the token want; what none says, the default says.
+pub(super) fn bindings_of_classes<'a>(world: &'a World, claims: &Claims) -> Vec<&'a str> {
     let mut of_classes = Vec::new();
     for class in classes_of(world, claims) {
-        of_classes.extend(class.binding.as_ref());
+        of_classes.extend(class.binding.as_deref());
     }
     if of_classes.is_empty() {
-        of_classes.extend(world.default_binding.as_ref());
+        of_classes.extend(world.default_binding.as_deref());
     }
-    let excepted = world.exceptions.iter().any(|one| covers(one, world, claims, peer));
-    (world.binding == "where_bound" || excepted)
-        && of_classes.iter().all(|wanted| *wanted == "where_bound")
-        && world.route_binding.as_ref().is_none_or(|wanted| wanted == "where_bound")
+    of_classes
+}
+
+/// Whether the token may do without the binding that the server wants.
+pub(super) fn is_excepted(world: &World, claims: &Claims, peer: Option<IpAddr>) -> bool {
+    world.exceptions.iter().any(|one| covers(one, world, claims, peer))
 }
 
 fn covers(
@@ -132,7 +135,7 @@ pub(super) fn authenticated_well(world: &World, claims: &Claims) -> bool {
 }
 
 /// Why the route is not for this token, whatever its scopes are.
-pub(super) fn not_for_route(world: &World, claims: &Claims) -> Option<&'static str> {
+pub(super) fn not_for_route(world: &World, claims: &Claims) -> Option<Why> {
     if let Some(wanted) = &world.clients {
         let is_listed =
             claims.client_id.as_ref().is_some_and(|client| wanted.names.contains(client));

@@ -1,11 +1,11 @@
 //! Steps 2 to 5: what a token says, and whether its issuer said it.
 
-use super::Granted;
 use super::json::{
-    Json, Members, absent_or, absent_or_text, base64url, is_same, member, non_empty,
+    Json, Members, absent_or, absent_or_text, bare_type, base64url, is_same, member, non_empty,
     non_empty_string, numeric_date, parse_json, require, strict_object, strings, text,
 };
 use super::keys::usable_keys;
+use super::reasons::Why;
 use super::world::{NaiveTest, World};
 
 const MAX_HEADER_CHARS: usize = 8_192;
@@ -26,26 +26,10 @@ pub(super) struct Claims {
     pub(super) acr: Option<String>,
     pub(super) actor: Option<(String, String)>,
     pub(super) details: Vec<Members>,
-    pub(super) has_cnf: bool,
+    pub(super) cnf: Option<Json>,
 }
 
-impl Claims {
-    pub(super) fn granted(self) -> Granted {
-        Granted {
-            iss: self.iss,
-            sub: self.sub,
-            kind: self.kind.to_owned(),
-            client_id: self.client_id,
-            jti: self.jti,
-            audiences: self.audiences,
-            scopes: self.scopes,
-            acr: self.acr,
-            actor: self.actor,
-        }
-    }
-}
-
-pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, &'static str> {
+pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, Why> {
     let (header, payload) = signed_objects(world, token).ok_or("form, key or signature")?;
     let iss = non_empty_string(&payload, "iss").ok_or("issuer")?;
     let issuer = world.issuers.iter().find(|issuer| issuer.id == iss).ok_or("issuer")?;
@@ -143,7 +127,7 @@ pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, &'st
         (None, Some(_)) => "person",
         (None, None) => "unknown",
     };
-    let has_cnf = member(&payload, "cnf").is_some();
+    let cnf = member(&payload, "cnf").cloned();
     Ok(Claims {
         iss,
         sub,
@@ -159,7 +143,7 @@ pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, &'st
         acr,
         actor,
         details,
-        has_cnf,
+        cnf,
     })
 }
 
@@ -225,12 +209,6 @@ const OTHER_CLAIMS: [&str; 5] = ["events", "htu", "status_list", "token_introspe
 /// A transaction token, a security event, credentials.
 const OTHER_CLAIMS_UNLESS_TYPED: [&str; 4] = ["_sd_alg", "req_wl", "toe", "vct"];
 const ID_TOKEN_CLAIMS: [&str; 4] = ["at_hash", "c_hash", "nonce", "s_hash"];
-
-/// A media type in small letters, without `application/`.
-fn bare_type(typ: &str) -> String {
-    let lower = typ.to_ascii_lowercase();
-    lower.strip_prefix("application/").unwrap_or(&lower).to_owned()
-}
 
 /// The first of these members that is there, whatever it is.
 fn first_member<'a>(members: &'a Members, names: &[String]) -> Option<&'a Json> {

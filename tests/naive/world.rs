@@ -38,6 +38,16 @@ pub(crate) struct World {
     /// Who may do without the binding that every token needs.
     #[serde(default)]
     pub(crate) exceptions: Vec<NaiveException>,
+    /// How keys of clients are proven; without it nobody's is, and the scheme is not offered.
+    #[serde(default)]
+    pub(crate) dpop: Option<NaiveDpop>,
+    /// Whether certificates of connections are those of the clients.
+    #[serde(default)]
+    pub(crate) mtls: bool,
+    /// How many used things are remembered, of all clients and of one; as many as come unless it is
+    /// said.
+    #[serde(default)]
+    pub(crate) replay_room: Option<(usize, usize)>,
     /// The scopes that the route needs, all of them.
     pub(crate) needed_scopes: Vec<String>,
     /// How the route wants users to have authenticated.
@@ -55,9 +65,18 @@ pub(crate) struct World {
     /// The authorization detail that the route needs.
     #[serde(default)]
     pub(crate) detail: Option<NaiveDetail>,
+    /// Whether the route wants a nonce in proofs, also where the server only takes one.
+    #[serde(default)]
+    pub(crate) route_nonce: bool,
+    /// Whether the route takes each token once.
+    #[serde(default)]
+    pub(crate) single_use: bool,
     /// Nanoseconds since the Unix epoch.
     #[serde(with = "as_text")]
     pub(crate) now_nanos: u128,
+    /// Nanoseconds of a clock that nobody sets.
+    #[serde(with = "as_text", default = "steady_start")]
+    pub(crate) steady_nanos: u128,
 }
 
 /// One believed issuer.
@@ -154,6 +173,38 @@ pub(crate) struct NaiveException {
     pub(crate) networks: Vec<String>,
 }
 
+/// What is accepted of proofs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveDpop {
+    pub(crate) algorithms: Vec<String>,
+    pub(crate) max_age_secs: u64,
+    #[serde(default)]
+    pub(crate) nonces: Option<NaiveNonces>,
+    /// By which clients call the server; by the resource's own if there is none.
+    #[serde(default)]
+    pub(crate) origins: Vec<NaiveOrigin>,
+}
+
+/// Nonces for proofs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveNonces {
+    /// Whether a proof needs one.
+    pub(crate) required: bool,
+    pub(crate) lifetime_secs: u64,
+    /// A text that only the servers know which make them.
+    pub(crate) key: String,
+}
+
+/// Scheme, host and port, and what a proxy does to the front of paths.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct NaiveOrigin {
+    pub(crate) origin: String,
+    #[serde(default)]
+    pub(crate) proxy_removes: String,
+    #[serde(default)]
+    pub(crate) proxy_adds: String,
+}
+
 /// How a user has to have authenticated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NaiveStepUp {
@@ -197,6 +248,11 @@ pub(crate) struct NaiveDetail {
 
 fn where_bound() -> String {
     "where_bound".to_owned()
+}
+
+/// Any moment will do; a clock set by hand begins with this one.
+fn steady_start() -> u128 {
+    1_000_000_000_000
 }
 
 /// JSON numbers end where 64 bits do.

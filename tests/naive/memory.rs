@@ -1,0 +1,99 @@
+//! What a server knows of requests before this one: the nonces that it made, and step 10, what was
+//! used.
+
+use std::collections::BTreeMap;
+
+use super::json::NANOS_PER_SECOND;
+use super::proof::GoodProof;
+use super::reasons::{Refused, Why};
+use super::token::Claims;
+use super::world::World;
+
+/// How much longer something is remembered than it is good: for memories that are far away.
+const LONGER_SECONDS: u128 = 2;
+
+/// What a server knows of requests before this one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    /// Every nonce that a server of this resource with this key made, and when.
+    pub(crate) nonces: BTreeMap<String, u128>,
+    used: Vec<Used>,
+}
+
+/// Something that was used.
+#[derive(Debug, Clone)]
+struct Used {
+    /// What tells it from everything else.
+    what: Vec<String>,
+    /// Issuer and client.
+    whose: (String, Option<String>),
+    /// It is over when the time of day and the steady time have come to these, in whole seconds.
+    until: u128,
+    steady_until: u128,
+}
+
+impl Memory {
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn with_nonces(nonces: BTreeMap<String, u128>) -> Self {
+        Self { nonces, ..Self::default() }
+    }
+
+    /// Step 10: a proof is good once, and a token where the route says so. The proof comes first.
+    pub(super) fn record(
+        &mut self,
+        world: &World,
+        claims: &Claims,
+        proof: Option<&GoodProof>,
+    ) -> Result<(), Refused> {
+        if let Some(proof) = proof {
+            let what = ["proof", &proof.key, &proof.jti, &proof.htu];
+            self.use_up(world, claims, &what, proof.until, "a proof that was used")?;
+        }
+        if world.single_use {
+            let Some(jti) = &claims.jti else {
+                return Err(Refused::new("a token for one use without a name"));
+            };
+            let until = claims.exp + u128::from(world.leeway_secs) * NANOS_PER_SECOND;
+            let what = ["token", &claims.iss, jti];
+            self.use_up(world, claims, &what, until, "a token that was used")?;
+        }
+        Ok(())
+    }
+
+    fn use_up(
+        &mut self,
+        world: &World,
+        claims: &Claims,
+        what: &[&str],
+        until: u128,
+        twice: Why,
+    ) -> Result<(), Refused> {
+        let whole_seconds = |nanos: u128| nanos.div_ceil(NANOS_PER_SECOND);
+        let what: Vec<String> = what.iter().map(ToString::to_string).collect();
+        let whose = (claims.iss.clone(), claims.client_id.clone());
+        // both clocks have to come to an end, for one of them can be set
+        let is_over = |used: &&Used| {
+            used.until <= world.now_nanos / NANOS_PER_SECOND
+                && used.steady_until <= world.steady_nanos / NANOS_PER_SECOND
+        };
+        let alive: Vec<&Used> = self.used.iter().filter(|used| !is_over(used)).collect();
+        if alive.iter().any(|used| used.what == what) {
+            return Err(Refused::new(twice));
+        }
+        if let Some((room, share)) = world.replay_room {
+            let of_client = alive.iter().filter(|used| used.whose == whose).count();
+            if alive.len() >= room || of_client >= share {
+                return Err(Refused::new("no room to remember a use"));
+            }
+        }
+        let until = until + LONGER_SECONDS * NANOS_PER_SECOND;
+        let steady_until = world.steady_nanos + (until - world.now_nanos);
+        self.used.push(Used {
+            what,
+            whose,
+            until: whole_seconds(until),
+            steady_until: whole_seconds(steady_until),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Step 7: what ties the token to a sender is proven, and the token is tied as it has to be.
+
+use std::net::IpAddr;
+
+use rsa::sha2::{Digest, Sha256};
+
+use super::json::{Json, absent_or, base64url};
+use super::memory::Memory;
+use super::policy;
+use super::proof::{self, GoodProof, to_base64url};
+use super::reasons::Refused;
+use super::token::Claims;
+use super::world::World;
+use super::{NaiveRequest, Presented};
+
+/// What a token is tied to: the thumbprints of a key and of a certificate.
+#[derive(Default)]
+struct Tied {
+    key: Option<String>,
+    certificate: Option<String>,
+}
+
+/// Who sent a request, as far as that is known.
+#[derive(Default)]
+pub(super) struct Sender {
+    pub(super) binding: &'static str,
+    pub(super) proof: Option<GoodProof>,
+    /// The thumbprint of the certificate that came along, whether the token is tied to it or not.
+    pub(super) certificate: Option<String>,
+}
+
+/// Who sent this token, or why nobody can tell.
+pub(super) fn prove(
+    world: &World,
+    memory: &Memory,
+    claims: &Claims,
+    presented: &Presented,
+    request: &NaiveRequest,
+) -> Result<Sender, Refused> {
+    let refuse = |why| Err(Refused::new(why));
+    let Some(tied) = tied_to(claims.cnf.as_ref()) else {
+        return refuse("a sender that nobody proves");
+    };
+    // whatever the token is tied to has to be provable
+    if (tied.key.is_some() && world.dpop.is_none()) || (tied.certificate.is_some() && !world.mtls) {
+        return refuse("a sender that nobody proves");
+    }
+    // a key is proven under the scheme DPoP, and nothing else is
+    match (presented.scheme, &tied.key) {
+        ("Bearer", Some(_)) => return refuse("a token with a key as a bearer token"),
+        ("DPoP", None) => return refuse("a token without a key under DPoP"),
+        _ => {}
+    }
+    for wanted in wanted_bindings(world, claims, request.peer) {
+        let is_met = match wanted {
+            "where_bound" => true,
+            "either" => tied.key.is_some() || tied.certificate.is_some(),
+            "dpop" => tied.key.is_some(),
+            "mtls" => tied.certificate.is_some(),
+            _ => tied.key.is_some() && tied.certificate.is_some(),
+        };
+        if !is_met {
+            return refuse("not bound");
+        }
+    }
+
+    let shown = request.certificate.as_ref().filter(|_| world.mtls);
+    let shown = shown.map(|der| to_base64url(&Sha256::digest(der)));
+    match (&tied.certificate, &shown) {
+        (Some(_), None) => return refuse("no certificate"),
+        (Some(wanted), Some(found)) if wanted != found => return refuse("another certificate"),
+        _ => {}
+    }
+    let binding = match (&tied.key, &tied.certificate) {
+        (None, None) => "bearer",
+        (Some(_), None) => "dpop",
+        (None, Some(_)) => "mtls",
+        (Some(_), Some(_)) => "dpop_and_mtls",
+    };
+    let proof = match (&world.dpop, &tied.key) {
+        (Some(dpop), Some(key)) => {
+            let proof = proof::read(world, dpop, memory, request, &presented.token);
+            let proof = proof.map_err(Refused::one_of)?;
+            if proof.key != *key {
+                return refuse("a proof of another key");
+            }
+            Some(proof)
+        }
+        _ => None,
+    };
+    Ok(Sender { binding, proof, certificate: shown })
+}
+
+/// `None`: there is a `cnf`, and nothing or not everything of it has a meaning here.
+fn tied_to(cnf: Option<&Json>) -> Option<Tied> {
+    let Some(cnf) = cnf else {
+        return Some(Tied::default());
+    };
+    let Json::Object(members) = cnf else {
+        return None;
+    };
+    let key = absent_or(members, "jkt", sha256)?;
+    let certificate = absent_or(members, "x5t#S256", sha256)?;
+    let is_tied = key.is_some() || certificate.is_some();
+    is_tied.then_some(Tied { key, certificate })
+}
+
+/// The text of a SHA-256 in base64url.
+fn sha256(value: &Json) -> Option<String> {
+    let Json::Text(text) = value else {
+        return None;
+    };
+    (base64url(text)?.len() == 32).then(|| text.clone())
+}
+
+/// Everything that somebody wants: the server, unless an exception lets the token do without; the
+/// classes of the token; the route.
+fn wanted_bindings<'a>(world: &'a World, claims: &Claims, peer: Option<IpAddr>) -> Vec<&'a str> {
+    let mut wanted = policy::bindings_of_classes(world, claims);
+    let is_free = claims.cnf.is_none() && policy::is_excepted(world, claims, peer);
+    if !is_free {
+        wanted.push(&world.binding);
+    }
+    wanted.extend(world.route_binding.as_deref());
+    wanted
+}
