@@ -11,6 +11,7 @@ use crate::naive::{Granted, NaiveChallenge, Verdict};
 
 /// What the crate says, with the kind of a refusal.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Answer {
     Pass {
         granted: Granted,

@@ -107,6 +107,7 @@ impl NaiveRequest {
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Verdict {
     /// The token gives access.
     Pass(Granted),
