@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -115,7 +116,18 @@ pub(crate) enum Remedy {
     /// Nothing.
     None,
     /// Nothing before this time, for this reason.
-    Later { retry_after: Duration, error: Option<Arc<KeyFetchError>> },
+    Later { retry_after: Duration, error: Option<Arc<dyn Error + Send + Sync>> },
+}
+
+/// Why [`IssuerKeys::find_or_fetch`] finds no key.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum KeySearchError {
+    /// The issuer's keys are there, and none fits, or more than one: whoever signed is not the issuer.
+    #[error("{0}")]
+    Choice(#[from] KeyChoiceError),
+    /// The keys are not there, or too old: nothing can be said of whoever signed.
+    #[error("no keys of the issuer{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    NoKeys(Option<Arc<dyn Error + Send + Sync>>),
 }
 
 impl IssuerKeys {
@@ -275,7 +287,43 @@ impl IssuerKeys {
                 }
                 let left = self.flights.not_before().saturating_sub(at.steady());
                 let retry_after = left.max(FIRST_BACKOFF);
-                Remedy::Later { retry_after, error: self.flights.tally().last_error }
+                let error = self.flights.tally().last_error;
+                let error = error.map(|error| -> Arc<dyn Error + Send + Sync> { error });
+                Remedy::Later { retry_after, error }
+            }
+        }
+    }
+
+    /// Finds the key of a document of the issuer that is no access token, with the fetch and the wait
+    /// that a request with an unknown key gets. For tasks that can wait: it ends within twice
+    /// [`KeyRefresh::wait`].
+    pub(crate) async fn find_or_fetch(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        clock: &dyn Clock,
+    ) -> Result<Arc<PublicKey>, KeySearchError> {
+        let mut attempt = Attempt::First;
+        // The second wait is for a fetch that the first one did not see the end of.
+        let mut waits = 0_u8;
+        loop {
+            let at = clock.moment();
+            let miss = match self.find(kid, algorithm, at, attempt) {
+                Ok(key) => return Ok(key),
+                Err(miss) => miss,
+            };
+            match (self.remedy(miss, at, attempt), miss) {
+                (Remedy::Wait(wait), _) if waits < 2 => {
+                    wait.await;
+                    waits = waits.saturating_add(1);
+                    if waits > 1 || self.flights.under_way().is_none() {
+                        attempt = Attempt::AfterWait;
+                    }
+                }
+                (Remedy::Again, _) if attempt == Attempt::First => attempt = Attempt::AfterWait,
+                (Remedy::Later { error, .. }, _) => return Err(KeySearchError::NoKeys(error)),
+                (_, KeyMiss::Choice(error)) => return Err(error.into()),
+                (_, KeyMiss::NoKeys | KeyMiss::Stale) => return Err(KeySearchError::NoKeys(None)),
             }
         }
     }

@@ -53,7 +53,7 @@ pub(crate) use config::{Checked, IssuerRules};
 pub use discovery::{MetadataError, discovery_urls};
 pub use fetch::KeyFetchError;
 pub use health::{IssuerHealth, KeyState};
-pub(crate) use keys::{Attempt, IssuerKeys, KeyMiss, KeyWait, Remedy, TransportOf};
+pub(crate) use keys::{Attempt, IssuerKeys, KeyMiss, KeySearchError, KeyWait, Remedy, TransportOf};
 pub use kind::ClaimTest;
 pub(crate) use kind::KindRule;
 pub use profile::{DangerousProfile, OptionalClaim, TokenProfile};
