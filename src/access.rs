@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::certificate::Certificate;
 use crate::context::{ChallengeVisibility, NonceIssuing, PolicyContext};
-use crate::name::{Audience, ClientId, IssuerId, JwtId, Scheme, Subject, Thumbprint};
+use crate::name::{Audience, ClientId, IssuerId, JwtId, KeyId, Scheme, Subject, Thumbprint};
 use crate::observe::{SenderBinding, TokenHash};
 use crate::time::Timestamp;
 
@@ -82,8 +82,24 @@ pub(crate) struct Facts {
     pub(crate) acr: Option<Box<str>>,
     pub(crate) actor: Option<Actor>,
     pub(crate) confirmation: Confirmation,
+    /// The `kid` of the key that signed it, if the key has one.
+    pub(crate) key_id: Option<Arc<KeyId>>,
+    /// The session, `sid`.
+    pub(crate) session: Option<Box<str>>,
+    /// Claims by which the server's configuration tells tokens apart: the claim's place there, and a
+    /// value. Several, if the claim is an array.
+    pub(crate) named: Box<[(u16, Box<str>)]>,
+    /// `None` where nobody looks at it, or the token has none.
+    pub(crate) status: Option<StatusReference>,
     /// The claims as a JSON object, for types of the user.
     pub(crate) claims: Box<[u8]>,
+}
+
+/// Where a token's status is (Token Status List §6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusReference {
+    pub(crate) uri: Box<str>,
+    pub(crate) index: u64,
 }
 
 /// What `cnf` says (RFC 7800 §3.1).

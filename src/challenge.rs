@@ -180,7 +180,12 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::NoTokenId => {
             invalid_token("the access token has no id, and its use has to be remembered")
         }
-        RejectionKind::InsufficientAuthentication => Reply::Error(
+        RejectionKind::Revoked => invalid_token("the access token is revoked"),
+        RejectionKind::Suspended => invalid_token("the access token is suspended"),
+        RejectionKind::StatusIndex | RejectionKind::StatusMissing | RejectionKind::StatusUri => {
+            invalid_token("the access token has no status that can be looked up")
+        }
+        RejectionKind::InsufficientAuthentication | RejectionKind::StepUpDemanded => Reply::Error(
             StatusCode::UNAUTHORIZED,
             INSUFFICIENT_USER_AUTHENTICATION,
             "another or a more recent authentication of the user is required",
@@ -194,6 +199,7 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::KeysUnavailable
         | RejectionKind::IssuerUnavailable
         | RejectionKind::CheckUnavailable
+        | RejectionKind::RevocationUnavailable
         | RejectionKind::ReplayUnavailable => Reply::Later,
         RejectionKind::Misconfigured => Reply::Broken,
     }

@@ -27,7 +27,7 @@ pub(crate) struct ServerContext {
     pub(crate) implies: Implies,
     /// The names by which tokens and details call this resource.
     pub(crate) audiences: Vec<Audience>,
-    pub(crate) observers: Observers,
+    pub(crate) observers: Arc<Observers>,
     pub(crate) nonces: NonceIssuing,
 }
 

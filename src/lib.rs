@@ -111,6 +111,7 @@ pub mod jose;
 pub mod layer;
 pub mod name;
 pub mod observe;
+pub mod revocation;
 #[cfg(feature = "rustls")]
 pub mod rustls;
 pub mod secret;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 23] = [
+const LEVELS: [(&str, u8); 24] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
@@ -25,6 +25,7 @@ const LEVELS: [(&str, u8); 23] = [
     ("challenge", 1),
     ("issuer", 2),
     ("sender", 2),
+    ("revocation", 3),
     ("check", 4),
     ("verify", 4),
     ("server", 5),

@@ -142,6 +142,9 @@ pub enum ConfigFault {
     /// DPoP is configured in a way that cannot work.
     #[error("DPoP: {0}")]
     Dpop(String),
+    /// Revocation is configured in a way that cannot work.
+    #[error("revocation: {0}")]
+    Revocation(String),
     /// A binding is wanted that no mechanism of this server could prove.
     #[error("binding `{binding}`: {what}")]
     #[non_exhaustive]

@@ -206,6 +206,20 @@ rejection_kinds! {
     CertificateMissing = "certificate_missing", Some(Step::Sender), Refused;
     /// The token is bound to another certificate than the sender's.
     OtherCertificate = "other_certificate", Some(Step::Sender), Refused;
+    /// The token is revoked: by a status list, an event, a feed, or a record of one's own.
+    Revoked = "revoked", Some(Step::Revocation), Refused;
+    /// The token is suspended by its status list.
+    Suspended = "suspended", Some(Step::Revocation), Refused;
+    /// The token's index is beyond the end of its status list.
+    StatusIndex = "status_index_out_of_range", Some(Step::Revocation), Refused;
+    /// The token names no status list, and its issuer's tokens have to.
+    StatusMissing = "status_missing", Some(Step::Revocation), Refused;
+    /// The token's status list is at a place from which nothing is fetched for its issuer.
+    StatusUri = "status_uri_not_allowed", Some(Step::Revocation), Refused;
+    /// What is known of the token asks for another authentication of the user (RFC 9470).
+    StepUpDemanded = "step_up_demanded", Some(Step::Revocation), Refused;
+    /// Whether the token is revoked cannot be told now: what is known is too old, or nothing is.
+    RevocationUnavailable = "revocation_unavailable", Some(Step::Revocation), Unavailable;
     /// A check refused: the token does not grant enough.
     InsufficientScope = "insufficient_scope", Some(Step::Checks), Refused;
     /// A check refused: the user has to authenticate again, or more strongly (RFC 9470).

@@ -253,6 +253,11 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    /// Whether its tokens can do without this claim.
+    pub(crate) fn may_lack(&self, claim: super::OptionalClaim) -> bool {
+        self.profile.may_lack.contains(&claim)
+    }
+
     /// Whether its keys have to be fetched by the server's transport.
     pub(crate) fn needs_transport(&self) -> bool {
         self.transport.is_none() && !matches!(self.source, CheckedSource::Fixed(_))

@@ -8,38 +8,38 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::bucket::Bucket;
-use super::fetch::{KeyFetchError, LONGEST};
 use crate::time::Sleep;
 
-/// The most requests that wait for one issuer's keys at once; a further one is answered as if the
-/// wait were over. It bounds what a flood of unknown key ids can hold open.
+/// The most requests that wait for one document at once; a further one is answered as if the
+/// wait were over. It bounds what a flood of tokens can hold open.
 const MAX_WAITING: usize = 1_024;
 
 /// The waits between failed fetches: doubling from the first to the last.
-pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LAST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// The fetches of one issuer's keys: one at a time, numbered, spaced out when they fail, with the
-/// requests that wait for them.
+/// The fetches of one document, such as an issuer's keys: one at a time, numbered, spaced out when
+/// they fail, with the requests that wait for them.
 ///
 /// Nothing that is not ours runs under the lock: no clock, no logging, no spawning.
-pub(super) struct Flights {
-    book: Mutex<Book>,
+pub(crate) struct Flights<E> {
+    book: Mutex<Book<E>>,
+    /// The longest that one can take. What takes longer is given up.
+    longest: Duration,
     /// The number of the last flight that ended.
     ended: watch::Sender<u64>,
-    waiting: AtomicUsize,
+    waiting: Waiting,
     /// No flight starts before this steady time, in nanoseconds; zero unless the last one failed.
     not_before: AtomicU64,
 }
 
-#[derive(Default)]
-struct Book {
+struct Book<E> {
     /// The number of the last flight that started.
     last: u64,
     under_way: Option<UnderWay>,
     bucket: Option<Bucket>,
     failures_in_a_row: u32,
-    tally: Tally,
+    tally: Tally<E>,
     stopped: bool,
     refresh_task: Option<AbortHandle>,
 }
@@ -51,25 +51,53 @@ struct UnderWay {
 }
 
 /// What happened so far.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) fetches: u64,
-    pub(super) failed: u64,
-    pub(super) limited: u64,
-    pub(super) last_error: Option<Arc<KeyFetchError>>,
+#[derive(Debug)]
+pub(crate) struct Tally<E> {
+    pub(crate) fetches: u64,
+    pub(crate) failed: u64,
+    pub(crate) limited: u64,
+    pub(crate) last_error: Option<Arc<E>>,
+}
+
+impl<E> Clone for Tally<E> {
+    fn clone(&self) -> Self {
+        Self { last_error: self.last_error.clone(), ..*self }
+    }
+}
+
+impl<E> Default for Tally<E> {
+    fn default() -> Self {
+        Self { fetches: 0, failed: 0, limited: 0, last_error: None }
+    }
+}
+
+impl<E> Default for Book<E> {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            under_way: None,
+            bucket: None,
+            failures_in_a_row: 0,
+            tally: Tally::default(),
+            stopped: false,
+            refresh_task: None,
+        }
+    }
 }
 
 /// Why a fetch is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
+    /// Somebody asks for it whatever happened before.
     WarmUp,
     Age,
+    /// A token names what is not there: that is anybody's to write.
     UnknownKey,
 }
 
 /// Whether there is a fetch to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clearance {
+pub(crate) enum Clearance {
     /// The caller starts the flight of this number.
     TakeOff(u64),
     /// Somebody's flight of this number is under way.
@@ -78,32 +106,33 @@ pub(super) enum Clearance {
     No,
 }
 
-impl Flights {
-    pub(super) fn new() -> Self {
+impl<E> Flights<E> {
+    pub(crate) fn new(longest: Duration) -> Self {
         Self {
             book: Mutex::default(),
+            longest,
             ended: watch::Sender::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: Waiting::default(),
             not_before: AtomicU64::new(0),
         }
     }
 
     /// Whether the last flight failed.
-    pub(super) fn failing(&self) -> bool {
+    pub(crate) fn failing(&self) -> bool {
         self.not_before.load(Ordering::Relaxed) > 0
     }
 
     /// Until when no flight may start: zero unless the last one failed.
-    pub(super) fn not_before(&self) -> Duration {
+    pub(crate) fn not_before(&self) -> Duration {
         Duration::from_nanos(self.not_before.load(Ordering::Relaxed))
     }
 
-    pub(super) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally<E> {
         self.book().tally.clone()
     }
 
     /// Books a flight, if its reason allows one now.
-    pub(super) fn clear(&self, steady: Duration, reason: Reason) -> Clearance {
+    pub(crate) fn clear(&self, steady: Duration, reason: Reason) -> Clearance {
         let rested = steady >= self.not_before();
         let mut book = self.book();
         if book.stopped {
@@ -111,7 +140,7 @@ impl Flights {
         }
         if let Some(flight) = &book.under_way {
             // A flight whose runtime stands still never lands: it does not bind the others.
-            if steady.saturating_sub(flight.since) <= LONGEST {
+            if steady.saturating_sub(flight.since) <= self.longest {
                 return Clearance::UnderWay(flight.number);
             }
             if let Some(task) = &flight.task {
@@ -139,7 +168,7 @@ impl Flights {
     }
 
     /// Notes the task of a flight that was cleared, so that it can be ended.
-    pub(super) fn departed(&self, number: u64, task: AbortHandle) {
+    pub(crate) fn departed(&self, number: u64, task: AbortHandle) {
         let mut book = self.book();
         if book.stopped {
             task.abort();
@@ -150,7 +179,7 @@ impl Flights {
     }
 
     /// Notes the end of a flight. One that was given up before changes nothing.
-    pub(super) fn land(&self, number: u64, result: Result<(), KeyFetchError>, steady: Duration) {
+    pub(crate) fn land(&self, number: u64, result: Result<(), E>, steady: Duration) {
         let mut book = self.book();
         if book.under_way.as_ref().is_none_or(|flight| flight.number != number) {
             return;
@@ -179,17 +208,17 @@ impl Flights {
     }
 
     /// Says why nothing could even be tried.
-    pub(super) fn note(&self, error: KeyFetchError) {
+    pub(crate) fn note(&self, error: E) {
         self.book().tally.last_error = Some(Arc::new(error));
     }
 
     /// Whether a task refreshes ahead; if not, the caller starts one.
-    pub(super) fn needs_refresh_task(&self) -> bool {
+    pub(crate) fn needs_refresh_task(&self) -> bool {
         let book = self.book();
         !book.stopped && book.refresh_task.as_ref().is_none_or(AbortHandle::is_finished)
     }
 
-    pub(super) fn refreshes_with(&self, task: AbortHandle) {
+    pub(crate) fn refreshes_with(&self, task: AbortHandle) {
         let mut book = self.book();
         if book.stopped {
             task.abort();
@@ -199,17 +228,22 @@ impl Flights {
     }
 
     /// Whether a task refreshes ahead.
-    pub(super) fn refreshes(&self) -> bool {
+    pub(crate) fn refreshes(&self) -> bool {
         self.book().refresh_task.is_some()
     }
 
+    /// How many requests wait.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     /// The number of the flight under way.
-    pub(super) fn under_way(&self) -> Option<u64> {
+    pub(crate) fn under_way(&self) -> Option<u64> {
         self.book().under_way.as_ref().map(|flight| flight.number)
     }
 
     /// Ends every task and lets no flight start any more.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut book = self.book();
         book.stopped = true;
         let under_way = book.under_way.take();
@@ -225,7 +259,7 @@ impl Flights {
     }
 
     /// Ends when the flight of this number has ended.
-    pub(super) fn landing(&self, number: u64) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn landing(&self, number: u64) -> impl Future<Output = ()> + Send + 'static {
         let mut ended = self.ended.subscribe();
         async move {
             // An error says that the flights are gone, and with them the one waited for.
@@ -233,36 +267,40 @@ impl Flights {
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, Book<E>> {
         // A panic while it was held left only counters half-written.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request's place among those that wait.
-pub(super) struct Place<T: AsRef<Flights>>(T);
+/// How many requests wait.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(AtomicUsize);
 
-impl<T: AsRef<Flights>> Place<T> {
+/// A request's place among those that wait.
+pub(crate) struct Place<T: AsRef<Waiting>>(T);
+
+impl<T: AsRef<Waiting>> Place<T> {
     /// A place, unless all are taken.
-    pub(super) fn take(flights: T) -> Option<Self> {
-        let before = flights.as_ref().waiting.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn take(flights: T) -> Option<Self> {
+        let before = flights.as_ref().0.fetch_add(1, Ordering::Relaxed);
         let place = Self(flights);
         (before < MAX_WAITING).then_some(place)
     }
 }
 
-impl<T: AsRef<Flights>> Drop for Place<T> {
+impl<T: AsRef<Waiting>> Drop for Place<T> {
     fn drop(&mut self) {
-        self.0.as_ref().waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.as_ref().0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Ends when the fetch under way ended, or the wait took too long.
+/// A request's wait: it ends when the fetch under way ended, or when it took too long.
 #[must_use = "futures do nothing unless polled"]
-pub(crate) struct KeyWait(Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(crate) struct Wait(Pin<Box<dyn Future<Output = ()> + Send>>);
 
-impl KeyWait {
-    pub(super) fn new<P: Send + 'static>(
+impl Wait {
+    pub(crate) fn new<P: Send + 'static>(
         landing: impl Future<Output = ()> + Send + 'static,
         sleep: Sleep,
         place: P,
@@ -277,7 +315,7 @@ impl KeyWait {
     }
 }
 
-impl Future for KeyWait {
+impl Future for Wait {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

@@ -6,8 +6,8 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::runtime::Handle;
 
-use super::fetch::{FetchToken, Fetched, FetchedKeys, Fetcher, KeyFetchError};
-use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason};
+use super::fetch::{FetchToken, Fetched, FetchedKeys, Fetcher, KeyFetchError, LONGEST};
+use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason, Wait, Waiting};
 use super::{
     Checked, CheckedSource, IssuerHealth, IssuerResolver, KeyRefresh, KeyState, TokenProfile, Trust,
 };
@@ -16,8 +16,6 @@ use crate::name::{IssuerId, LoopbackHttp};
 use crate::secret::SecretSource;
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
-
-pub(crate) use super::flight::KeyWait;
 
 /// Metadata is looked up again after this time, or as soon as its `jwks_uri` fails.
 const METADATA_AGE: Duration = Duration::from_hours(1);
@@ -36,7 +34,7 @@ pub(crate) struct IssuerKeys {
     /// `None`: the keys are fixed.
     remote: Option<Remote>,
     snapshot: ArcSwapOption<Snapshot>,
-    flights: Flights,
+    flights: Flights<KeyFetchError>,
 }
 
 struct Remote {
@@ -110,7 +108,7 @@ pub(crate) enum KeyMiss {
 /// What can be done about a [`KeyMiss`].
 pub(crate) enum Remedy {
     /// Decide again after this.
-    Wait(KeyWait),
+    Wait(Wait),
     /// Decide again at once, with the keys that there are.
     Again,
     /// Nothing.
@@ -192,7 +190,7 @@ impl IssuerKeys {
             loopback_http: issuer.loopback_http,
             remote,
             snapshot: ArcSwapOption::new(snapshot),
-            flights: Flights::new(),
+            flights: Flights::new(LONGEST),
         })
     }
 
@@ -419,11 +417,11 @@ impl IssuerKeys {
     }
 
     /// A wait for the fetch of this number; `None` if too many wait already.
-    fn wait(self: &Arc<Self>, number: u64) -> Option<KeyWait> {
+    fn wait(self: &Arc<Self>, number: u64) -> Option<Wait> {
         let remote = self.remote.as_ref()?;
         let place = Place::take(Arc::clone(self))?;
         let sleep = remote.clock.sleep(self.refresh.wait());
-        Some(KeyWait::new(self.flights.landing(number), sleep, place))
+        Some(Wait::new(self.flights.landing(number), sleep, place))
     }
 
     /// How long until the next fetch is due.
@@ -521,9 +519,9 @@ impl IssuerKeys {
     }
 }
 
-impl AsRef<Flights> for Arc<IssuerKeys> {
-    fn as_ref(&self) -> &Flights {
-        &self.flights
+impl AsRef<Waiting> for Arc<IssuerKeys> {
+    fn as_ref(&self) -> &Waiting {
+        self.flights.waiting()
     }
 }
 

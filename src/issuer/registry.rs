@@ -87,7 +87,11 @@ impl Registry {
             }
         }
         failures.sort_by(|(left, _), (right, _)| left.cmp(right));
-        if failures.is_empty() { Ok(()) } else { Err(WarmUpError { failures }) }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(WarmUpError { failures, sources: Vec::new() })
+        }
     }
 
     /// The configured issuers, and the tenants that have been seen.
@@ -127,14 +131,35 @@ impl Drop for Registry {
     }
 }
 
-/// The issuers whose keys could not be loaded by a warm-up, each with the reason. The others are
-/// warm, and these are tried again in the background.
+/// The issuers whose keys could not be loaded by a warm-up, and the sources of revocation of which
+/// nothing is known, each with the reason. The others are warm, and these are tried again in the
+/// background.
 #[derive(Clone)]
 pub struct WarmUpError {
     failures: Vec<(IssuerId, Arc<KeyFetchError>)>,
+    /// Sources of revocation, and what went wrong.
+    sources: Vec<(String, String)>,
 }
 
 impl WarmUpError {
+    /// With these sources of revocation of which nothing is known.
+    pub(crate) fn and_sources(
+        keys: Result<(), Self>,
+        sources: Vec<(String, String)>,
+    ) -> Result<(), Self> {
+        match (keys, sources.is_empty()) {
+            (keys, true) => keys,
+            (Ok(()), false) => Err(Self { failures: Vec::new(), sources }),
+            (Err(error), false) => Err(Self { sources, ..error }),
+        }
+    }
+
+    /// Each source of revocation of which nothing is known yet, by its name, and why: tokens of its
+    /// issuers get 503.
+    pub fn revocation_sources(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.sources.iter().map(|(name, why)| (name.as_str(), why.as_str()))
+    }
+
     /// Each issuer that has no keys, and why.
     pub fn failures(&self) -> impl ExactSizeIterator<Item = (&IssuerId, &KeyFetchError)> {
         self.failures.iter().map(|(issuer, error)| (issuer, &**error))
@@ -143,9 +168,20 @@ impl WarmUpError {
 
 impl fmt::Display for WarmUpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no keys of {} issuer(s)", self.failures.len())?;
+        let (issuers, sources) = (self.failures.len(), self.sources.len());
+        match (issuers, sources) {
+            (_, 0) => write!(f, "no keys of {issuers} issuer(s)")?,
+            (0, _) => write!(f, "nothing known from {sources} revocation source(s)")?,
+            _ => write!(
+                f,
+                "no keys of {issuers} issuer(s), nothing known from {sources} revocation source(s)"
+            )?,
+        }
         for (issuer, error) in &self.failures {
             write!(f, "\n  {issuer}: {error}")?;
+        }
+        for (name, error) in &self.sources {
+            write!(f, "\n  {name}: {error}")?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
@@ -81,7 +82,7 @@ pub struct BadSignature;
 /// A public key, parsed once, and the one algorithm it is used with (RFC 8725 §3.1).
 #[derive(Debug)]
 pub struct PublicKey {
-    kid: Option<KeyId>,
+    kid: Option<Arc<KeyId>>,
     algorithm: Algorithm,
     thumbprint: Thumbprint,
     parsed: ParsedPublicKey,
@@ -138,7 +139,7 @@ impl PublicKey {
         };
         let algorithm = algorithm.ok_or(KeyFault::NotAllowed)?;
         Ok(Self {
-            kid: names.kid.map(|kid| KeyId::from_token(&kid)),
+            kid: names.kid.map(|kid| Arc::new(KeyId::from_token(&kid))),
             algorithm,
             thumbprint: material.required.thumbprint(),
             parsed: material.parse(algorithm)?,
@@ -148,7 +149,12 @@ impl PublicKey {
     /// The key's id within its issuer, if it has one.
     #[must_use]
     pub fn kid(&self) -> Option<&KeyId> {
-        self.kid.as_ref()
+        self.kid.as_deref()
+    }
+
+    /// The same, for keeping.
+    pub(crate) fn shared_kid(&self) -> Option<Arc<KeyId>> {
+        self.kid.clone()
     }
 
     /// The one algorithm the key is used with. [`Algorithm::EdDsa`] and [`Algorithm::Ed25519`]

@@ -14,7 +14,7 @@ use super::{
 use crate::access::Access;
 use crate::credentials::RequestHead;
 use crate::error::Rejection;
-use crate::issuer::KeyWait;
+use crate::issuer::Wait;
 use crate::observe::DecidedBy;
 use crate::server::{
     Admission, Asking, Decided, Guard, Mode, Passed, Policy, Recording, ResourceServer, Turn,
@@ -220,7 +220,7 @@ pin_project! {
         },
         Waiting {
             #[pin]
-            wait: KeyWait,
+            wait: Wait,
             turn: Turn,
             pending: Option<Pending<S, F, ReqBody>>,
         },

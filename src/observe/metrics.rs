@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{counter, gauge, histogram};
 
-use super::{Decision, ExceptionStatus, Observer, SenderBinding};
+use super::{Decision, ExceptionStatus, Observer, SenderBinding, SourceEvent, SourceEventKind};
 use crate::error::RejectionKind;
 
 /// Feeds the `metrics` facade (feature `metrics`): whatever recorder the service has installed.
@@ -14,6 +14,10 @@ use crate::error::RejectionKind;
 /// | `portcullis_decision_seconds`, histogram | `outcome`, `route` |
 /// | `portcullis_exception_uses_total`, counter | `exception` |
 /// | `portcullis_exception_days_left`, gauge | `exception` |
+/// | `portcullis_revocation_events_total`, counter | `source`, `event` |
+/// | `portcullis_revocation_synchronised_seconds`, gauge: the time of day | `source` |
+/// | `portcullis_revocation_lag_seconds`, histogram | `source` |
+/// | `portcullis_revocation_records`, gauge | |
 ///
 /// A label that does not apply is `none`. At most 100 issuers are named, those that signed a token
 /// first; the tokens of others are counted under `other`.
@@ -86,6 +90,31 @@ impl Observer for MetricsObserver {
         if let Some(exception) = decision.exception {
             counter!("portcullis_exception_uses_total", "exception" => exception.to_owned())
                 .increment(1);
+        }
+    }
+
+    fn revocation(&self, event: &SourceEvent<'_>) {
+        let source = || event.source.to_owned();
+        counter!(
+            "portcullis_revocation_events_total",
+            "source" => source(),
+            "event" => event.kind.as_str(),
+        )
+        .increment(1);
+        let records = u32::try_from(event.records).unwrap_or(u32::MAX);
+        gauge!("portcullis_revocation_records").set(f64::from(records));
+        match event.kind {
+            SourceEventKind::Synchronised => {
+                // A time, and no age: an age would stand still exactly when nothing comes any more.
+                let age = event.age.unwrap_or_default();
+                gauge!("portcullis_revocation_synchronised_seconds", "source" => source())
+                    .set(event.at.minus(age).as_duration().as_secs_f64());
+            }
+            SourceEventKind::Applied { lag: Some(lag), .. } => {
+                histogram!("portcullis_revocation_lag_seconds", "source" => source())
+                    .record(lag.as_secs_f64());
+            }
+            _ => {}
         }
     }
 

@@ -59,6 +59,11 @@ pub trait Observer: Send + Sync + 'static {
     /// A request was decided.
     fn observe(&self, decision: &Decision<'_>);
 
+    /// A source of revocation told something, or failed to.
+    fn revocation(&self, event: &SourceEvent<'_>) {
+        let _ = event;
+    }
+
     /// How an exception from the binding policy stands: when the server is built, and about once
     /// an hour while requests come.
     fn exception(&self, exception: &ExceptionStatus<'_>) {
@@ -69,6 +74,10 @@ pub trait Observer: Send + Sync + 'static {
 impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn observe(&self, decision: &Decision<'_>) {
         (**self).observe(decision);
+    }
+
+    fn revocation(&self, event: &SourceEvent<'_>) {
+        (**self).revocation(event);
     }
 
     fn exception(&self, exception: &ExceptionStatus<'_>) {
@@ -298,6 +307,71 @@ pub struct ExceptionStatus<'a> {
     pub ended: bool,
 }
 
+/// Something that happened to a source of revocation: see [`crate::revocation`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SourceEvent<'a> {
+    /// Its name, from the configuration: fit for a metric label.
+    pub source: &'a str,
+    /// What happened.
+    pub kind: SourceEventKind<'a>,
+    /// Since its last good synchronisation; `None`: there was none.
+    pub age: Option<Duration>,
+    /// How many records the server keeps, of all sources.
+    pub records: usize,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+}
+
+/// What happened to a source of revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceEventKind<'a> {
+    /// Records count from now on.
+    #[non_exhaustive]
+    Applied {
+        /// How many.
+        records: usize,
+        /// Received minus happened, of the newest of them.
+        lag: Option<Duration>,
+    },
+    /// Records had no effect: they are about issuers that the source does not speak for, or name what
+    /// no token is looked at for.
+    #[non_exhaustive]
+    Ignored {
+        /// How many.
+        records: usize,
+    },
+    /// Something was received and thrown away, as its standard wants it.
+    #[non_exhaustive]
+    Discarded {
+        /// Why, for a log. It holds no secret.
+        why: &'a str,
+    },
+    /// Everything is known that was to be known.
+    Synchronised,
+    /// Something went wrong.
+    #[non_exhaustive]
+    Failed {
+        /// What, for a log. It holds no secret.
+        error: &'a str,
+    },
+}
+
+impl SourceEventKind<'_> {
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied { .. } => "applied",
+            Self::Ignored { .. } => "ignored",
+            Self::Discarded { .. } => "discarded",
+            Self::Synchronised => "synchronised",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// An exception that will end: data for reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
@@ -374,6 +448,13 @@ impl Observers {
         // A refusal further in can be of long ago: a handler may keep its access for hours.
         if decision.decided_by == DecidedBy::Guard {
             self.report_exceptions(decision.at);
+        }
+    }
+
+    /// Tells everybody what happened to a source of revocation.
+    pub(crate) fn tell_source(&self, event: &SourceEvent<'_>) {
+        for observer in &self.observers {
+            self.guarded(|| observer.revocation(event));
         }
     }
 

@@ -13,9 +13,10 @@ use crate::context::{Implies, ImplyFn, NonceIssuing, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
-use crate::issuer::{Checked, IssuerResolver, IssuerRules, Registry, TenantRules};
+use crate::issuer::{Checked, IssuerResolver, IssuerRules, OptionalClaim, Registry, TenantRules};
 use crate::name::{Audience, Resource, Scope};
 use crate::observe::{HashKey, Observer, Observers};
+use crate::revocation::{self, Prepared, Revocation, Setting};
 use crate::secret::Secret;
 use crate::sender::{
     Binding, CheckedDpop, CheckedMtls, Dpop, ForwardedFields, Mechanisms, MemoryReplayStore, Mtls,
@@ -24,7 +25,7 @@ use crate::sender::{
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::transport::Transport;
 use crate::verify::{
-    CheckedException, Classes, Exception, IssuerNames, OtherAudiences, Rules, TokenClass,
+    CheckedException, Classes, Exception, IssuerNames, OtherAudiences, Revocable, Rules, TokenClass,
 };
 
 /// A configuration that is being written: see [`ResourceServer::builder`].
@@ -43,6 +44,7 @@ pub struct ServerBuilder {
     dpop: Option<Dpop>,
     mtls: Option<Mtls>,
     replay: Option<(Arc<dyn ReplayStore>, ReplayRoom)>,
+    revocation: Option<Revocation>,
     exceptions: Vec<Exception>,
     security_profile: Option<SecurityProfile>,
     policies: Vec<(String, Policy)>,
@@ -74,6 +76,7 @@ impl ServerBuilder {
             dpop: None,
             mtls: None,
             replay: None,
+            revocation: None,
             exceptions: Vec::new(),
             security_profile: None,
             policies: Vec::new(),
@@ -141,6 +144,15 @@ impl ServerBuilder {
         self
     }
 
+    /// What is known of revocation, and from whom. Without it a token is accepted until it expires.
+    ///
+    /// A source of times is of use only where tokens say when they were issued, and where it is known
+    /// how long they can live: that is the longest lifetime that any [`Self::class`] allows.
+    pub fn revocation(mut self, revocation: Revocation) -> Self {
+        self.revocation = Some(revocation);
+        self
+    }
+
     /// Says how tokens have to be bound to their sender, and what an unbound one may do. A token
     /// class or a policy can only tighten it; an [`Exception`] lowers it for named clients.
     pub fn binding(mut self, binding: Binding) -> Self {
@@ -160,8 +172,7 @@ impl ServerBuilder {
     /// gets the profile's.
     ///
     /// It does not build without a way to prove senders ([`Self::dpop`] or [`Self::mtls`]) and a way to
-    /// see revocation (§5.3.4); this version does not have the latter, so that today it says what is
-    /// missing and never builds.
+    /// see revocation ([`Self::revocation`]), which §5.3.4 asks for.
     pub fn fapi2(mut self) -> Self {
         self.security_profile = Some(SecurityProfile::Fapi2);
         self
@@ -324,7 +335,11 @@ impl ServerBuilder {
             fapi::check(&asked, &mut faults);
         }
         let mechanisms = self.check_mechanisms(resource.as_ref(), rules, &mut faults);
-        let classes = Classes::check(self.classes.clone(), &names, &mut faults);
+        let revocable = match &self.revocation {
+            Some(revocation) if revocation.has_source() => Revocable::Yes,
+            _ => Revocable::No,
+        };
+        let classes = Classes::check(self.classes.clone(), &names, revocable, &mut faults);
         for (index, class) in self.classes.iter().enumerate() {
             if let Some(fault) = class.bound_as().and_then(|binding| mechanisms.fault(binding)) {
                 let place = Classes::place(&self.classes, index);
@@ -377,14 +392,17 @@ impl ServerBuilder {
         faults.at("metadata", |faults| metadata.check(faults));
         let is_used = self.policy.is_some();
         let policy = self.policy.clone().unwrap_or_else(|| allow_all().into());
-        faults.at("policy", |faults| policy.check(names.is_one(), &mechanisms, faults));
-        let policies = self.check_policies(names.is_one(), &mechanisms, &mut faults);
+        faults.at("policy", |faults| policy.check(names.is_one(), &mechanisms, revocable, faults));
+        let policies = self.check_policies(names.is_one(), &mechanisms, revocable, &mut faults);
 
-        let needs_transport = tenants.is_some() || issuers.iter().any(Checked::needs_transport);
+        let needs_transport = tenants.is_some()
+            || issuers.iter().any(Checked::needs_transport)
+            || self.revocation.as_ref().is_some_and(Revocation::needs_transport);
         let transport = match self.transport.clone() {
             None if needs_transport => default_transport(&mut faults),
             given => given,
         };
+        let prepared = self.check_revocation(&ids, &issuers, transport.as_ref(), &mut faults);
         let (Some(resource), Some(binding), Some(classes)) = (resource, self.binding, classes)
         else {
             return Err(faults.into_error());
@@ -392,11 +410,12 @@ impl ServerBuilder {
         faults.unless_none(())?;
 
         let endings = exceptions.iter().map(CheckedException::ending).collect();
+        let observers = Arc::new(Observers::new(self.observers, key, endings));
         let context = Arc::new(ServerContext {
             params,
             implies: Implies { table: implications, rule: self.implies },
             audiences: audiences.clone(),
-            observers: Observers::new(self.observers, key, endings),
+            observers: Arc::clone(&observers),
             nonces: match mechanisms.dpop.as_ref().and_then(CheckedDpop::nonces) {
                 Some(_) => NonceIssuing::On,
                 None => NonceIssuing::Off,
@@ -409,9 +428,12 @@ impl ServerBuilder {
             let room = ReplayRoom::of(&store);
             (Arc::new(store), room)
         });
+        let issuers = Registry::new(issuers, tenants, transport.as_ref(), &self.clock);
+        let issuers = Arc::new(issuers);
+        let revocation = prepared.map(|prepared| Arc::new(prepared.with(&issuers, &observers)));
         let shared = Arc::new(Shared {
             rules: Rules {
-                issuers: Registry::new(issuers, tenants, transport.as_ref(), &self.clock),
+                issuers,
                 audiences,
                 other_audiences: self.other_audiences,
                 leeway: self.leeway,
@@ -420,6 +442,7 @@ impl ServerBuilder {
                 exceptions,
                 max_token: self.max_token,
                 mechanisms,
+                revocation,
             },
             clock: self.clock,
             resource,
@@ -459,7 +482,39 @@ impl ServerBuilder {
             (None, None) => fapi::Provided::No,
             _ => fapi::Provided::Yes,
         };
-        fapi::Means { sender, revocation: fapi::Provided::No }
+        let revocation = match &self.revocation {
+            Some(revocation) if revocation.has_source() => fapi::Provided::Yes,
+            _ => fapi::Provided::No,
+        };
+        fapi::Means { sender, revocation }
+    }
+
+    fn check_revocation(
+        &self,
+        ids: &[String],
+        issuers: &[Checked],
+        transport: Option<&Arc<dyn Transport>>,
+        faults: &mut Faults,
+    ) -> Option<Prepared> {
+        let revocation = self.revocation.as_ref()?;
+        let without_iat: Vec<_> = issuers
+            .iter()
+            .filter(|issuer| issuer.may_lack(OptionalClaim::IssuedAt))
+            .map(|issuer| issuer.id.as_str().to_owned())
+            .collect();
+        let lives = self.classes.iter().filter_map(TokenClass::max_lifetime);
+        let setting = Setting {
+            issuers: revocation::Issuers {
+                configured: ids,
+                open: self.tenants.is_some(),
+                without_iat: &without_iat,
+            },
+            longest_life: lives.max().unwrap_or_default(),
+            leeway: self.leeway,
+            transport,
+            clock: &self.clock,
+        };
+        faults.at("revocation", |faults| revocation.prepare(&setting, faults))
     }
 
     fn check_mechanisms(
@@ -570,12 +625,13 @@ impl ServerBuilder {
         &self,
         one_issuer: bool,
         mechanisms: &Mechanisms,
+        revocable: Revocable,
         faults: &mut Faults,
     ) -> BTreeMap<String, Policy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &self.policies {
             faults.at(&format!("policies.{}", key(name)), |faults| {
-                policy.check(one_issuer, mechanisms, faults);
+                policy.check(one_issuer, mechanisms, revocable, faults);
                 if policies.insert(name.clone(), policy.clone()).is_some() {
                     faults.push(ConfigFault::DuplicatePolicy(name.clone()));
                 }

@@ -15,11 +15,11 @@ use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
-use crate::issuer::{Attempt, KeyWait, Remedy};
+use crate::issuer::{Attempt, Remedy, Wait};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome};
 use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
-use crate::verify::{Stop, Trace, refusal_of};
+use crate::verify::{Revocable, Stop, Trace, refusal_of};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -95,7 +95,7 @@ pub(crate) enum Verdict {
     Pass(Passed),
     Refuse(Rejection),
     /// Ask again after this, with that turn.
-    Wait(KeyWait, Turn),
+    Wait(Wait, Turn),
     /// Everything but the async checks said yes.
     Ask(Asking),
 }
@@ -133,7 +133,12 @@ impl Guard {
     /// A guard that nobody uses yet: it enforces nothing that could be listed.
     pub(super) fn unlisted(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
         let mut faults = Faults::new();
-        policy.check(shared.rules.issuers.is_one(), &shared.rules.mechanisms, &mut faults);
+        let rules = &shared.rules;
+        let revocable = match rules.revocation.as_ref().is_some_and(|known| known.has_source()) {
+            true => Revocable::Yes,
+            false => Revocable::No,
+        };
+        policy.check(rules.issuers.is_one(), &rules.mechanisms, revocable, &mut faults);
         faults.unless_none(())?;
         let needs = Needs::of(&*policy.check);
         let context = PolicyContext {
@@ -273,6 +278,9 @@ impl Guard {
             return Verdict::Pass(Passed::Preflight);
         }
         let absent = !head.headers.contains_key(AUTHORIZATION);
+        if let Some(revocation) = &shared.rules.revocation {
+            revocation.start();
+        }
         if mode != Mode::Required && policy.presence == Presence::Optional && absent {
             self.tell(DecisionOutcome::Anonymous, &trace, at, started);
             return Verdict::Pass(Passed::Anonymous);
@@ -295,29 +303,28 @@ impl Guard {
                 }
                 Err(stop) => stop,
             };
-            let refusal = match stop {
-                Stop::Refused(refusal) => refusal,
-                Stop::NoKey { issuer, miss, mut refusal } => {
-                    match issuer.remedy(miss, at, attempt) {
-                        Remedy::Wait(wait) => {
-                            let next = Turn { attempt: Attempt::AfterWait, started: Some(started) };
-                            return Verdict::Wait(wait, next);
-                        }
-                        Remedy::Again if attempt == Attempt::First => {
-                            attempt = Attempt::AfterWait;
-                            continue;
-                        }
-                        Remedy::Again | Remedy::None => refusal,
-                        Remedy::Later { retry_after, error } => {
-                            refusal.retry_after = retry_after;
-                            if let Some(error) = error {
-                                refusal.source = Some(error);
-                            }
-                            refusal
-                        }
-                    }
+            let (remedy, mut refusal) = match stop {
+                Stop::Refused(refusal) => (Remedy::None, refusal),
+                Stop::NoKey { issuer, miss, refusal } => {
+                    (issuer.remedy(miss, at, attempt), refusal)
                 }
+                Stop::NoList { list, refusal } => (list.remedy(at, attempt), refusal),
             };
+            match remedy {
+                Remedy::Wait(wait) => {
+                    let next = Turn { attempt: Attempt::AfterWait, started: Some(started) };
+                    return Verdict::Wait(wait, next);
+                }
+                Remedy::Again if attempt == Attempt::First => {
+                    attempt = Attempt::AfterWait;
+                    continue;
+                }
+                Remedy::Again | Remedy::None => {}
+                Remedy::Later { retry_after, error } => {
+                    refusal.retry_after = retry_after;
+                    refusal.source = error.or(refusal.source);
+                }
+            }
             return Verdict::Refuse(self.reject(refusal, &trace, at, started));
         }
     }

@@ -24,6 +24,7 @@ use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
 use crate::issuer::{IssuerHealth, WarmUpError};
 use crate::name::Resource;
+use crate::revocation::{EventReceiver, Revocations};
 use crate::sender::{ForwardedFields, ReplayHealth, ReplayStore};
 use crate::time::Clock;
 use crate::verify::Rules;
@@ -136,14 +137,35 @@ impl ResourceServer {
         self.own.verify(request)
     }
 
-    /// Loads every issuer's keys now, so that the first request does not pay for it.
+    /// Loads every issuer's keys now, and asks every source of revocation, so that the first request
+    /// does not pay for it. It waits for sources for at most five seconds.
     ///
     /// # Errors
-    /// If the keys of an issuer could not be loaded. They are tried again in the background, and
+    /// If the keys of an issuer could not be loaded, or a source said nothing. They are tried again in the background, and
     /// the other issuers are warm: a service may well start all the same. Outside a tokio runtime
     /// nothing can be fetched.
     pub async fn warm_up(&self) -> Result<(), WarmUpError> {
-        self.shared.rules.issuers.warm_up().await
+        let rules = &self.shared.rules;
+        let Some(revocation) = &rules.revocation else { return rules.issuers.warm_up().await };
+        // The sources have their time while the keys are loaded.
+        revocation.start();
+        let keys = rules.issuers.warm_up().await;
+        WarmUpError::and_sources(keys, revocation.warm_up().await)
+    }
+
+    /// What this process revokes itself, and how every source of revocation is doing. Without
+    /// [`ServerBuilder::revocation`] nothing is looked at: to revoke is then an error.
+    #[must_use]
+    pub fn revocations(&self) -> Revocations {
+        Revocations::new(self.shared.rules.revocation.clone())
+    }
+
+    /// Receives the security events that are pushed to the event stream of this name (RFC 8935): a
+    /// service to mount, without a [`ResourceServer::protect`] around it. `None` if there is no such
+    /// source, or nothing is pushed to it.
+    #[must_use]
+    pub fn event_receiver(&self, source: &str) -> Option<EventReceiver> {
+        self.shared.rules.revocation.as_ref()?.receiver(source)
     }
 
     /// How the keys of every issuer are doing.

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use crate::check::{AsyncCheck, Check, Needs, allow_all};
 use crate::context::{ChallengeVisibility, PolicyContext};
 use crate::error::{ConfigFault, Faults};
+use crate::revocation::{Demand, OnStale};
 use crate::sender::{Binding, Mechanisms, RouteNonces};
 use crate::time::shown_duration;
-use crate::verify::RouteRules;
+use crate::verify::{Revocable, RouteRules};
 
 /// What a route or a router wants of a request: a check, and how the request is treated.
 ///
@@ -35,6 +36,7 @@ pub struct Policy {
     pub(super) binding: Option<Binding>,
     pub(super) nonces: RouteNonces,
     pub(super) uses: Uses,
+    pub(super) demand: Demand,
     /// Found when the policy was looked up by name.
     pub(super) fault: Option<ConfigFault>,
     pub(super) presence: Presence,
@@ -91,6 +93,7 @@ impl Policy {
             binding: None,
             nonces: RouteNonces::AsServer,
             uses: Uses::Any,
+            demand: Demand::default(),
             fault: None,
             presence: Presence::Required,
             preflight: Preflight::Refuse,
@@ -131,6 +134,21 @@ impl Policy {
     /// A token without `jti` is refused: 401. See [`crate::ServerBuilder::replay_store`].
     pub fn single_use(mut self) -> Self {
         self.uses = Uses::Single;
+        self
+    }
+
+    /// What is known of the token's revocation has to be no older than this: 503 otherwise, whatever
+    /// [`OnStale`] says. The strictest of the policy and the token's classes applies.
+    pub fn freshness(mut self, freshness: Duration) -> Self {
+        self.demand.freshness = Some(freshness);
+        self
+    }
+
+    /// What becomes of requests when what is known of revocation is older than its source's maximum
+    /// age, in place of what the source and the server say: reads may live with what is ten minutes
+    /// old, payments may not.
+    pub fn on_stale(mut self, on_stale: OnStale) -> Self {
+        self.demand.on_stale = Some(on_stale);
         self
     }
 
@@ -184,7 +202,13 @@ impl Policy {
     }
 
     /// `one_issuer`: whether a name of a client or a subject alone says who is meant.
-    pub(super) fn check(&self, one_issuer: bool, mechanisms: &Mechanisms, faults: &mut Faults) {
+    pub(super) fn check(
+        &self,
+        one_issuer: bool,
+        mechanisms: &Mechanisms,
+        revocable: Revocable,
+        faults: &mut Faults,
+    ) {
         faults.extend(self.fault.clone());
         let needs = Needs::of(&*self.check);
         faults.extend(needs.faults().iter().cloned());
@@ -206,6 +230,29 @@ impl Policy {
                         `.dpop(Dpop::new().nonces(Nonces::optional()))`";
             faults.push_at("require_nonce", ConfigFault::Policy(what.to_owned()));
         }
+        let ages = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
+        let allowed = match self.demand.on_stale {
+            Some(OnStale::AllowFor(time)) => Some(time),
+            _ => None,
+        };
+        for (member, age) in [("freshness", self.demand.freshness), ("on_stale", allowed)] {
+            if let Some(age) = age.filter(|age| !ages.contains(age)) {
+                let what = format!("{member}: {age:?} is not between 1 second and 366 days");
+                faults.push_at(member, ConfigFault::Policy(what));
+            }
+        }
+        if revocable == Revocable::No {
+            for (member, is_said) in [
+                ("freshness", self.demand.freshness.is_some()),
+                ("on_stale", self.demand.on_stale.is_some()),
+            ] {
+                if is_said {
+                    let what = "wants to know of revocation, and no source of it is configured: \
+                                add one with `.revocation(...)`";
+                    faults.push_at(member, ConfigFault::Policy(what.to_owned()));
+                }
+            }
+        }
         let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
         if !timeouts.contains(&self.timeout) {
             let found = self.timeout;
@@ -216,7 +263,13 @@ impl Policy {
 
     /// What it demands beside the server.
     pub(super) fn rules<'a>(&'a self, context: &'a Arc<PolicyContext>) -> RouteRules<'a> {
-        RouteRules { check: &*self.check, binding: self.binding, nonces: self.nonces, context }
+        RouteRules {
+            check: &*self.check,
+            binding: self.binding,
+            nonces: self.nonces,
+            demand: self.demand,
+            context,
+        }
     }
 
     /// What stands for it in events: its name, or its scopes.
@@ -260,6 +313,12 @@ impl Policy {
         member("expose_challenge", expose.into());
         member("single_use", (self.uses == Uses::Single).into());
         member("require_nonce", (self.nonces == RouteNonces::Required).into());
+        if let Some(freshness) = self.demand.freshness {
+            member("freshness", shown_duration(freshness).into());
+        }
+        if let Some(on_stale) = self.demand.on_stale {
+            member("on_stale", on_stale.report());
+        }
         if let Some(binding) = self.binding {
             member("binding", binding.as_str().into());
         }

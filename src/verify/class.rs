@@ -124,8 +124,8 @@ impl TokenClass {
 
     /// What is known of the token's revocation has to be no older than this.
     ///
-    /// It builds only on a server that can see revocation. No source of it exists in this version,
-    /// so that today it says so, and never builds.
+    /// A token for which that cannot be said gets 503, whatever [`crate::revocation::OnStale`] says
+    /// elsewhere. It builds only on a server with [`crate::ServerBuilder::revocation`].
     pub const fn freshness(mut self, freshness: Duration) -> Self {
         self.freshness = Some(freshness);
         self
@@ -167,6 +167,13 @@ struct CheckedClass {
     class: TokenClass,
 }
 
+/// Whether the server knows anything of revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revocable {
+    No,
+    Yes,
+}
+
 /// What the classes that describe a token want of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -174,6 +181,8 @@ pub(crate) struct Applied {
     pub(crate) name: Arc<str>,
     pub(crate) max_lifetime: Duration,
     pub(crate) max_age: Option<Duration>,
+    /// How old what is known of its revocation may be.
+    pub(crate) freshness: Option<Duration>,
     /// What one of them wants of the sender, and which.
     pub(crate) binding: Option<(Binding, Arc<str>)>,
 }
@@ -190,6 +199,7 @@ impl Classes {
     pub(crate) fn check(
         classes: Vec<TokenClass>,
         issuers: &IssuerNames<'_>,
+        means: Revocable,
         faults: &mut Faults,
     ) -> Option<Self> {
         let before = faults.len();
@@ -207,7 +217,7 @@ impl Classes {
         }
         for (index, class) in classes.iter().enumerate() {
             faults.at(&Self::place(&classes, index), |faults| {
-                Self::check_one(class, issuers, faults);
+                Self::check_one(class, issuers, means, faults);
                 let mut others = classes.iter().take(index);
                 if !class.is_default() && others.any(|other| other.name() == class.name()) {
                     faults.push(fault(class, "another class has this name"));
@@ -235,7 +245,12 @@ impl Classes {
         }
     }
 
-    fn check_one(class: &TokenClass, issuers: &IssuerNames<'_>, faults: &mut Faults) {
+    fn check_one(
+        class: &TokenClass,
+        issuers: &IssuerNames<'_>,
+        means: Revocable,
+        faults: &mut Faults,
+    ) {
         let sane = Self::SHORTEST..=Self::LONGEST;
         if let Some(lifetime) = class.max_lifetime.filter(|time| !sane.contains(time)) {
             faults.push_at("at_most", ConfigFault::TokenClassLifetime(lifetime));
@@ -250,9 +265,11 @@ impl Classes {
                     format!("a freshness of {freshness:?} is not between 1 second and 366 days");
                 faults.push_at("freshness", fault(class, what));
             }
-            // Whatever could tell of revocation would be asked for at step 8.
-            let what = "it wants to know of revocation, and no source of it is configured";
-            faults.push_at("freshness", fault(class, what));
+            if means == Revocable::No {
+                let what = "it wants to know of revocation, and no source of it is configured: add \
+                            one with `.revocation(...)`";
+                faults.push_at("freshness", fault(class, what));
+            }
         }
         let describes = !class.issuers.is_empty()
             || !class.clients.is_empty()
@@ -322,6 +339,7 @@ impl Classes {
     pub(crate) fn applied(&self, facts: &Facts) -> Applied {
         let mut life: Option<(Duration, &Arc<str>)> = None;
         let mut max_age: Option<Duration> = None;
+        let mut freshness: Option<Duration> = None;
         let mut binding: Option<(Binding, &Arc<str>)> = None;
         for CheckedClass { name, class } in &self.others {
             if !class.describes(facts) {
@@ -334,6 +352,9 @@ impl Classes {
             }
             if let Some(age) = class.max_age {
                 max_age = Some(max_age.map_or(age, |shortest| shortest.min(age)));
+            }
+            if let Some(wanted) = class.freshness {
+                freshness = Some(freshness.map_or(wanted, |shortest| shortest.min(wanted)));
             }
             if let Some(wanted) = class.binding {
                 binding = Some(match binding {
@@ -353,10 +374,17 @@ impl Classes {
             name: Arc::clone(name),
             max_lifetime,
             max_age: max_age.or(default.max_age),
+            freshness: freshness.or(default.freshness),
             binding: binding
                 .or(default.binding.map(|binding| (binding, &self.default.name)))
                 .map(|(binding, who)| (binding, Arc::clone(who))),
         }
+    }
+
+    /// The longest that a token may live, by any class.
+    pub(crate) fn longest_life(&self) -> Duration {
+        let all = std::iter::once(&self.default).chain(&self.others);
+        all.filter_map(|checked| checked.class.max_lifetime).max().unwrap_or_default()
     }
 
     pub(crate) fn default_class(&self) -> &TokenClass {

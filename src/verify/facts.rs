@@ -8,6 +8,15 @@ use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
 
+/// What is read of a token because the server's configuration asks for it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Claims by which tokens are told apart.
+    pub(crate) claims: &'a [Box<str>],
+    /// Whether the claim `status` is looked at.
+    pub(crate) status: bool,
+}
+
 /// What the token says: the claims of RFC 9068 §2.2 and those that are checked where they are
 /// present.
 pub(crate) fn facts_of(
@@ -15,6 +24,7 @@ pub(crate) fn facts_of(
     claims: &ClaimsSet<'_>,
     issuer: &Arc<IssuerId>,
     payload: &[u8],
+    wanted: &Wanted<'_>,
 ) -> Result<Facts, ClaimError> {
     let may_lack = |claim| profile.may_lack.contains(&claim);
     let subject = required("sub", claims.text("sub"))?;
@@ -50,6 +60,10 @@ pub(crate) fn facts_of(
         acr: claims.text("acr")?.map(Into::into),
         actor: actor_of(claims, issuer)?,
         confirmation: confirmation_of(claims),
+        key_id: None,
+        session: claims.text("sid")?.map(Into::into),
+        named: named(claims, wanted.claims)?,
+        status: None,
         issuer: Arc::clone(issuer),
         claims: payload.into(),
     })
@@ -80,6 +94,20 @@ fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
         (Ok(None), Ok(None)) => Confirmation::Unenforceable(NOTHING),
         (Ok(key), Ok(certificate)) => Confirmation::Bound { key, certificate },
     }
+}
+
+/// The values of these claims, each with the place of its claim.
+fn named(
+    claims: &ClaimsSet<'_>,
+    wanted: &[Box<str>],
+) -> Result<Box<[(u16, Box<str>)]>, ClaimError> {
+    let mut found = Vec::new();
+    for (place, name) in (0_u16..).zip(wanted) {
+        for value in claims.texts(name)?.unwrap_or_default() {
+            found.push((place, value.into()));
+        }
+    }
+    Ok(found.into())
 }
 
 /// The first of these claims that is there.

@@ -31,18 +31,19 @@ use crate::jose::{
 };
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
+use crate::revocation::{Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
 pub use class::TokenClass;
-pub(crate) use class::{Applied, Classes, IssuerNames};
+pub(crate) use class::{Applied, Classes, IssuerNames, Revocable};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
-pub(crate) use facts::facts_of;
+pub(crate) use facts::{Wanted, facts_of};
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
-    pub(crate) issuers: Registry,
+    pub(crate) issuers: Arc<Registry>,
     /// This resource, and other names it answers to.
     pub(crate) audiences: Vec<Audience>,
     pub(crate) other_audiences: OtherAudiences,
@@ -52,6 +53,8 @@ pub(crate) struct Rules {
     pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
     pub(crate) mechanisms: Mechanisms,
+    /// `None`: nothing is known of revocation.
+    pub(crate) revocation: Option<Arc<Runtime>>,
 }
 
 /// What one route demands beside the server.
@@ -60,6 +63,8 @@ pub(crate) struct RouteRules<'a> {
     pub(crate) check: &'a dyn Check,
     pub(crate) binding: Option<Binding>,
     pub(crate) nonces: RouteNonces,
+    /// Of what is known of revocation.
+    pub(crate) demand: Demand,
     pub(crate) context: &'a Arc<PolicyContext>,
 }
 
@@ -138,6 +143,20 @@ pub(crate) enum Stop {
         miss: KeyMiss,
         refusal: Refusal,
     },
+    /// A status list is missing. Unless something can be done about it, this is the refusal.
+    NoList {
+        list: Arc<ListSlot>,
+        refusal: Refusal,
+    },
+}
+
+impl From<Objection> for Stop {
+    fn from(objection: Objection) -> Self {
+        match objection {
+            Objection::Refused(refusal) => Self::Refused(refusal),
+            Objection::NoList { list, refusal } => Self::NoList { list, refusal },
+        }
+    }
 }
 
 impl From<Refusal> for Stop {
@@ -159,7 +178,7 @@ impl Rules {
         let (facts, credentials) = self.authenticate(head, at, attempt, trace)?;
         let facts = Arc::new(facts);
         trace.facts = Some(Arc::clone(&facts));
-        Ok(self.authorize(facts, Presented::Now(credentials), head, route, at, trace)?)
+        self.authorize(facts, Presented::Now(credentials), head, route, at, trace)
     }
 
     /// The schemes that a client can use on a route that wants this binding.
@@ -181,7 +200,12 @@ impl Rules {
         let facts = Arc::clone(access.facts());
         self.issuer(Some(facts.issuer.as_str()), at)?;
         let presented = Presented::SameRequest(access.sender().cloned());
-        self.authorize(facts, presented, head, route, at, trace)
+        self.authorize(facts, presented, head, route, at, trace).map_err(|stop| match stop {
+            // Nobody waits twice.
+            Stop::Refused(refusal) | Stop::NoKey { refusal, .. } | Stop::NoList { refusal, .. } => {
+                refusal
+            }
+        })
     }
 
     /// The issuer of this name, if it is one of ours.
@@ -266,8 +290,15 @@ impl Rules {
         if let Some(detail) = profile.unmet_claim(&claims) {
             return refuse(RejectionKind::OtherTokenKind, detail);
         }
-        let facts = facts_of(profile, &claims, issuer.id(), jws.payload());
-        Ok((facts.map_err(unusable_claim)?, credentials))
+        let wanted = self.revocation.as_deref().map(|revocation| Wanted {
+            claims: revocation.named_claims(),
+            status: revocation.reads_status(),
+        });
+        let wanted = wanted.unwrap_or_default();
+        let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted);
+        let mut facts = facts.map_err(unusable_claim)?;
+        facts.key_id = key.shared_kid();
+        Ok((facts, credentials))
     }
 
     /// Steps 6 to 9: whether what the token says is enough, here and now. They change nothing, so
@@ -280,7 +311,7 @@ impl Rules {
         route: RouteRules<'_>,
         at: Moment,
         trace: &mut Trace,
-    ) -> Result<Access, Refusal> {
+    ) -> Result<Access, Stop> {
         // 6. Audience, `exp`, `nbf`, `iat`, token class.
         self.check_audience(&facts)?;
         let applied = self.classes.applied(&facts);
@@ -326,13 +357,17 @@ impl Rules {
             Some(sender.as_ref().map_or(SenderBinding::Bearer, |sender| sender.binding));
         trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
 
-        // 8. Revocation: no source of it exists yet.
+        // 8. Revocation, and how old what is known of it may be.
+        if let Some(revocation) = &self.revocation {
+            let demand = route.demand.and_freshness(applied.freshness);
+            revocation.decide(&facts, demand, at)?;
+        }
 
         // 9. The policy's checks, in the order given.
         let access = Access::new(facts, Arc::clone(route.context), at.wall(), sender);
         let request = CheckContext::new(&access, head, at.wall());
         if let Err(error) = route.check.check(&request) {
-            return Err(refused_by_check(error, &request, route.context));
+            return Err(refused_by_check(error, &request, route.context).into());
         }
 
         // 10. Replay memory and single use are the guard's, once, when nothing can refuse any more.

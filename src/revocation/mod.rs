@@ -1,0 +1,84 @@
+//! Revocation: what is known of tokens that may be used no more, and how late that can be.
+//!
+//! 1. One index in memory is asked on every request: a token's `jti`; subject, client, session and
+//!    other claims with a time before which everything is refused; whole issuers; compromised keys;
+//!    status lists. It is always asked, also for a token that is known already.
+//! 2. What it knows comes from sources, any number together: [`StatusLists`], an [`EventStream`]
+//!    of security events (SSF, CAEP, RISC), a [`JsonFeed`], this process ([`Revocations::revoke`]),
+//!    and a [`RevocationSource`] of your own. Each speaks for the issuers that it is configured for,
+//!    and for no other.
+//! 3. Every source has a maximum age. What is older than that is 503 or, for a stated time, accepted:
+//!    [`OnStale`]. It is never 401, and a source that never said anything is not taken for one
+//!    that has nothing to say. [`crate::Policy::freshness`] and [`crate::Policy::on_stale`] say it
+//!    for one route.
+//! 4. No request waits for a source. Only the first use of a status list that was never seen does, two
+//!    seconds at most.
+//! 5. A cut-off refuses tokens that were issued at its time or before (`iat`); of all that apply the
+//!    latest counts. It is kept for as long as such a token can live: the longest lifetime that any
+//!    token class of the server allows, and the leeway.
+//! 6. Records come in any order, and twice. Nothing that still matters is dropped to make room.
+//! 7. With a [`Journal`] a record is acknowledged once it is on disk, and known again after a restart.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
+//! # use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass, check::allow_all};
+//! use portcullis::revocation::{Claims, Record, Revocation};
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let clock = ManualClock::new();
+//! # let issuer = TestIssuer::new("https://as.example", &clock);
+//! let api = ResourceServer::builder("https://rs.example")
+//!     .revocation(Revocation::new())
+//!     // ... issuer, class, binding ...
+//! #     .issuer(issuer.discover()).binding(Binding::WhereBound)
+//! #     .class(TokenClass::default_at_most(Duration::from_hours(1)))
+//! #     .transport(TestNetwork::of(&[&issuer])).clock(clock.clone()).build()?;
+//! let token = issuer.token("https://rs.example").sign();
+//! # let request = http::Request::get("/").header("authorization", format!("Bearer {token}")).body(())?;
+//! let access = api.verify(&request).await?;
+//!
+//! // In an admin's handler, when a job has ended, or when a rule finds something odd:
+//! api.revocations().revoke_access(&access).await?;
+//! assert_eq!(api.verify(&request).await.unwrap_err().kind(), RejectionKind::Revoked);
+//! # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod events;
+mod feed;
+mod freshness;
+mod index;
+mod journal;
+mod local;
+mod record;
+mod runtime;
+mod source;
+mod status_list;
+mod store;
+
+use std::time::Duration;
+
+pub(crate) use config::Issuers;
+pub use config::{Revocation, Source, SourceKind, WhenFull};
+pub use events::*;
+pub use feed::*;
+pub(crate) use freshness::Demand;
+pub use freshness::{OnStale, SourceHealth, SourceState};
+pub use index::{Inserted, Purged, RevokedTokens, TokenFingerprint};
+pub use journal::{Journal, JournalError};
+pub use local::{Revocations, RevokeError, RevokeOnDrop};
+pub use record::{Claim, Claims, Effect, Hold, Record, Target};
+pub(crate) use runtime::{Objection, Prepared, Runtime, Setting};
+pub use source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
+pub(crate) use status_list::ListSlot;
+pub use status_list::*;
+
+/// The name of the source that this process is.
+pub(crate) const LOCAL: &str = "local";
+
+/// The longest leeway that a server can have.
+const LEEWAY_MOST: Duration = Duration::from_mins(5);
+
+/// How much longer than a token can live a release is remembered.
+const RELEASES_ARE_KEPT: Duration = Duration::from_hours(24 * 7);

@@ -1,0 +1,304 @@
+//! What can be said of revocation, whoever says it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::Access;
+use crate::time::Timestamp;
+
+/// One thing that a source says about tokens of one issuer.
+///
+/// Records can come in any order and as often as they like: what is known in the end is the same.
+/// Only [`Effect::Lift`] takes something back.
+///
+/// ```
+/// use portcullis::revocation::{Claims, Record};
+/// use portcullis::time::Timestamp;
+///
+/// let now = Timestamp::from_secs(1_800_000_000);
+/// // One token.
+/// let token = Record::token("https://login.example.com", "b4f1c0", now);
+/// // Whatever Ann was given until now, in one session of hers.
+/// let session = Record::matching("https://login.example.com", Claims::subject("ann").session("s-1"), now);
+/// // Whatever the issuer signed with this key.
+/// let key = Record::key("https://login.example.com", "2026-11", now);
+/// # let _ = (token, session, key);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Record {
+    pub(crate) issuer: Box<str>,
+    pub(crate) target: Target,
+    pub(crate) effect: Effect,
+    /// When what it tells of happened.
+    pub(crate) at: Timestamp,
+    /// Of a token: how long it has to be remembered. `None`: as long as a token can live.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Which tokens of its issuer a [`Record`] is about.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Target {
+    /// The token with this `jti`.
+    Token(Box<str>),
+    /// Every token that is signed with the key of this `kid`.
+    Key(Box<str>),
+    /// Every token of the issuer.
+    Issuer,
+    /// Every token with these claims.
+    Claims(Claims),
+}
+
+/// Claims that a token has to have, all of them. There is at least one, and at most
+/// [`Claims::MOST`] count.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Claims(Vec<(Claim, Box<str>)>);
+
+/// A claim by which tokens are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Claim {
+    /// The session, `sid` (OpenID Connect Front-Channel Logout §3).
+    Session,
+    /// The subject, `sub`.
+    Subject,
+    /// The client, as the issuer's profile names it: `client_id` in RFC 9068.
+    Client,
+    /// Another claim, a string or an array of strings. It has to be known to the server: see
+    /// [`super::Revocation::claim`].
+    Named(Box<str>),
+}
+
+/// What a [`Record`] does to the tokens that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Effect {
+    /// Of one token: it is refused. Of others: those that were issued at the time of the record or
+    /// before (`iat`) are refused, and those without `iat`.
+    Refuse,
+    /// Those that were issued at the time of the record or before are refused until the user has
+    /// authenticated again (RFC 9470).
+    StepUp,
+    /// All are refused, whenever they were issued, until this reason goes.
+    Hold(Hold),
+    /// All are refused until the user has authenticated again, whenever they were issued, until this
+    /// reason goes.
+    HoldForStepUp(Hold),
+    /// This reason is gone: of all that was said of it, what has the latest time counts.
+    Release(Hold),
+    /// All are refused, whenever they were issued, for ever.
+    Purge,
+    /// What was said of this target up to the time of the record counts no more, whoever said it.
+    Lift,
+}
+
+/// Why tokens are on hold. Each reason comes and goes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Hold {
+    /// The account is disabled.
+    Account,
+    /// The device does not comply.
+    Device,
+    /// The risk is high.
+    Risk,
+}
+
+impl Hold {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::Account, Self::Device, Self::Risk];
+
+    /// A short name in snake case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Device => "device",
+            Self::Risk => "risk",
+        }
+    }
+}
+
+impl Record {
+    /// The longest name or value that a record can have, in bytes: longer ones are in no token that
+    /// is accepted.
+    pub const LONGEST: usize = 2_048;
+
+    /// This target, this effect, from this time.
+    #[must_use]
+    pub fn new(issuer: impl Into<Box<str>>, target: Target, effect: Effect, at: Timestamp) -> Self {
+        Self { issuer: issuer.into(), target, effect, at, until: None }
+    }
+
+    /// The token of this issuer with this `jti` is refused.
+    #[must_use]
+    pub fn token(issuer: impl Into<Box<str>>, jti: impl Into<Box<str>>, at: Timestamp) -> Self {
+        Self::new(issuer, Target::Token(jti.into()), Effect::Refuse, at)
+    }
+
+    /// The token that was accepted is refused from now on. `None` if it has no `jti`.
+    #[must_use]
+    pub fn of(access: &Access) -> Option<Self> {
+        let jti = access.jwt_id()?;
+        let record = Self::token(access.issuer().as_str(), jti.as_str(), access.decided_at());
+        Some(record.until(access.expires_at()))
+    }
+
+    /// Tokens with these claims that were issued up to then are refused.
+    #[must_use]
+    pub fn matching(issuer: impl Into<Box<str>>, claims: Claims, at: Timestamp) -> Self {
+        Self::new(issuer, Target::Claims(claims), Effect::Refuse, at)
+    }
+
+    /// Tokens signed with the key of this `kid` are refused, whenever they say they were issued: who
+    /// has the key chooses `iat`.
+    #[must_use]
+    pub fn key(issuer: impl Into<Box<str>>, kid: impl Into<Box<str>>, at: Timestamp) -> Self {
+        Self::new(issuer, Target::Key(kid.into()), Effect::Purge, at)
+    }
+
+    /// All tokens of the issuer that were issued up to then are refused.
+    #[must_use]
+    pub fn issuer(issuer: impl Into<Box<str>>, at: Timestamp) -> Self {
+        Self::new(issuer, Target::Issuer, Effect::Refuse, at)
+    }
+
+    /// Of one token: when it expires (`exp`), so that it needs to be remembered no longer. Of others it
+    /// has no meaning.
+    #[must_use]
+    pub fn until(mut self, expires_at: Timestamp) -> Self {
+        self.until = Some(expires_at);
+        self
+    }
+
+    /// The record that takes this one back, at a time of its own.
+    #[must_use]
+    pub fn lifted(&self, at: Timestamp) -> Self {
+        Self { effect: Effect::Lift, at, until: None, ..self.clone() }
+    }
+
+    /// Whose tokens it is about.
+    #[must_use]
+    pub fn issuer_id(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Which of them.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What happens to them.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// When what it tells of happened.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// When the token expires, if that was said.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// Whether every name in it has a length that a name can have.
+    pub(crate) fn is_sane(&self) -> bool {
+        let sane = |text: &str| !text.is_empty() && text.len() <= Self::LONGEST;
+        let target = match &self.target {
+            Target::Token(name) | Target::Key(name) => sane(name),
+            Target::Issuer => true,
+            Target::Claims(Claims(claims)) => {
+                let named = |claim: &Claim| match claim {
+                    Claim::Named(name) => sane(name),
+                    _ => true,
+                };
+                !claims.is_empty()
+                    && claims.len() <= Claims::MOST
+                    && claims.iter().all(|(claim, value)| named(claim) && sane(value))
+            }
+        };
+        sane(&self.issuer) && target
+    }
+}
+
+impl Claims {
+    /// The most claims that one record can name.
+    pub const MOST: usize = 8;
+
+    /// The subject, `sub`.
+    #[must_use]
+    pub fn subject(value: impl Into<Box<str>>) -> Self {
+        Self::one(Claim::Subject, value)
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(value: impl Into<Box<str>>) -> Self {
+        Self::one(Claim::Client, value)
+    }
+
+    /// One claim.
+    #[must_use]
+    pub fn one(claim: Claim, value: impl Into<Box<str>>) -> Self {
+        Self(vec![(claim, value.into())])
+    }
+
+    /// And the session, `sid`.
+    #[must_use]
+    pub fn session(self, value: impl Into<Box<str>>) -> Self {
+        self.and(Claim::Session, value)
+    }
+
+    /// And this one. Two values of one claim no token has, unless the claim is an array.
+    #[must_use]
+    pub fn and(mut self, claim: Claim, value: impl Into<Box<str>>) -> Self {
+        let wanted = (claim, value.into());
+        if let Err(place) = self.0.binary_search(&wanted) {
+            self.0.insert(place, wanted);
+        }
+        self
+    }
+
+    /// Each claim with its value, in one order however they were added.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Claim, &str)> {
+        self.0.iter().map(|(claim, value)| (claim, &**value))
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who is meant is the business of whoever asks for it.
+        f.debug_list().entries(self.0.iter().map(|(claim, _)| claim)).finish()
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("Token(..)"),
+            Self::Key(kid) => f.debug_tuple("Key").field(kid).finish(),
+            Self::Issuer => f.write_str("Issuer"),
+            Self::Claims(claims) => f.debug_tuple("Claims").field(claims).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("issuer", &self.issuer)
+            .field("target", &self.target)
+            .field("effect", &self.effect)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}

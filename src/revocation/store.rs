@@ -1,0 +1,239 @@
+//! The one place where records are stored and applied, whoever tells them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::config::WhenFull;
+use super::index::Index;
+use super::journal::{Entry, Journal, JournalError};
+use super::runtime::Setting;
+use super::source::{ApplyError, Batch};
+use crate::time::{Clock, Timestamp};
+
+/// Index and journal. Whatever is applied is first on disk, in the same order.
+pub(crate) struct Store {
+    index: Index,
+    journal: Option<Arc<Journal>>,
+    most: usize,
+    when_full: WhenFull,
+    clock: Arc<dyn Clock>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// Whether somebody writes what waits.
+    writing: bool,
+    stopped: bool,
+}
+
+/// A batch that is to be stored, and who wants to know.
+struct Waiting {
+    source: Arc<str>,
+    batch: Batch,
+    done: oneshot::Sender<Result<(), ApplyError>>,
+}
+
+impl Store {
+    /// How many records one transaction of the journal takes at most, unless one batch has more.
+    const TOGETHER: usize = 100_000;
+
+    pub(super) fn new(
+        index: Index,
+        journal: Option<Arc<Journal>>,
+        most: usize,
+        when_full: WhenFull,
+        setting: &Setting<'_>,
+    ) -> Self {
+        let clock = Arc::clone(setting.clock);
+        Self { index, journal, most, when_full, clock, queue: Mutex::default() }
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
+    }
+
+    /// Brings back what was kept.
+    pub(super) fn restore(&self, journal: &Journal, now: Timestamp) -> Result<(), JournalError> {
+        journal.load(&mut |record| {
+            if self.index.can_match(&record) {
+                self.index.apply(&record, now);
+            }
+        })?;
+        if self.when_full == WhenFull::FoldCutOffs && self.index.len() > self.most {
+            self.index.drop_all_covered();
+        }
+        Ok(())
+    }
+
+    /// Stores and applies a batch: whoever comes while others write waits for the next write, which
+    /// takes all that wait.
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        source: &Arc<str>,
+        batch: Batch,
+    ) -> Result<(), ApplyError> {
+        if batch.records.is_empty() && batch.state.is_none() && batch.synchronised.is_none() {
+            return Ok(());
+        }
+        let (done, answer) = oneshot::channel();
+        let lead = {
+            let mut queue = self.queue();
+            if queue.stopped {
+                return Err(ApplyError::Ended);
+            }
+            queue.waiting.push(Waiting { source: Arc::clone(source), batch, done });
+            !std::mem::replace(&mut queue.writing, true)
+        };
+        if lead {
+            let store = Arc::clone(self);
+            match (&self.journal, Handle::try_current()) {
+                // On a thread that may block. Once begun it ends, whoever is gone meanwhile.
+                (Some(_), Ok(runtime)) => {
+                    drop(runtime.spawn_blocking(move || store.write_all()));
+                }
+                _ => store.write_all(),
+            }
+        }
+        answer.await.unwrap_or(Err(ApplyError::Ended))
+    }
+
+    /// Writes until nobody waits.
+    fn write_all(&self) {
+        // However this ends, somebody can write after it.
+        let _writing = Writing(self);
+        loop {
+            let some = self.take_some();
+            if some.is_empty() {
+                return;
+            }
+            self.write(some);
+        }
+    }
+
+    /// Some that wait; if nobody does, nobody writes any more.
+    fn take_some(&self) -> Vec<Waiting> {
+        let mut queue = self.queue();
+        let mut records = 0_usize;
+        let mut count = 0;
+        for waiting in &queue.waiting {
+            records = records.saturating_add(waiting.batch.records.len());
+            if count > 0 && records > Self::TOGETHER {
+                break;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            queue.writing = false;
+        }
+        queue.waiting.drain(..count).collect()
+    }
+
+    fn write(&self, waiting: Vec<Waiting>) {
+        let now = self.clock.now();
+        let mut taken = Vec::with_capacity(waiting.len());
+        // What the batches before it in this very write will add.
+        let mut coming = 0_usize;
+        for waiting in waiting {
+            let new = self.index.new_among(&waiting.batch.records, now);
+            match self.make_room(coming.saturating_add(new)) {
+                Ok(()) => {
+                    coming = coming.saturating_add(new);
+                    taken.push(waiting);
+                }
+                Err(error) => drop(waiting.done.send(Err(error))),
+            }
+        }
+        if let Some(journal) = &self.journal {
+            let entries: Vec<_> = taken
+                .iter()
+                .map(|waiting| Entry { source: &waiting.source, batch: &waiting.batch })
+                .collect();
+            if let Err(error) = journal.commit(&entries) {
+                let error = Arc::new(error);
+                for waiting in taken {
+                    let error = ApplyError::Journal(Arc::clone(&error));
+                    drop(waiting.done.send(Err(error)));
+                }
+                return;
+            }
+        }
+        for Waiting { batch, done, .. } in taken {
+            for record in &batch.records {
+                self.index.apply(record, now);
+            }
+            drop(done.send(Ok(())));
+        }
+    }
+
+    /// Whether so many more fit; folds if that was chosen.
+    fn make_room(&self, new: usize) -> Result<(), ApplyError> {
+        let fits = || self.index.len().saturating_add(new) <= self.most;
+        while !fits() {
+            let full = ApplyError::Full { records: self.index.len(), most: self.most };
+            if self.when_full == WhenFull::Refuse || new == 0 {
+                return if new == 0 { Ok(()) } else { Err(full) };
+            }
+            let before = self.index.len();
+            let Some(record) = self.index.fold() else { return Err(full) };
+            if let Some(journal) = &self.journal {
+                let batch = Batch::of([record.clone()]);
+                let entry = Entry { source: super::LOCAL, batch: &batch };
+                journal.commit(&[entry]).map_err(|error| ApplyError::Journal(Arc::new(error)))?;
+            }
+            tracing::warn!(
+                issuer = record.issuer_id(),
+                at = record.at().as_secs(),
+                "revocation: no room: cut-offs were folded into one for the whole issuer"
+            );
+            self.index.apply(&record, self.clock.now());
+            self.index.drop_covered(record.issuer_id());
+            if self.index.len() >= before {
+                return Err(full);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops some of what can matter no more.
+    pub(super) async fn purge(self: Arc<Self>, now: Timestamp) {
+        self.index.purge(now);
+        let Some(journal) = self.journal.clone() else { return };
+        let life = self.index.life();
+        let purged = tokio::task::spawn_blocking(move || journal.purge(now, life)).await;
+        if let Ok(Err(error)) = purged {
+            tracing::warn!("revocation: the journal could not be purged: {error}");
+        }
+    }
+
+    /// Takes no more.
+    pub(super) fn stop(&self) {
+        let mut queue = self.queue();
+        queue.stopped = true;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever writes.
+struct Writing<'a>(&'a Store);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut queue = self.0.queue();
+            queue.writing = false;
+            // Dropped, they say that nothing was stored.
+            queue.waiting.clear();
+        }
+    }
+}
