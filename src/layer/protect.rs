@@ -337,7 +337,8 @@ where
                         return Poll::Ready(Err(error));
                     }
                     let Some(mut pending) = pending.take() else { return Poll::Pending };
-                    match decided.take().map(|decided| pending.guard.admit_late(decided)) {
+                    let head = RequestHead::from(&pending.request);
+                    match decided.take().map(|decided| pending.guard.admit_late(head, decided)) {
                         None => State::inner(pending.service.call(pending.request), None),
                         Some(Admission::Done(done)) => pending.call(done),
                         Some(Admission::Wait(recording)) => {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{DecidedBy, Decision, DecisionOutcome, Observer, SenderBinding, TokenHash};
 use crate::error::{RejectionKind, Step};
-use crate::name::{ClientId, IssuerId};
+use crate::name::{ClientId, IssuerId, JwtId};
 use crate::time::Timestamp;
 
 /// An observer that hands decisions over to a task of yours, and never waits for it: what does not
@@ -68,6 +69,20 @@ pub struct DecisionRecord {
     pub at: Timestamp,
     /// From the first look at the request to the decision.
     pub duration: Duration,
+    pub(crate) token: Option<TokenName>,
+}
+
+/// Which token it was. Nobody but the room of revocation can read it.
+#[derive(Clone)]
+pub(crate) struct TokenName {
+    pub(crate) issuer: IssuerId,
+    pub(crate) jwt_id: JwtId,
+}
+
+impl fmt::Debug for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenName(..)")
+    }
 }
 
 impl DecisionRecord {
@@ -97,7 +112,7 @@ impl From<&Decision<'_>> for DecisionRecord {
             at,
             duration,
             reason,
-            token: _,
+            token,
             key: _,
         } = *decision;
         Self {
@@ -116,6 +131,10 @@ impl From<&Decision<'_>> for DecisionRecord {
             token_hash,
             at,
             duration,
+            token: token.map(|(issuer, jwt_id)| TokenName {
+                issuer: issuer.clone(),
+                jwt_id: jwt_id.clone(),
+            }),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
+use crate::observe::{Decision, DecisionRecord};
 use crate::time::Timestamp;
 
 /// One thing that a source says about tokens of one issuer.
@@ -70,7 +71,8 @@ pub enum Claim {
     Named(Box<str>),
 }
 
-/// What a [`Record`] does to the tokens that it is about.
+/// What a [`Record`] does to the tokens that it is about. One token ([`Target::Token`]) is refused by
+/// each of them but [`Effect::Release`] and [`Effect::Lift`], whatever its `iat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -78,7 +80,7 @@ pub enum Effect {
     /// Of one token: it is refused. Of others: those that were issued at the time of the record or
     /// before (`iat`) are refused, and those without `iat`.
     Refuse,
-    /// Those that were issued at the time of the record or before are refused until the user has
+    /// Those that were issued at the time of the record or before (`iat`) are refused until the user has
     /// authenticated again (RFC 9470).
     StepUp,
     /// All are refused, whenever they were issued, until this reason goes.
@@ -90,7 +92,8 @@ pub enum Effect {
     Release(Hold),
     /// All are refused, whenever they were issued, for ever.
     Purge,
-    /// What was said of this target up to the time of the record counts no more, whoever said it.
+    /// What was said of this target up to the time of the record counts no more, whoever said it; of
+    /// one token, whatever its time.
     Lift,
 }
 
@@ -145,6 +148,23 @@ impl Record {
         let jti = access.jwt_id()?;
         let record = Self::token(access.issuer().as_str(), jti.as_str(), access.decided_at());
         Some(record.until(access.expires_at()))
+    }
+
+    /// The token that was decided about is refused from then on: for an observer that found something
+    /// odd about its use. `None` if its signature was not good, or it has no `jti`.
+    #[must_use]
+    pub fn of_decision(decision: &Decision<'_>) -> Option<Self> {
+        let (issuer, jti) = decision.token?;
+        let record = Self::token(issuer.as_str(), jti.as_str(), decision.at);
+        Some(Self { until: decision.expires_in.map(|left| decision.at.plus(left)), ..record })
+    }
+
+    /// The same of a decision that came through a channel: [`crate::observe::channel`].
+    #[must_use]
+    pub fn of_decided(decided: &DecisionRecord) -> Option<Self> {
+        let token = decided.token.as_ref()?;
+        let record = Self::token(token.issuer.as_str(), token.jwt_id.as_str(), decided.at);
+        Some(Self { until: decided.expires_in.map(|left| decided.at.plus(left)), ..record })
     }
 
     /// Tokens with these claims that were issued up to then are refused.

@@ -242,7 +242,7 @@ fn restore(
         // A shorter one lets records go earlier; the longer one comes back never.
         _ => journal.set_longest_life(life).map_err(unreadable)?,
     }
-    store.restore(journal, now.wall()).map_err(unreadable)?;
+    store.restore(journal).map_err(unreadable)?;
     for Running { inlet, .. } in sources {
         let kept = journal.source(&inlet.name).map_err(unreadable)?;
         if let Some(then) = kept.synchronised {

@@ -134,7 +134,7 @@ impl SourceHandle {
     }
 
     /// Everything that was to be known at `asked` is known: its age begins then. For a source that
-    /// asks, that is when it asked.
+    /// asks, that is when it asked. After a restart only that of a [`Batch`] is known.
     pub fn synchronised(&self, asked: Moment) {
         self.inlet.synchronised(asked);
     }

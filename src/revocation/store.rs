@@ -61,10 +61,10 @@ impl Store {
     }
 
     /// Brings back what was kept.
-    pub(super) fn restore(&self, journal: &Journal, now: Timestamp) -> Result<(), JournalError> {
+    pub(super) fn restore(&self, journal: &Journal) -> Result<(), JournalError> {
         journal.load(&mut |record| {
             if self.index.can_match(&record) {
-                self.index.apply(&record, now);
+                self.index.apply(&record);
             }
         })?;
         if self.when_full == WhenFull::FoldCutOffs && self.index.len() > self.most {
@@ -167,7 +167,7 @@ impl Store {
         }
         for Waiting { batch, done, .. } in taken {
             for record in &batch.records {
-                self.index.apply(record, now);
+                self.index.apply(record);
             }
             drop(done.send(Ok(())));
         }
@@ -193,7 +193,7 @@ impl Store {
                 at = record.at().as_secs(),
                 "revocation: no room: cut-offs were folded into one for the whole issuer"
             );
-            self.index.apply(&record, self.clock.now());
+            self.index.apply(&record);
             self.index.drop_covered(record.issuer_id());
             if self.index.len() >= before {
                 return Err(full);

@@ -77,8 +77,11 @@ impl Shared {
         member("policy", own.clone());
         member("policies", named.into());
         member("mounted", mounted.into());
-        // What stands here is not enforced, and a reader should know.
-        member("not_enforced", json!(["revocation"]));
+        match &self.rules.revocation {
+            Some(revocation) => member("revocation", revocation.report().clone()),
+            // What stands here is not enforced, and a reader should know.
+            None => member("not_enforced", json!(["revocation"])),
+        };
         report.into()
     }
 }

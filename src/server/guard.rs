@@ -114,13 +114,17 @@ pub(crate) enum Mode {
 /// Which look at a request this is.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
+    /// Whether it waited for keys.
     attempt: Attempt,
+    /// Whether it waited for a status list. A request waits for each once.
+    list: Attempt,
     /// When the first look was, in steady time.
     started: Option<Duration>,
 }
 
 impl Turn {
-    pub(crate) const FIRST: Self = Self { attempt: Attempt::First, started: None };
+    pub(crate) const FIRST: Self =
+        Self { attempt: Attempt::First, list: Attempt::First, started: None };
 }
 
 impl Guard {
@@ -303,18 +307,20 @@ impl Guard {
                 }
                 Err(stop) => stop,
             };
+            let mut next = Turn { attempt, started: Some(started), ..turn };
             let (remedy, mut refusal) = match stop {
                 Stop::Refused(refusal) => (Remedy::None, refusal),
                 Stop::NoKey { issuer, miss, refusal } => {
+                    next.attempt = Attempt::AfterWait;
                     (issuer.remedy(miss, at, attempt), refusal)
                 }
-                Stop::NoList { list, refusal } => (list.remedy(at, attempt), refusal),
+                Stop::NoList { list, refusal } => {
+                    next.list = Attempt::AfterWait;
+                    (list.remedy(at, turn.list), refusal)
+                }
             };
             match remedy {
-                Remedy::Wait(wait) => {
-                    let next = Turn { attempt: Attempt::AfterWait, started: Some(started) };
-                    return Verdict::Wait(wait, next);
-                }
+                Remedy::Wait(wait) => return Verdict::Wait(wait, next),
                 Remedy::Again if attempt == Attempt::First => {
                     attempt = Attempt::AfterWait;
                     continue;
@@ -361,17 +367,17 @@ impl Guard {
         access
     }
 
-    /// The same for a request that had to wait for something else after it was decided, which may
-    /// have taken longer than its token lives.
-    pub(crate) fn admit_late(&self, decided: Decided) -> Admission {
-        let at = self.inner.shared.clock.moment();
-        let end = decided.access.expires_at().plus(self.inner.shared.rules.leeway);
-        if at.wall() < end {
-            return self.admit(Decided { at, ..decided });
+    /// Lets a request pass that had to wait for something else after it was decided, if it would still
+    /// be decided so: its token may have ended meanwhile, or been revoked.
+    pub(crate) fn admit_late(&self, head: RequestHead<'_>, decided: Decided) -> Admission {
+        let Inner { shared, policy, context, .. } = &*self.inner;
+        let at = shared.clock.moment();
+        let Decided { access, mut trace, started, .. } = decided;
+        let route = policy.rules(context);
+        match shared.rules.decide_again(access, head, route, at, &mut trace) {
+            Ok(access) => self.admit(Decided { access, trace, at, started }),
+            Err(refusal) => Admission::Done(Err(self.reject(refusal, &trace, at, started))),
         }
-        let detail = "the token expired while its request waited for the inner service";
-        let refusal = Refusal::new(RejectionKind::Expired, detail);
-        Admission::Done(Err(self.reject(refusal, &decided.trace, at, decided.started)))
     }
 
     /// A refusal of what everything before said yes to.

@@ -119,7 +119,7 @@ impl ResourceServer {
     /// - Tenants are asked for at run time: `tenants` has `at_most` only.
     /// - What challenges carry, names and links stand in challenges and in
     ///   [`ResourceServer::metadata`].
-    /// - `not_enforced` says what nobody looks at yet.
+    /// - `not_enforced` says what nobody looks at: revocation, without [`ServerBuilder::revocation`].
     #[must_use]
     pub fn effective_policy(&self) -> serde_json::Value {
         self.shared.effective_policy(&self.own.report())

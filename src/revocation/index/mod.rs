@@ -38,8 +38,10 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// How many segments of the tokens one purge looks through.
-    const PURGE: usize = 64;
+    /// Tokens are looked through in so many purges, or a few more.
+    const PURGES: usize = 16;
+    /// A segment of the tokens has some hundred of them at least, once there are many.
+    const IN_A_SEGMENT: usize = 500;
 
     pub(super) fn new(named: Arc<[Box<str>]>, life: Duration) -> Self {
         Self {
@@ -65,7 +67,7 @@ impl Index {
     }
 
     /// Applies one record, which was found usable.
-    pub(super) fn apply(&self, record: &Record, now: Timestamp) {
+    pub(super) fn apply(&self, record: &Record) {
         let _writer = self.writing();
         match &record.target {
             Target::Token(jti) => {
@@ -76,7 +78,7 @@ impl Index {
                         self.tokens.remove(token);
                     }
                     _ => {
-                        let until = self.until(record, now);
+                        let until = self.until(record);
                         self.tokens.insert(token, until);
                     }
                 }
@@ -132,7 +134,8 @@ impl Index {
     /// Drops some of what can matter no more.
     pub(super) fn purge(&self, now: Timestamp) {
         let _writer = self.writing();
-        self.tokens.purge(now, Self::PURGE);
+        let segments = self.tokens.len() / Self::IN_A_SEGMENT / Self::PURGES;
+        self.tokens.purge(now, segments.saturating_add(1));
         self.claims.purge(now, self.life);
     }
 
@@ -191,8 +194,9 @@ impl Index {
     }
 
     /// From when on a token can be accepted no more.
-    fn until(&self, record: &Record, now: Timestamp) -> Timestamp {
-        let latest = record.at.max(now).plus(self.life);
+    fn until(&self, record: &Record) -> Timestamp {
+        // It was issued before it was revoked.
+        let latest = record.at.plus(self.life);
         // A leeway and more is in `life`, twice.
         let said = record.until.map(|until| until.plus(super::LEEWAY_MOST));
         said.map_or(latest, |said| said.min(latest))
