@@ -48,7 +48,8 @@
 //! 7. The sender: everything that `cnf` names is enforced, by a DPoP proof ([`Dpop`]), by a client
 //!    certificate ([`Mtls`]), or by both; what an unbound token may do is for [`Binding`] to say, and
 //!    for an [`Exception`]: [`sender`].
-//! 8. Revocation: no source of it exists yet, and a `status` claim is not looked at.
+//! 8. Revocation, and how old what is known of it may be: [`revocation`]. Without a source of it a
+//!    `status` claim is not looked at.
 //! 9. The policy's checks, in the order given: [`check`].
 //! 10. A proof is used once, and so is a token where the policy says so:
 //!     [`sender::ReplayStore`].
@@ -63,6 +64,7 @@
 //! - [`observe`]: one event per decision, for logs, metrics and reactions.
 //! - [`mod@config`] (feature `config`): the same from a file.
 //! - [`challenge`]: what the client is told of a [`Rejection`].
+//! - [`revocation`]: status lists, security events, feeds, your own code; how late they may be.
 //! - [`sender`]: DPoP proofs, nonces, certificates, proxies, replay memory. [`mod@rustls`] (feature
 //!   `rustls`): mutual TLS that ends in this process.
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
