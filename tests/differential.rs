@@ -87,8 +87,16 @@ const REQUESTS_PER_WORLD: usize = 10;
 const ENOUGH: usize = 20_000;
 /// How many cases are kept before a run is given up.
 const MOST_KEPT: usize = 5;
-/// Kinds that need an outage, issuers that are not configured, a check of one's own, or a wrongly mounted layer.
-const UNREACHABLE: [RejectionKind; 5] = [
+/// Kinds that need an outage, issuers that are not configured, a check of one's own, or a wrongly mounted
+/// layer; and those of revocation, of which the reference knows nothing.
+const UNREACHABLE: [RejectionKind; 12] = [
+    RejectionKind::Revoked,
+    RejectionKind::Suspended,
+    RejectionKind::StatusIndex,
+    RejectionKind::StatusMissing,
+    RejectionKind::StatusUri,
+    RejectionKind::StepUpDemanded,
+    RejectionKind::RevocationUnavailable,
     RejectionKind::KeysUnavailable,
     RejectionKind::IssuerUnavailable,
     RejectionKind::NotAccepted,

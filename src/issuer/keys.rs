@@ -232,6 +232,12 @@ impl IssuerKeys {
         }
     }
 
+    /// What fetches its documents in place of the server's transport, if something does.
+    pub(crate) fn own_transport(&self) -> Option<&Arc<dyn Transport>> {
+        let remote = self.remote.as_ref()?;
+        (remote.transport_of == TransportOf::Issuer).then_some(&remote.transport)
+    }
+
     /// Whether the issuer may sign access tokens with this algorithm.
     pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)

@@ -238,12 +238,13 @@ pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
         | RejectionKind::MalformedCredentials
         | RejectionKind::TokenTooLong => (400, Some("invalid_request")),
         RejectionKind::InsufficientScope => (403, Some("insufficient_scope")),
-        RejectionKind::InsufficientAuthentication => {
+        RejectionKind::InsufficientAuthentication | RejectionKind::StepUpDemanded => {
             (401, Some("insufficient_user_authentication"))
         }
         RejectionKind::KeysUnavailable
         | RejectionKind::IssuerUnavailable
         | RejectionKind::ReplayUnavailable
+        | RejectionKind::RevocationUnavailable
         | RejectionKind::CheckUnavailable => (503, None),
         RejectionKind::ProofMissing
         | RejectionKind::SeveralProofs

@@ -1,67 +1,49 @@
-//! Token Status Lists. STAND-IN
-#![allow(missing_docs, dead_code, unused_variables, clippy::unused_self, unreachable_pub)]
+//! Token Status Lists: one bit, or a few, for each token of an issuer, in a document that everybody
+//! fetches (draft-ietf-oauth-status-list, section numbers of its version 21).
+//!
+//! 1. A token whose claim `status` names a list ([`StatusLists`]) is looked up in it, on every
+//!    request, after everything that the token itself says: an expired token causes no fetch, and a
+//!    valid status makes no token live longer.
+//! 2. Where the claim is malformed the token is refused. One without a list passes, and one whose
+//!    `status` has other mechanisms only, unless lists are required.
+//! 3. A list is fetched from its issuer's own origin and from those that are allowed beside it, by
+//!    `https`, without a credential and without a query of ours. Redirects are followed within these,
+//!    three at most. A token that names another place is refused, and nothing is fetched.
+//! 4. A list is a JWT (§5.1): `typ` `statuslist+jwt`, signed with a key of the issuer of the tokens,
+//!    `sub` exactly the URI that the token names, `iat`, not expired; no MAC. Its `lst` is one zlib
+//!    stream with its checksum; what it inflates to is bounded while it is inflated.
+//! 5. It is fetched ahead of the end of its freshness, by `ttl`, else `exp`, within configured bounds,
+//!    whatever HTTP's caching fields say, as long as it is used or to be prefetched; and from then on
+//!    no request waits for it. A request waits two seconds at most for a list that was never seen, or
+//!    is too old; one fetch serves all that wait.
+//! 6. A list that cannot be had, or cannot be trusted, is never a yes and never a bad token: 503, or
+//!    what was known before as far as [`super::OnStale`] lets it count. An index past its end is
+//!    401 (§8.3).
+//! 7. The number of lists, of their octets, of what is inflated, of what is fetched at once: each has
+//!    a bound.
+//!
+//! What it does not do: a list in a CWT (§5.2) is not read, and refused by its content type; a token
+//! in a CWT is no access token here. There is no look into the past (§8.4, `?time=`): a decision is
+//! about now. No key is taken from a certificate in a list, nor from anywhere but the issuer's own
+//! (§11.3).
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+mod config;
+mod fetch;
+mod list;
+mod lists;
+mod place;
+mod prefetch;
+mod reference;
+mod slot;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
+mod token;
 
-use crate::access::StatusReference;
-use crate::error::{Faults, Refusal};
-use crate::issuer::{Attempt, Registry, Remedy};
-use crate::name::IssuerId;
-use crate::revocation::freshness::Demand;
-use crate::time::{Clock, Moment};
-use crate::transport::Transport;
-
-#[derive(Clone, Default)]
-pub struct StatusLists(());
-pub(crate) struct CheckedLists(());
-pub(crate) struct Lists(());
-pub(crate) struct ListSlot(());
-#[derive(Clone, Debug)]
-pub struct StatusListHealth(());
-pub(crate) enum ListObjection {
-    Refused(Refusal),
-    StepUp(Refusal),
-    Missing { list: Arc<ListSlot>, refusal: Refusal },
-}
-impl StatusLists {
-    pub fn new() -> Self {
-        Self(())
-    }
-    pub(crate) fn check(&self, issuers: &[String], faults: &mut Faults) -> Option<CheckedLists> {
-        None
-    }
-    pub(crate) fn report(&self) -> serde_json::Value {
-        serde_json::Value::Null
-    }
-}
-impl Lists {
-    pub(crate) fn new(
-        checked: CheckedLists,
-        registry: Weak<Registry>,
-        transport: Arc<dyn Transport>,
-        clock: Arc<dyn Clock>,
-        version: Arc<AtomicU64>,
-    ) -> Arc<Self> {
-        Arc::new(Self(()))
-    }
-    pub(crate) fn decide(
-        self: &Arc<Self>,
-        issuer: &IssuerId,
-        reference: Option<&StatusReference>,
-        demand: Demand,
-        at: Moment,
-    ) -> Result<(), ListObjection> {
-        Ok(())
-    }
-    pub(crate) fn health(&self) -> Vec<StatusListHealth> {
-        Vec::new()
-    }
-    pub(crate) fn start(&self) {}
-    pub(crate) fn stop(&self) {}
-}
-impl ListSlot {
-    pub(crate) fn remedy(self: &Arc<Self>, at: Moment, attempt: Attempt) -> Remedy {
-        Remedy::None
-    }
-}
+pub(crate) use config::CheckedLists;
+pub use config::{DangerousStatusLists, StatusAction, StatusLists};
+pub use list::StatusList;
+pub use lists::StatusListHealth;
+pub(crate) use lists::{ListObjection, Lists};
+pub(crate) use reference::{Reference, reference_of};
+pub(crate) use slot::ListSlot;
+pub use token::{ExpectedStatusList, SignedStatusList, StatusListError, StatusListToken};

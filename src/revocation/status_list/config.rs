@@ -1,0 +1,583 @@
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::StatusList;
+use super::place::Origin;
+use crate::error::{ConfigFault, Faults};
+use crate::jose::Algorithm;
+use crate::name::{LoopbackHttp, NameError, https_url};
+use crate::revocation::freshness::OnStale;
+use crate::time::shown_duration;
+
+/// What becomes of a token with a status that its list leaves to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StatusAction {
+    /// 401 `invalid_token`.
+    #[default]
+    Refuse,
+    /// 401 `insufficient_user_authentication` (RFC 9470): the user has to authenticate again, for a
+    /// token with another status.
+    StepUp,
+    /// It is as good as valid.
+    Accept,
+}
+
+impl StatusAction {
+    /// A short name in snake case, as configuration files have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::StepUp => "step_up",
+            Self::Accept => "accept",
+        }
+    }
+}
+
+/// How the status lists that tokens refer to are looked at: given to
+/// [`super::super::Revocation::status_lists`].
+///
+/// Nothing is checked here: `build()` of the server reports every fault at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::revocation::{OnStale, StatusAction, StatusLists};
+///
+/// let lists = StatusLists::new()
+///     .require()
+///     .allow_uris_at("https://lists.example.com")
+///     .suspended(StatusAction::StepUp)
+///     .on_stale(OnStale::AllowFor(Duration::from_hours(1)));
+/// # let _ = lists;
+/// ```
+#[derive(Clone)]
+#[must_use = "it does nothing until it is given to `Revocation::status_lists`"]
+pub struct StatusLists {
+    issuers: Option<Vec<String>>,
+    demanded: Demanded,
+    origins: Vec<String>,
+    algorithms: Option<Vec<Algorithm>>,
+    min_ttl: Duration,
+    max_ttl: Duration,
+    max_age: Option<Duration>,
+    on_stale: Option<OnStale>,
+    suspended: StatusAction,
+    specific: Vec<(u8, StatusAction)>,
+    most_lists: usize,
+    most_bytes: usize,
+    most_entries: u64,
+    wait: Duration,
+    prefetch: Vec<(Option<String>, String)>,
+    loopback: LoopbackHttp,
+}
+
+/// Whether a token has to name a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demanded {
+    IfThere,
+    Always,
+}
+
+impl StatusLists {
+    /// The largest value of [`Self::most_lists`].
+    pub const MOST_LISTS: usize = 10_000;
+    /// The longest that a request can wait for a list that was never seen.
+    pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
+    /// How long a list is fresh that says nothing of it: neither `ttl` nor `exp`.
+    pub const UNSAID: Duration = Duration::from_mins(5);
+    const MOST_PREFETCHED: usize = 64;
+    const TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
+    const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
+
+    /// The lists of every issuer of the server, at the issuer's own origin and nowhere else; a token
+    /// that names none passes.
+    pub fn new() -> Self {
+        Self {
+            issuers: None,
+            demanded: Demanded::IfThere,
+            origins: Vec::new(),
+            algorithms: None,
+            min_ttl: Duration::from_secs(15),
+            max_ttl: Duration::from_hours(12),
+            max_age: None,
+            on_stale: None,
+            suspended: StatusAction::Refuse,
+            specific: Vec::new(),
+            most_lists: 1_000,
+            most_bytes: 256 * 1024 * 1024,
+            most_entries: StatusList::MOST_ENTRIES,
+            wait: Self::LONGEST_WAIT,
+            prefetch: Vec::new(),
+            loopback: LoopbackHttp::Refused,
+        }
+    }
+
+    /// The token issuers whose lists are looked at. What tokens of others say of their status is
+    /// ignored. All of the server's, tenants among them, unless said otherwise.
+    pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
+        self.issuers.get_or_insert_default().extend(issuers.into_iter().map(Into::into));
+        self
+    }
+
+    /// A token of those issuers that names no status list is refused: one without the claim `status`,
+    /// and one whose `status` has other mechanisms only. Without this such a token passes.
+    pub fn require(mut self) -> Self {
+        self.demanded = Demanded::Always;
+        self
+    }
+
+    /// Lists may be at this origin (`https://host[:port]`) too, beside that of the token's issuer.
+    /// From any other place nothing is fetched, and the token is refused.
+    pub fn allow_uris_at(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// What lists may be signed with: some of what their issuer may use for access tokens, which is
+    /// what they may be signed with unless said otherwise. Its keys are known for those only.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// A list is fetched again after this time at the earliest, whatever its `ttl` says; 15 seconds
+    /// unless said otherwise. One that expires before (`exp`) is not used any longer for that.
+    pub fn min_ttl(mut self, time: Duration) -> Self {
+        self.min_ttl = time;
+        self
+    }
+
+    /// A list is fresh for this time at most, whatever its `ttl` and its `exp` say; 12 hours unless
+    /// said otherwise. It is how long a revoked token can still pass.
+    pub fn max_ttl(mut self, time: Duration) -> Self {
+        self.max_ttl = time;
+        self
+    }
+
+    /// A list that was signed longer ago than this (`iat`) is not taken, and one that is held is too
+    /// old by then. Any time unless said otherwise: a list with neither `ttl` nor `exp` is fresh for
+    /// [`Self::UNSAID`] after it was fetched.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// What becomes of tokens whose list is too old and cannot be fetched; as
+    /// [`super::super::Revocation::on_stale`] says unless said here or by the policy.
+    pub fn on_stale(mut self, on_stale: OnStale) -> Self {
+        self.on_stale = Some(on_stale);
+        self
+    }
+
+    /// What becomes of suspended tokens (0x02).
+    pub fn suspended(mut self, action: StatusAction) -> Self {
+        self.suspended = action;
+        self
+    }
+
+    /// What becomes of tokens with a status that has the issuer's own meaning: 0x03, or 0x0C to 0x0F
+    /// (§7.1). Refused unless said otherwise; statuses that are reserved always are.
+    pub fn application_specific(mut self, status: u8, action: StatusAction) -> Self {
+        self.specific.push((status, action));
+        self
+    }
+
+    /// How many lists are known at most; 1 000 unless said otherwise, at most [`Self::MOST_LISTS`].
+    /// Beyond that one is let go, and fetched again when it is needed: of the issuer with the most,
+    /// that which was not used for the longest time.
+    pub fn most_lists(mut self, lists: usize) -> Self {
+        self.most_lists = lists;
+        self
+    }
+
+    /// How many bytes all lists together take at most; 256 MiB unless said otherwise. Beyond that
+    /// some are let go likewise.
+    pub fn most_bytes(mut self, bytes: usize) -> Self {
+        self.most_bytes = bytes;
+        self
+    }
+
+    /// How many entries a list has at most; [`StatusList::MOST_ENTRIES`] unless said otherwise. A list
+    /// never has more than [`StatusList::MOST_OCTETS`].
+    pub fn most_entries(mut self, entries: u64) -> Self {
+        self.most_entries = entries;
+        self
+    }
+
+    /// How long a request waits at most for a list that is not there; two seconds unless said
+    /// otherwise, and at most.
+    pub fn wait_at_most(mut self, time: Duration) -> Self {
+        self.wait = time;
+        self
+    }
+
+    /// Fetches the lists that this document names (Token Status List §9) with
+    /// [`crate::ResourceServer::warm_up`] or the first request, and keeps them fresh, used or not: the
+    /// lists' server does not learn which tokens are used where (§12). They are those of the issuer at
+    /// whose origin the document is, or of the one issuer that there is.
+    pub fn prefetch(mut self, aggregation_uri: impl Into<String>) -> Self {
+        self.prefetch.push((None, aggregation_uri.into()));
+        self
+    }
+
+    /// The same, for the lists of this issuer.
+    pub fn prefetch_of(
+        mut self,
+        issuer: impl Into<String>,
+        aggregation_uri: impl Into<String>,
+    ) -> Self {
+        self.prefetch.push((Some(issuer.into()), aggregation_uri.into()));
+        self
+    }
+
+    /// Settings that weaken what protects the lists.
+    pub fn dangerous(self) -> DangerousStatusLists {
+        DangerousStatusLists(self)
+    }
+
+    /// With this for what was not said of lists that are too old.
+    pub(crate) fn or_on_stale(mut self, server: OnStale) -> Self {
+        self.on_stale = self.on_stale.or(Some(server));
+        self
+    }
+
+    /// What is configured, in the words of a configuration file.
+    pub(crate) fn report(&self) -> serde_json::Value {
+        let mut report = json!({
+            "require": self.demanded == Demanded::Always,
+            "allow_uris_at": self.origins,
+            "min_ttl": shown_duration(self.min_ttl),
+            "max_ttl": shown_duration(self.max_ttl),
+            "on_stale": self.on_stale.unwrap_or_default().report(),
+            "suspended": self.suspended.as_str(),
+            "most_lists": self.most_lists,
+            "most_bytes": self.most_bytes,
+            "most_entries": self.most_entries,
+            "wait_at_most": shown_duration(self.wait),
+        });
+        let Some(members) = report.as_object_mut() else { return report };
+        let mut member = |name: &str, value| members.insert(name.to_owned(), value);
+        if let Some(issuers) = &self.issuers {
+            member("issuers", issuers.clone().into());
+        }
+        if let Some(algorithms) = &self.algorithms {
+            let names: Vec<_> = algorithms.iter().map(|one| one.as_str()).collect();
+            member("algorithms", names.into());
+        }
+        if let Some(max_age) = self.max_age {
+            member("max_age", shown_duration(max_age).into());
+        }
+        if !self.specific.is_empty() {
+            let actions = self.specific.iter();
+            let actions =
+                actions.map(|(status, action)| (status.to_string(), action.as_str().into()));
+            let actions: serde_json::Map<String, serde_json::Value> = actions.collect();
+            member("application_specific", actions.into());
+        }
+        if !self.prefetch.is_empty() {
+            let places = self.prefetch.iter().map(|(issuer, uri)| match issuer {
+                Some(issuer) => json!({ "issuer": issuer, "uri": uri }),
+                None => json!({ "uri": uri }),
+            });
+            member("prefetch", places.collect());
+        }
+        if self.loopback == LoopbackHttp::Allowed {
+            member("insecure_loopback_http", true.into());
+        }
+        report
+    }
+
+    /// The checked form, or every fault, each at its member. `issuers` are those of the server.
+    pub(crate) fn check(&self, issuers: &[String], faults: &mut Faults) -> Option<CheckedLists> {
+        let before = faults.len();
+        self.check_issuers(issuers, faults);
+        self.check_times(faults);
+        self.check_sizes(faults);
+        let mut origins = Vec::new();
+        for (index, text) in self.origins.iter().enumerate() {
+            match Origin::parse(text, self.loopback) {
+                Ok(origin) => origins.push(origin),
+                Err(fault) => {
+                    faults.at_element("allow_uris_at", index, |faults| faults.push(fault));
+                }
+            }
+        }
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
+            let what = "no algorithm of status lists: name at least one";
+            faults.push_at("algorithms", ConfigFault::Revocation(what.to_owned()));
+        }
+        let specific = self.check_specific(faults);
+        let prefetch = self.check_prefetch(issuers, faults);
+        if faults.len() > before {
+            return None;
+        }
+        let boxed = |issuers: &Vec<String>| issuers.iter().map(|id| id.as_str().into()).collect();
+        Some(CheckedLists {
+            issuers: self.issuers.as_ref().map(boxed),
+            demanded: self.demanded,
+            origins: origins.into(),
+            algorithms: self.algorithms.clone().map(Into::into),
+            ttl: self.min_ttl..=self.max_ttl,
+            max_age: self.max_age,
+            on_stale: self.on_stale.unwrap_or_default(),
+            suspended: self.suspended,
+            specific,
+            most_lists: self.most_lists,
+            most_bytes: self.most_bytes,
+            most_entries: self.most_entries,
+            wait: self.wait,
+            prefetch,
+            loopback: self.loopback,
+        })
+    }
+
+    fn check_issuers(&self, issuers: &[String], faults: &mut Faults) {
+        let Some(own) = &self.issuers else { return };
+        let fault = |what: String| ConfigFault::Revocation(what);
+        if own.is_empty() {
+            let what = "no issuer whose status lists are looked at: name one, or leave it out";
+            faults.push_at("issuers", fault(what.to_owned()));
+        }
+        for (index, issuer) in own.iter().enumerate().filter(|(_, id)| !issuers.contains(id)) {
+            let what = format!("issuer {issuer:?} is none of the server's");
+            faults.at_element("issuers", index, |faults| faults.push(fault(what)));
+        }
+    }
+
+    fn check_times(&self, faults: &mut Faults) {
+        let allow = match self.on_stale {
+            Some(OnStale::AllowFor(time)) => Some(time),
+            _ => None,
+        };
+        for (member, time, range, wanted) in [
+            ("min_ttl", Some(self.min_ttl), Self::TTLS, "1 second and 7 days"),
+            ("max_ttl", Some(self.max_ttl), Self::TTLS, "1 second and 7 days"),
+            ("max_age", self.max_age, Self::AGES, "1 second and 366 days"),
+            ("on_stale", allow, Self::AGES, "1 second and 366 days"),
+            (
+                "wait_at_most",
+                Some(self.wait),
+                Duration::ZERO..=Self::LONGEST_WAIT,
+                "0 and 2 seconds",
+            ),
+        ] {
+            if let Some(time) = time.filter(|time| !range.contains(time)) {
+                let what = format!("{time:?} is not between {wanted}");
+                faults.push_at(member, ConfigFault::Revocation(what));
+            }
+        }
+        if self.min_ttl > self.max_ttl {
+            let what = "`min_ttl` is longer than `max_ttl`".to_owned();
+            faults.push_at("min_ttl", ConfigFault::Revocation(what));
+        }
+    }
+
+    fn check_sizes(&self, faults: &mut Faults) {
+        let mut bound = |member: &str, what, found: usize, maximum: usize| {
+            if !(1..=maximum).contains(&found) {
+                faults.push_at(member, ConfigFault::Bound { what, found, maximum });
+            }
+        };
+        let entries = usize::try_from(self.most_entries).unwrap_or(usize::MAX);
+        let most_entries = StatusList::MOST_OCTETS.saturating_mul(8);
+        bound("most_lists", "largest number of status lists", self.most_lists, Self::MOST_LISTS);
+        bound("most_entries", "largest number of statuses of a list", entries, most_entries);
+        let largest = entries.min(StatusList::MOST_OCTETS);
+        if self.most_bytes < largest {
+            let what = format!(
+                "{} bytes for all status lists: one with {entries} entries can need {largest}",
+                self.most_bytes
+            );
+            faults.push_at("most_bytes", ConfigFault::Revocation(what));
+        }
+    }
+
+    fn check_specific(&self, faults: &mut Faults) -> [StatusAction; 16] {
+        let mut actions = [StatusAction::Refuse; 16];
+        let mut seen = Vec::new();
+        for (status, action) in &self.specific {
+            let wrong = if !matches!(status, 3 | 12..=15) {
+                Some("has no meaning of the issuer's own: 3 and 12 to 15 have (§7.1)")
+            } else if seen.contains(status) {
+                Some("is named twice")
+            } else {
+                None
+            };
+            seen.push(*status);
+            if let Some(wrong) = wrong {
+                let what = format!("status {status} {wrong}");
+                faults.push_at("application_specific", ConfigFault::Revocation(what));
+            }
+            if let Some(slot) = actions.get_mut(usize::from(*status)) {
+                *slot = *action;
+            }
+        }
+        actions
+    }
+
+    fn check_prefetch(&self, issuers: &[String], faults: &mut Faults) -> Box<[Prefetch]> {
+        if self.prefetch.len() > Self::MOST_PREFETCHED {
+            let fault = ConfigFault::Bound {
+                what: "number of documents that name status lists",
+                found: self.prefetch.len(),
+                maximum: Self::MOST_PREFETCHED,
+            };
+            faults.push_at("prefetch", fault);
+        }
+        let issuers = self.issuers.as_deref().unwrap_or(issuers);
+        let mut prefetch = Vec::new();
+        for (index, (issuer, uri)) in self.prefetch.iter().enumerate() {
+            faults.at_element("prefetch", index, |faults| {
+                match self.prefetched(issuer.as_deref(), uri, issuers) {
+                    Ok(one) => prefetch.push(one),
+                    Err(fault) => faults.push(fault),
+                }
+            });
+        }
+        prefetch.into()
+    }
+
+    fn prefetched(
+        &self,
+        issuer: Option<&str>,
+        uri: &str,
+        issuers: &[String],
+    ) -> Result<Prefetch, ConfigFault> {
+        https_url("aggregation URI", uri, self.loopback)?;
+        let own = Origin::of(uri, self.loopback)?;
+        let issuer = match (issuer, issuers) {
+            (Some(named), _) => issuers.iter().find(|issuer| *issuer == named),
+            (None, [only]) => Some(only),
+            (None, all) => {
+                let same = |issuer: &&String| {
+                    Origin::of(issuer, LoopbackHttp::Allowed).is_ok_and(|origin| origin == own)
+                };
+                let mut at_home = all.iter().filter(same);
+                at_home.next().filter(|_| at_home.next().is_none())
+            }
+        };
+        let issuer = issuer.ok_or_else(|| {
+            ConfigFault::Revocation(format!(
+                "it is not clear whose lists {uri:?} names: say it with `prefetch_of`, and name an \
+                 issuer whose lists are looked at"
+            ))
+        })?;
+        Ok(Prefetch { issuer: issuer.as_str().into(), uri: uri.into() })
+    }
+}
+
+impl Default for StatusLists {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StatusLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusLists")
+            .field("issuers", &self.issuers)
+            .field("demanded", &self.demanded)
+            .field("on_stale", &self.on_stale)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of [`StatusLists`] that weaken what protects them.
+#[must_use = "take the lists back with one of the methods"]
+#[derive(Debug)]
+pub struct DangerousStatusLists(StatusLists);
+
+impl DangerousStatusLists {
+    /// Lets lists be at `http` URLs of a loopback host, for tests and local development: at that of an
+    /// issuer that is there itself, and where [`StatusLists::allow_uris_at`] says so. Whoever else can
+    /// listen on the machine's ports can then withhold lists. Any other host is still refused.
+    pub fn insecure_loopback_http(mut self) -> StatusLists {
+        self.0.loopback = LoopbackHttp::Allowed;
+        self.0
+    }
+}
+
+/// A document that names lists of an issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Prefetch {
+    pub(super) issuer: Box<str>,
+    pub(super) uri: Box<str>,
+}
+
+/// [`StatusLists`] without faults.
+#[derive(Debug)]
+pub(crate) struct CheckedLists {
+    /// `None`: all.
+    issuers: Option<Box<[Box<str>]>>,
+    pub(super) demanded: Demanded,
+    origins: Box<[Origin]>,
+    /// `None`: the issuer's own.
+    pub(super) algorithms: Option<Box<[Algorithm]>>,
+    ttl: RangeInclusive<Duration>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) on_stale: OnStale,
+    suspended: StatusAction,
+    /// By status; only those count that have the issuer's own meaning.
+    specific: [StatusAction; 16],
+    pub(super) most_lists: usize,
+    pub(super) most_bytes: usize,
+    pub(super) most_entries: u64,
+    pub(super) wait: Duration,
+    pub(super) prefetch: Box<[Prefetch]>,
+    pub(super) loopback: LoopbackHttp,
+}
+
+/// What a status means here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Valid,
+    Invalid,
+    Suspended(StatusAction),
+    Specific(StatusAction),
+    Reserved,
+}
+
+impl CheckedLists {
+    /// Whether the lists of this issuer are looked at.
+    pub(super) fn covers(&self, issuer: &str) -> bool {
+        self.issuers.as_ref().is_none_or(|issuers| issuers.iter().any(|known| **known == *issuer))
+    }
+
+    /// Whether something may be fetched from this URL for tokens of this issuer.
+    pub(super) fn allows(&self, issuer: &str, url: &str) -> Result<(), NameError> {
+        let origin = Origin::of(url, self.loopback)?;
+        let own = Origin::of(issuer, self.loopback);
+        if own.is_ok_and(|own| own == origin) || self.origins.contains(&origin) {
+            return Ok(());
+        }
+        let wanted = "is neither at the issuer's origin nor at one of `allow_uris_at`";
+        Err(NameError::new("status list", url, wanted))
+    }
+
+    pub(super) fn min_ttl(&self) -> Duration {
+        *self.ttl.start()
+    }
+
+    /// How long a list is fresh that says this of itself.
+    pub(super) fn fresh_for(&self, said: Option<Duration>) -> Duration {
+        said.unwrap_or(StatusLists::UNSAID).clamp(*self.ttl.start(), *self.ttl.end())
+    }
+
+    /// What a status means (Token Status List §7.1).
+    pub(super) fn meaning(&self, status: u8) -> Meaning {
+        match status {
+            0 => Meaning::Valid,
+            1 => Meaning::Invalid,
+            2 => Meaning::Suspended(self.suspended),
+            3 | 12..=15 => {
+                let action = self.specific.get(usize::from(status));
+                Meaning::Specific(action.copied().unwrap_or_default())
+            }
+            _ => Meaning::Reserved,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! One GET, with everything that can be wrong about its answer.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+
+use super::place::resolve;
+use super::{StatusList, StatusListError};
+use crate::issuer::KeySearchError;
+use crate::name::{LoopbackHttp, NameError};
+use crate::time::Clock;
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+
+/// From the first byte sent to the last byte read, redirects included.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Redirects that are followed.
+const MOST_REDIRECTS: usize = 3;
+
+/// Why a list, or a document that names lists, is not there. For operators; it holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum ListError {
+    #[error("{url}: {error}")]
+    Fetch { url: String, error: FetchError },
+    #[error("{url}: status {status}, wanted 2xx")]
+    Status { url: String, status: StatusCode },
+    #[error("{url}: the content type is {found:?}, wanted {wanted}")]
+    MediaType { url: String, found: String, wanted: &'static str },
+    #[error("{url}: content coding {found:?}, wanted gzip or none")]
+    Coding { url: String, found: String },
+    #[error("{url}: more than {MOST_REDIRECTS} redirects")]
+    Redirects { url: String },
+    #[error("{url}: redirects lead back to it")]
+    Loop { url: String },
+    #[error("{url}: a redirect without a place to go to")]
+    NoLocation { url: String },
+    #[error("redirect: {0}")]
+    Elsewhere(#[from] NameError),
+    #[error("the content is not gzip")]
+    Gzip,
+    #[error("the content is longer than {most} octets")]
+    TooLong { most: usize },
+    #[error("the content is not text")]
+    NotText,
+    #[error("{0}")]
+    List(#[from] StatusListError),
+    #[error("{0}")]
+    Keys(#[from] KeySearchError),
+    #[error("the issuer is not known now")]
+    Issuer,
+    #[error("the document is no JSON object with an array `status_lists` of strings")]
+    Aggregation,
+    #[error("the list has ended, by its `exp` or its `iat`")]
+    Ended,
+    #[error("the list was let go to make room for others")]
+    LetGo,
+    #[error("too many lists of the issuer are being fetched")]
+    Busy,
+    #[error("no keys to verify it with in time")]
+    NoKeysInTime,
+    #[error("no tokio runtime to fetch a status list in: call from within one")]
+    NoRuntime,
+    #[error("the fetch ended with its runtime or its server")]
+    Dropped,
+}
+
+/// What an answer brought, as it was sent.
+pub(super) enum Got {
+    New(Content),
+    /// It is what `If-None-Match` named.
+    Unchanged,
+}
+
+pub(super) struct Content {
+    body: Bytes,
+    coding: Coding,
+    /// Where it came from in the end, and what it is called there.
+    pub(super) tag: Option<Tag>,
+}
+
+/// An entity tag, and the URL that it is for.
+pub(super) type Tag = (String, HeaderValue);
+
+#[derive(Clone, Copy)]
+enum Coding {
+    Identity,
+    Gzip,
+}
+
+/// What is fetched, and how.
+pub(super) struct Getter<'a> {
+    pub(super) transport: &'a dyn Transport,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) loopback: LoopbackHttp,
+    pub(super) media_type: &'static str,
+    /// Of the body as it is sent, and of what it decodes to.
+    pub(super) most: usize,
+    /// Whether something may be fetched from here.
+    pub(super) allowed: &'a (dyn Fn(&str) -> Result<(), NameError> + Sync),
+}
+
+impl Getter<'_> {
+    /// Fetches `url`, or where it redirects to, or learns that it is what `known` was.
+    pub(super) async fn get(&self, url: &str, known: Option<&Tag>) -> Result<Got, ListError> {
+        tokio::select! {
+            got = self.follow(url, known) => got,
+            () = self.clock.sleep(TIMEOUT) => {
+                let error = FetchError::new(FetchErrorKind::Timeout);
+                Err(ListError::Fetch { url: url.to_owned(), error })
+            }
+        }
+    }
+
+    async fn follow(&self, url: &str, known: Option<&Tag>) -> Result<Got, ListError> {
+        let mut seen = vec![url.to_owned()];
+        let mut url = url.to_owned();
+        loop {
+            let tag = known.filter(|(of, _)| *of == url).map(|(_, tag)| tag);
+            let answer = self.send(&url, tag).await?;
+            if !is_redirect(answer.status()) {
+                return self.take(url, tag.is_some(), answer);
+            }
+            let location = answer.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+            let Some(next) = location.and_then(|location| resolve(&url, location)) else {
+                return Err(ListError::NoLocation { url });
+            };
+            if seen.len() > MOST_REDIRECTS {
+                return Err(ListError::Redirects { url: seen.swap_remove(0) });
+            }
+            if seen.contains(&next) {
+                return Err(ListError::Loop { url: next });
+            }
+            (self.allowed)(&next)?;
+            seen.push(next.clone());
+            url = next;
+        }
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        tag: Option<&HeaderValue>,
+    ) -> Result<Response<Bytes>, ListError> {
+        let failed = |error| ListError::Fetch { url: url.to_owned(), error };
+        // Neither a credential nor a query of ours: the lists' server learns that somebody asks for
+        // the whole list.
+        let mut request = Request::get(url)
+            .header(ACCEPT, HeaderValue::from_static(self.media_type))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+            .body(Bytes::new())
+            .map_err(|error| failed(FetchError::new(FetchErrorKind::Forbidden).caused_by(error)))?;
+        if let Some(tag) = tag {
+            request.headers_mut().insert(IF_NONE_MATCH, tag.clone());
+        }
+        let limits =
+            FetchLimits { max_body: self.most, timeout: TIMEOUT, loopback_http: self.loopback };
+        let answer = self.transport.fetch(request, limits).await.map_err(failed)?;
+        if answer.body().len() > self.most {
+            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
+        }
+        Ok(answer)
+    }
+
+    fn take(
+        &self,
+        url: String,
+        conditional: bool,
+        answer: Response<Bytes>,
+    ) -> Result<Got, ListError> {
+        let status = answer.status();
+        if status == StatusCode::NOT_MODIFIED && conditional {
+            return Ok(Got::Unchanged);
+        }
+        if !status.is_success() {
+            return Err(ListError::Status { url, status });
+        }
+        let found = media_type(answer.headers());
+        if !found.eq_ignore_ascii_case(self.media_type) {
+            let found = found.chars().take(100).collect();
+            return Err(ListError::MediaType { url, found, wanted: self.media_type });
+        }
+        let coding = match coding(answer.headers()) {
+            Ok(coding) => coding,
+            Err(found) => return Err(ListError::Coding { url, found }),
+        };
+        let tag = answer.headers().get(ETAG).cloned().map(|tag| (url, tag));
+        Ok(Got::New(Content { body: answer.into_body(), coding, tag }))
+    }
+}
+
+impl Content {
+    /// How long it is as it was sent.
+    pub(super) fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What was encoded, of at most so many octets.
+    pub(super) fn decode(self, most: usize) -> Result<Bytes, ListError> {
+        match self.coding {
+            Coding::Identity => Ok(self.body),
+            Coding::Gzip => {
+                let mut decoded = Vec::new();
+                let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+                MultiGzDecoder::new(&*self.body)
+                    .take(bound)
+                    .read_to_end(&mut decoded)
+                    .map_err(|_| ListError::Gzip)?;
+                if decoded.len() > most {
+                    return Err(ListError::TooLong { most });
+                }
+                Ok(decoded.into())
+            }
+        }
+    }
+}
+
+/// The longest status list token with at most so many entries: what no compression shortens, in
+/// base64url twice, and what else stands in a token.
+pub(super) fn longest_token(most_entries: u64) -> usize {
+    const REST: usize = 64 * 1024;
+    let octets = usize::try_from(most_entries).unwrap_or(usize::MAX);
+    let octets = octets.min(StatusList::MOST_OCTETS);
+    // DEFLATE adds five octets to 65 535 that it cannot compress.
+    let zlib = octets.saturating_add(octets / 8_192).saturating_add(64);
+    zlib.saturating_mul(16).div_ceil(9).saturating_add(REST)
+}
+
+/// A redirect with a place to go to (RFC 9110 §15.4).
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The media type, without parameters.
+fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// The one content coding of an answer (RFC 9110 §8.4).
+fn coding(headers: &HeaderMap) -> Result<Coding, String> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = value.to_str().unwrap_or("?");
+        codings.extend(value.split(',').map(|one| one.trim().to_ascii_lowercase()));
+    }
+    codings.retain(|one| !one.is_empty() && one != "identity");
+    match codings.as_slice() {
+        [] => Ok(Coding::Identity),
+        [one] if one == "gzip" || one == "x-gzip" => Ok(Coding::Gzip),
+        others => Err(others.join(", ").chars().take(100).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(octets: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(octets).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decode(body: Vec<u8>, most: usize) -> Result<Bytes, ListError> {
+        Content { body: body.into(), coding: Coding::Gzip, tag: None }.decode(most)
+    }
+
+    /// TSL-07, TSL-29.
+    #[test]
+    fn gzip_is_decoded_within_a_bound() {
+        let text = vec![b'a'; 10_000];
+        let body = gzip(&text);
+        assert_eq!(decode(body.clone(), 10_000).unwrap(), text);
+        let twice = [&body[..], &body[..]].concat();
+        assert_eq!(decode(twice, 20_000).unwrap().len(), 20_000);
+        assert!(matches!(decode(body.clone(), 9_999), Err(ListError::TooLong { most: 9_999 })));
+
+        let bomb = gzip(&vec![0; 50 << 20]);
+        assert!(bomb.len() < 100_000);
+        assert!(matches!(decode(bomb, 1 << 20), Err(ListError::TooLong { .. })));
+
+        let mut broken = body.clone();
+        let checksum = broken.len() - 5;
+        broken[checksum] ^= 1;
+        for (name, body) in [
+            ("text", text),
+            ("nothing", Vec::new()),
+            ("its start", body[..body.len() - 1].to_vec()),
+            ("another checksum", broken),
+            ("junk behind it", [&body[..], b"junk"].concat()),
+        ] {
+            assert!(matches!(decode(body, 1 << 20), Err(ListError::Gzip)), "{name}");
+        }
+    }
+
+    /// TSL-07: what nobody asked for is not guessed at.
+    #[test]
+    fn no_coding_but_gzip_is_known() {
+        for (values, known) in [
+            (&[][..], true),
+            (&["identity"], true),
+            (&["gzip"], true),
+            (&["X-GZIP"], true),
+            (&["gzip, identity"], true),
+            (&["br"], false),
+            (&["deflate"], false),
+            (&["gzip, gzip"], false),
+            (&["gzip", "gzip"], false),
+            (&["gzip", "br"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            assert_eq!(coding(&headers).is_ok(), known, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! All lists of a server.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::config::{CheckedLists, Demanded};
+use super::fetch::ListError;
+use super::prefetch;
+use super::slot::{Held, ListSlot};
+use crate::access::StatusReference;
+use crate::error::{Refusal, RejectionKind};
+use crate::issuer::{IssuerKeys, Registry, Resolved};
+use crate::name::IssuerId;
+use crate::revocation::freshness::{Demand, SourceState};
+use crate::time::{Clock, Moment};
+use crate::transport::Transport;
+
+/// So many lists of one issuer are fetched at once: each can take some tens of megabytes until it is
+/// inflated.
+const AT_ONCE: usize = 8;
+
+/// What a status list, or its absence, has against a token.
+pub(crate) enum ListObjection {
+    Refused(Refusal),
+    /// The user has to authenticate again.
+    StepUp(Refusal),
+    /// The list is not there, or too old. Unless something can be done about it, this is the refusal.
+    Missing {
+        list: Arc<ListSlot>,
+        refusal: Refusal,
+    },
+}
+
+/// How a status list is doing, for operators.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StatusListHealth {
+    /// Where it is.
+    pub uri: Box<str>,
+    /// The issuer of the tokens that name it.
+    pub issuer: Box<str>,
+    /// Whether it is young enough by its own word, within the configured bounds.
+    pub state: SourceState,
+    /// Since it was last fetched, or found unchanged.
+    pub age: Option<Duration>,
+    /// How old it may become.
+    pub fresh_for: Option<Duration>,
+    /// How many statuses it has.
+    pub entries: Option<u64>,
+    /// How many bits each status has.
+    pub bits: Option<u8>,
+    /// What was wrong with the last fetch, if it failed.
+    pub last_error: Option<String>,
+    /// Fetches that were good, unchanged ones included.
+    pub fetches: u64,
+    /// Fetches that failed.
+    pub failed: u64,
+}
+
+/// What every list needs.
+pub(super) struct Core {
+    pub(super) rules: CheckedLists,
+    registry: Weak<Registry>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// One more with every change of a list.
+    version: Arc<AtomicU64>,
+}
+
+impl Core {
+    /// The keys of an issuer, which sign its lists too (Token Status List §11.3).
+    pub(super) fn keys(&self, issuer: &str) -> Result<Arc<IssuerKeys>, ListError> {
+        let registry = self.registry.upgrade().ok_or(ListError::Dropped)?;
+        match registry.get(issuer, self.clock.moment()) {
+            Resolved::Known(keys) => Ok(keys),
+            Resolved::Unknown | Resolved::Unavailable(_) => Err(ListError::Issuer),
+        }
+    }
+}
+
+/// By URI: one for each issuer whose tokens name it.
+type Table = HashMap<Box<str>, Vec<Arc<ListSlot>>>;
+
+/// The lists of a server, at run time. Its drop ends their tasks.
+pub(crate) struct Lists {
+    pub(super) core: Arc<Core>,
+    /// Replaced whole: who reads it waits for nobody.
+    table: ArcSwap<Table>,
+    /// Held by whoever replaces the table or what a list holds.
+    changing: Mutex<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    this: Weak<Self>,
+}
+
+impl Lists {
+    /// `version` grows with every change of a list.
+    pub(crate) fn new(
+        rules: CheckedLists,
+        registry: Weak<Registry>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        version: Arc<AtomicU64>,
+    ) -> Arc<Self> {
+        let core = Arc::new(Core { rules, registry, transport, clock, version });
+        Arc::new_cyclic(|this| Self {
+            core,
+            table: ArcSwap::default(),
+            changing: Mutex::default(),
+            tasks: Mutex::default(),
+            this: Weak::clone(this),
+        })
+    }
+
+    /// Whether a token of this issuer may be used that names this list, or none. It waits for nothing
+    /// and fetches nothing.
+    pub(crate) fn decide(
+        &self,
+        issuer: &IssuerId,
+        reference: Option<&StatusReference>,
+        demand: Demand,
+        at: Moment,
+    ) -> Result<(), ListObjection> {
+        let rules = &self.core.rules;
+        if !rules.covers(issuer.as_str()) {
+            return Ok(());
+        }
+        let Some(StatusReference { uri, index }) = reference else {
+            return match rules.demanded {
+                Demanded::IfThere => Ok(()),
+                Demanded::Always => {
+                    let detail =
+                        format!("the token names no status list, as those of {issuer} have to");
+                    Err(ListObjection::Refused(Refusal::new(RejectionKind::StatusMissing, detail)))
+                }
+            };
+        };
+        if let Some(slot) = find(&self.table.load(), issuer.as_str(), uri) {
+            return slot.judge(*index, demand, at);
+        }
+        self.add(issuer.as_str(), uri)?.judge(*index, demand, at)
+    }
+
+    /// A place for a list that was never seen, if it may be fetched at all.
+    pub(super) fn add(&self, issuer: &str, uri: &str) -> Result<Arc<ListSlot>, ListObjection> {
+        self.core.rules.allows(issuer, uri).map_err(|error| {
+            ListObjection::Refused(Refusal::new(RejectionKind::StatusUri, error.to_string()))
+        })?;
+        let _changing = self.changing();
+        let table = self.table.load_full();
+        if let Some(slot) = find(&table, issuer, uri) {
+            return Ok(Arc::clone(slot));
+        }
+        let mut table = Table::clone(&table);
+        while count(&table) >= self.core.rules.most_lists {
+            let one = |_: &ListSlot| 1;
+            let Some(victim) = victim(&table, (issuer, uri), 1, one) else { break };
+            let_go(&mut table, &victim);
+        }
+        // One gate for all lists of an issuer.
+        let gate = all(&table).find(|slot| slot.issuer() == issuer).map(|slot| slot.gate());
+        let gate = gate.map_or_else(|| Arc::new(Semaphore::new(AT_ONCE)), Arc::clone);
+        let slot = Arc::new(ListSlot::new(issuer, uri, &self.core, &self.this, gate));
+        table.entry(uri.into()).or_default().push(Arc::clone(&slot));
+        self.table.store(Arc::new(table));
+        Ok(slot)
+    }
+
+    /// Holds this of a list from now on, and makes room for it.
+    pub(super) fn install(&self, slot: &ListSlot, held: Held) -> Result<(), ListError> {
+        let _changing = self.changing();
+        let before = self.table.load_full();
+        let known = find(&before, slot.issuer(), slot.uri());
+        if known.is_none_or(|known| !std::ptr::eq(&**known, slot)) {
+            return Err(ListError::LetGo);
+        }
+        let new = held.list.octets();
+        let others = |table: &Table| {
+            let all = all(table).filter(|one| !std::ptr::eq(&***one, slot));
+            all.map(|one| one.bytes()).fold(0, usize::saturating_add)
+        };
+        let mut table = None;
+        loop {
+            let now = table.as_ref().unwrap_or(&*before);
+            if others(now).saturating_add(new) <= self.core.rules.most_bytes {
+                break;
+            }
+            let Some(victim) = victim(now, (slot.issuer(), slot.uri()), new, ListSlot::bytes)
+            else {
+                break;
+            };
+            let_go(table.get_or_insert_with(|| Table::clone(&before)), &victim);
+        }
+        if let Some(table) = table {
+            self.table.store(Arc::new(table));
+        }
+        let changes = held.changes(slot.held.load().as_deref());
+        slot.held.store(Some(Arc::new(held)));
+        if changes {
+            self.core.version.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Starts to fetch what is to be fetched before anybody asks for it.
+    pub(crate) fn start(&self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut tasks = self.tasks();
+        if !tasks.is_empty() {
+            return;
+        }
+        for place in &self.core.rules.prefetch {
+            let task = prefetch::keep_fetching(
+                Arc::clone(&self.core),
+                Weak::clone(&self.this),
+                place.clone(),
+            );
+            tasks.push(runtime.spawn(task).abort_handle());
+        }
+    }
+
+    /// Ends every task.
+    pub(crate) fn stop(&self) {
+        self.tasks().drain(..).for_each(|task| task.abort());
+        all(&self.table.load()).for_each(|slot| slot.stop());
+    }
+
+    /// Every list that is known, in the order of their URIs.
+    pub(crate) fn health(&self) -> Vec<StatusListHealth> {
+        let now = self.core.clock.moment();
+        let mut health: Vec<_> = all(&self.table.load()).map(|slot| slot.health(now)).collect();
+        health.sort_by(|left, right| (&left.uri, &left.issuer).cmp(&(&right.uri, &right.issuer)));
+        health
+    }
+
+    /// The lists of this issuer that are kept fresh.
+    pub(super) fn kept(&self, issuer: &str) -> Vec<Arc<ListSlot>> {
+        let table = self.table.load();
+        let kept = all(&table).filter(|slot| slot.is_kept() && slot.issuer() == issuer);
+        kept.cloned().collect()
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        // What is changed under it is replaced whole.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lists {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn all(table: &Table) -> impl Iterator<Item = &Arc<ListSlot>> {
+    table.values().flatten()
+}
+
+fn count(table: &Table) -> usize {
+    table.values().map(Vec::len).fold(0, usize::saturating_add)
+}
+
+fn find<'a>(table: &'a Table, issuer: &str, uri: &str) -> Option<&'a Arc<ListSlot>> {
+    table.get(uri)?.iter().find(|slot| slot.issuer() == issuer)
+}
+
+fn let_go(table: &mut Table, victim: &Arc<ListSlot>) {
+    victim.stop();
+    if let Some(slots) = table.get_mut(victim.uri()) {
+        slots.retain(|slot| !Arc::ptr_eq(slot, victim));
+        if slots.is_empty() {
+            table.remove(victim.uri());
+        }
+    }
+}
+
+/// Which list goes, so that this one of so much weight has room: of the issuer whose lists weigh most
+/// with it, that which was used the longest time ago. So an issuer whose tokens name ever more lists
+/// pushes out its own, and not those of others.
+fn victim(
+    table: &Table,
+    (issuer, uri): (&str, &str),
+    weight: usize,
+    weigh: impl Fn(&ListSlot) -> usize,
+) -> Option<Arc<ListSlot>> {
+    let is_itself = |slot: &ListSlot| slot.issuer() == issuer && slot.uri() == uri;
+    let candidates = || all(table).filter(|slot| !is_itself(slot) && weigh(slot) > 0);
+    let mut weights: HashMap<&str, usize> = HashMap::new();
+    for slot in candidates() {
+        let sum = weights.entry(slot.issuer()).or_default();
+        *sum = sum.saturating_add(weigh(slot));
+    }
+    if let Some(sum) = weights.get_mut(issuer) {
+        *sum = sum.saturating_add(weight);
+    }
+    let (heaviest, _) =
+        weights.into_iter().max_by_key(|(name, weight)| (*weight, *name == issuer))?;
+    candidates()
+        .filter(|slot| slot.issuer() == heaviest)
+        .min_by_key(|slot| (slot.is_kept(), slot.used()))
+        .cloned()
+}

@@ -1,0 +1,99 @@
+//! Documents that name lists (Token Status List §9).
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::config::Prefetch;
+use super::fetch::{Getter, Got, ListError};
+use super::lists::{Core, Lists};
+use super::place::Origin;
+use crate::jose::json::{Object, Value};
+use crate::name::NameError;
+
+/// A document is fetched again after this time.
+const AGAIN: Duration = Duration::from_hours(1);
+/// The waits between failed fetches: doubling from the first to the last.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LAST_BACKOFF: Duration = Duration::from_mins(1);
+/// Ten thousand URIs of a hundred octets.
+const MOST: usize = 1024 * 1024;
+
+/// Fetches the document again and again, and sees to it that the lists that it names are kept fresh.
+/// One that cannot be had does not stop the others: each has its own fetches.
+pub(super) async fn keep_fetching(core: Arc<Core>, lists: Weak<Lists>, place: Prefetch) {
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let fetched = fetch(&core, &place).await;
+        let rest = match fetched {
+            Ok(uris) => {
+                let Some(lists) = lists.upgrade() else { return };
+                keep(&lists, &place, &uris);
+                backoff = FIRST_BACKOFF;
+                AGAIN
+            }
+            Err(error) => {
+                let (issuer, uri) = (&*place.issuer, &*place.uri);
+                tracing::warn!(issuer, uri, "status lists to prefetch are not known: {error}");
+                let rest = backoff;
+                backoff = backoff.saturating_mul(2).min(LAST_BACKOFF);
+                rest
+            }
+        };
+        core.clock.sleep(rest).await;
+    }
+}
+
+/// The lists that the document names.
+async fn fetch(core: &Core, place: &Prefetch) -> Result<Vec<String>, ListError> {
+    let rules = &core.rules;
+    let keys = core.keys(&place.issuer)?;
+    let own = Origin::of(&place.uri, rules.loopback)?;
+    let allowed = |url: &str| match Origin::of(url, rules.loopback)? {
+        origin if origin == own => Ok(()),
+        _ => Err(NameError::new("document", url, "is not where the configured one is")),
+    };
+    let getter = Getter {
+        transport: keys.own_transport().map_or(&*core.transport, |own| &**own),
+        clock: &*core.clock,
+        loopback: rules.loopback,
+        media_type: "application/json",
+        most: MOST,
+        allowed: &allowed,
+    };
+    let Got::New(content) = getter.get(&place.uri, None).await? else {
+        return Err(ListError::Aggregation);
+    };
+    named(&content.decode(MOST)?).ok_or(ListError::Aggregation)
+}
+
+fn named(document: &[u8]) -> Option<Vec<String>> {
+    let document = Object::parse(document).ok()?;
+    let lists = document.member("status_lists").and_then(Value::as_array)?;
+    lists.into_iter().map(|uri| uri.as_str().map(String::from)).collect()
+}
+
+/// Keeps these lists fresh, and no others of the issuer.
+fn keep(lists: &Arc<Lists>, place: &Prefetch, uris: &[String]) {
+    let rules = &lists.core.rules;
+    let issuer = &*place.issuer;
+    let several = rules.prefetch.iter().filter(|other| other.issuer == place.issuer).count() > 1;
+    if !several {
+        for slot in lists.kept(issuer) {
+            slot.keep(uris.iter().any(|uri| uri == slot.uri()));
+        }
+    }
+    if uris.len() > rules.most_lists {
+        let (named, most) = (uris.len(), rules.most_lists);
+        tracing::warn!(issuer, named, most, "more status lists to prefetch than are kept");
+    }
+    let at = lists.core.clock.moment();
+    for uri in uris.iter().take(rules.most_lists) {
+        match lists.add(issuer, uri) {
+            Ok(slot) => {
+                slot.keep(true);
+                slot.start(at);
+            }
+            Err(_) => tracing::warn!(issuer, uri, "a status list to prefetch is at another origin"),
+        }
+    }
+}

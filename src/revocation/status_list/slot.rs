@@ -1,0 +1,575 @@
+//! One list: what is held of it, and the fetches of it.
+
+use std::error::Error;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+
+use super::config::{CheckedLists, Meaning};
+use super::fetch::{Content, Getter, Got, ListError, TIMEOUT, Tag, longest_token};
+use super::lists::{Core, ListObjection, Lists, StatusListHealth};
+use super::token::Signer;
+use super::{
+    ExpectedStatusList, SignedStatusList, StatusAction, StatusList, StatusListError,
+    StatusListToken,
+};
+use crate::error::{Refusal, RejectionKind};
+use crate::issuer::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason, Wait, Waiting};
+use crate::issuer::{Attempt, IssuerKeys, Remedy};
+use crate::jose::{Algorithm, PublicKey};
+use crate::revocation::freshness::{Demand, SourceState};
+use crate::time::{Moment, Timestamp};
+
+/// The longest that a fetch of a list can take: its turn, the answer, the keys, and some slack.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long keys are looked for.
+const KEYS: Duration = Duration::from_secs(5);
+
+/// A list that was fetched is not fetched again before this time, whatever it and the route say.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// A list that cannot be had is tried again for this time after it was last asked for.
+const GIVE_UP: Duration = Duration::from_mins(1);
+
+/// A text of this length is read at once; a longer one on a thread that may block.
+const SHORT: usize = 4 * 1024;
+
+/// One list, of one issuer.
+pub(crate) struct ListSlot {
+    uri: Box<str>,
+    issuer: Box<str>,
+    core: Arc<Core>,
+    lists: Weak<Lists>,
+    pub(super) held: ArcSwapOption<Held>,
+    /// What the answer is called that is held.
+    tag: Mutex<Option<Tag>>,
+    flights: Flights<ListError>,
+    /// So many lists of an issuer are fetched at once.
+    gate: Arc<Semaphore>,
+    /// When it was asked last, in steady milliseconds.
+    used: AtomicU64,
+    /// How young a route wanted it to be, in nanoseconds.
+    wanted: AtomicU64,
+    /// Whether it is kept fresh although nobody uses it.
+    kept: AtomicBool,
+    /// Whether the task that refreshes it waits until somebody uses it.
+    parked: AtomicBool,
+    wake: Arc<Notify>,
+    /// Hundredths of the time that it is fresh, after which it is fetched again: lists that came
+    /// together are not fetched together for ever.
+    ahead: u32,
+}
+
+/// What is held of a list.
+pub(super) struct Held {
+    pub(super) list: Arc<StatusList>,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    ttl: Option<Duration>,
+    /// When it was asked for.
+    asked: Moment,
+    pub(super) fresh_for: Duration,
+}
+
+impl Held {
+    fn new(signed: SignedStatusList, asked: Moment, rules: &CheckedLists) -> Self {
+        let (issued_at, expires_at, ttl) = (signed.issued_at(), signed.expires_at(), signed.ttl());
+        let fresh_for = Duration::ZERO;
+        let list = Arc::new(signed.into_list());
+        Self { list, issued_at, expires_at, ttl, asked, fresh_for }.asked_again(asked, rules)
+    }
+
+    /// The same list, which still was the last one at this moment.
+    fn asked_again(&self, asked: Moment, rules: &CheckedLists) -> Self {
+        let left = |end: Timestamp| end.since(asked.wall()).unwrap_or_default();
+        let expires_in = self.expires_at.map(left);
+        let too_old_in = rules.max_age.map(|age| left(self.issued_at.plus(age)));
+        // HTTP's caching fields have no say (Token Status List §8.2).
+        let fresh_for = rules.fresh_for(self.ttl.or(expires_in));
+        let bounds = [expires_in, too_old_in];
+        let fresh_for = bounds.into_iter().flatten().fold(fresh_for, Duration::min);
+        Self { list: Arc::clone(&self.list), asked, fresh_for, ..*self }
+    }
+
+    /// Whether it says nothing any more, whenever it was fetched.
+    fn has_ended(&self, at: Moment, rules: &CheckedLists) -> bool {
+        let too_old = rules.max_age.map(|age| self.issued_at.plus(age));
+        [self.expires_at, too_old].into_iter().flatten().any(|end| at.wall() >= end)
+    }
+
+    fn is_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.list, &other.list) || self.list == other.list
+    }
+}
+
+impl ListSlot {
+    pub(super) fn new(
+        issuer: &str,
+        uri: &str,
+        core: &Arc<Core>,
+        lists: &Weak<Lists>,
+        gate: Arc<Semaphore>,
+    ) -> Self {
+        let chance = RandomState::new().hash_one(uri) % 11;
+        Self {
+            uri: uri.into(),
+            issuer: issuer.into(),
+            core: Arc::clone(core),
+            lists: Weak::clone(lists),
+            held: ArcSwapOption::empty(),
+            tag: Mutex::default(),
+            flights: Flights::new(LONGEST),
+            gate,
+            used: AtomicU64::new(0),
+            wanted: AtomicU64::new(u64::MAX),
+            kept: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            wake: Arc::default(),
+            ahead: 90_u32.saturating_sub(u32::try_from(chance).unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Semaphore> {
+        &self.gate
+    }
+
+    /// When it was asked last, in steady milliseconds.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is kept fresh although nobody uses it.
+    pub(super) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+
+    /// The octets that are held.
+    pub(super) fn bytes(&self) -> usize {
+        self.held.load().as_ref().map_or(0, |held| held.list.octets())
+    }
+
+    /// Ends its tasks.
+    pub(super) fn stop(&self) {
+        self.flights.stop();
+    }
+
+    /// What the list says of this index, if it is young enough. It waits for nothing, and takes no
+    /// lock.
+    pub(super) fn judge(
+        self: &Arc<Self>,
+        index: u64,
+        demand: Demand,
+        at: Moment,
+    ) -> Result<(), ListObjection> {
+        let rules = &self.core.rules;
+        self.touch(demand, at);
+        let held = self.held.load();
+        let Some(held) = held.as_ref() else {
+            // Where no age is too great, an outage lets pass; that there is one has to be known.
+            let any_age = demand.most(rules.on_stale, Duration::ZERO).is_none();
+            if any_age && self.flights.failing() {
+                return Ok(());
+            }
+            let detail = format!("status list {:?} was never fetched", self.uri);
+            return Err(self.missing(RejectionKind::RevocationUnavailable, detail));
+        };
+        let age = at.since(held.asked);
+        let most = demand.most(rules.on_stale, held.fresh_for);
+        if let Some(most) = most.filter(|most| age > *most) {
+            let detail = format!(
+                "status list {:?} was fetched {age:?} ago, at most {most:?} is accepted",
+                self.uri
+            );
+            return Err(self.missing(RejectionKind::RevocationUnavailable, detail));
+        }
+        let Some(status) = held.list.get(index) else {
+            let entries = held.list.len();
+            let detail =
+                format!("index {index} is beyond the {entries} of status list {:?}", self.uri);
+            let kind = RejectionKind::StatusIndex;
+            // It may have grown since.
+            return Err(if age >= rules.min_ttl() {
+                self.missing(kind, detail)
+            } else {
+                ListObjection::Refused(Refusal::new(kind, detail))
+            });
+        };
+        self.act(status)
+    }
+
+    /// What becomes of a token with this status (Token Status List §7.1).
+    fn act(&self, status: u8) -> Result<(), ListObjection> {
+        let (kind, action, word) = match self.core.rules.meaning(status) {
+            Meaning::Valid => return Ok(()),
+            Meaning::Invalid => (RejectionKind::Revoked, StatusAction::Refuse, "invalid"),
+            Meaning::Suspended(action) => (RejectionKind::Suspended, action, "suspended"),
+            Meaning::Specific(action) => {
+                (RejectionKind::Revoked, action, "which has a meaning of the issuer's own")
+            }
+            Meaning::Reserved => (RejectionKind::Revoked, StatusAction::Refuse, "reserved"),
+        };
+        let detail = format!("the status is {status}, {word}, in status list {:?}", self.uri);
+        match action {
+            StatusAction::Accept => Ok(()),
+            StatusAction::Refuse => Err(ListObjection::Refused(Refusal::new(kind, detail))),
+            StatusAction::StepUp => {
+                let kind = RejectionKind::StepUpDemanded;
+                Err(ListObjection::StepUp(Refusal::new(kind, detail)))
+            }
+        }
+    }
+
+    fn missing(self: &Arc<Self>, kind: RejectionKind, detail: String) -> ListObjection {
+        ListObjection::Missing { list: Arc::clone(self), refusal: Refusal::new(kind, detail) }
+    }
+
+    /// Notes that it is used. What is written on a request's way is written once a millisecond.
+    fn touch(&self, demand: Demand, at: Moment) {
+        let now = millis(at.steady());
+        if self.used.load(Ordering::Relaxed) != now {
+            self.used.store(now, Ordering::Relaxed);
+        }
+        if let Some(wanted) = demand.freshness.map(nanos)
+            && wanted < self.wanted.load(Ordering::Relaxed)
+        {
+            self.wanted.fetch_min(wanted, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Starts a fetch of what is missing, if one is allowed, and says how long to wait for it.
+    pub(crate) fn remedy(self: &Arc<Self>, at: Moment, attempt: Attempt) -> Remedy {
+        let number = self.start(at).filter(|_| attempt == Attempt::First);
+        if let Some(wait) = number.and_then(|number| self.wait(number)) {
+            return Remedy::Wait(wait);
+        }
+        let left = self.flights.not_before().saturating_sub(at.steady());
+        let error = self.flights.tally().last_error;
+        let error = error.map(|error| -> Arc<dyn Error + Send + Sync> { error });
+        Remedy::Later { retry_after: left.max(FIRST_BACKOFF), error }
+    }
+
+    /// A wait for the fetch of this number; `None` if too many wait already, or none may.
+    fn wait(self: &Arc<Self>, number: u64) -> Option<Wait> {
+        let longest = self.core.rules.wait;
+        if longest.is_zero() {
+            return None;
+        }
+        let place = Place::take(Arc::clone(self))?;
+        let sleep = self.core.clock.sleep(longest);
+        Some(Wait::new(self.flights.landing(number), sleep, place))
+    }
+
+    /// The number of the fetch under way, started now if one is allowed.
+    pub(super) fn start(self: &Arc<Self>, at: Moment) -> Option<u64> {
+        let Ok(runtime) = Handle::try_current() else {
+            self.flights.note(ListError::NoRuntime);
+            return None;
+        };
+        let just_now = self.held.load().as_ref().is_some_and(|held| at.since(held.asked) < SPACING);
+        if just_now {
+            return self.flights.under_way();
+        }
+        match self.flights.clear(at.steady(), Reason::Age) {
+            Clearance::No => None,
+            Clearance::UnderWay(number) => Some(number),
+            Clearance::TakeOff(number) => {
+                // A runtime that is shutting down drops the task right here: no lock is held.
+                let flight = Flight { slot: Arc::clone(self), number, result: None };
+                let task = runtime.spawn(flight.fly());
+                self.flights.departed(number, task.abort_handle());
+                if self.flights.needs_refresh_task() {
+                    let task = runtime.spawn(refresh_ahead(Arc::downgrade(self)));
+                    self.flights.refreshes_with(task.abort_handle());
+                }
+                Some(number)
+            }
+        }
+    }
+
+    /// How long until the next fetch is due.
+    fn until_due(&self, at: Moment) -> Duration {
+        let backoff = self.flights.not_before().saturating_sub(at.steady());
+        let held = self.held.load();
+        let fresh = held.as_ref().map_or(Duration::ZERO, |held| {
+            let wanted = Duration::from_nanos(self.wanted.load(Ordering::Relaxed));
+            let fresh_for = held.fresh_for.min(wanted);
+            let ahead = fresh_for.saturating_mul(self.ahead).checked_div(100).unwrap_or_default();
+            ahead.max(SPACING).saturating_sub(at.since(held.asked))
+        });
+        backoff.max(fresh)
+    }
+
+    /// Whether it is worth to be fetched again although nobody waits for it.
+    fn is_in_use(&self, at: Moment) -> bool {
+        if self.is_kept() {
+            return true;
+        }
+        let used = self.used();
+        match self.held.load().as_ref() {
+            Some(held) => used >= millis(held.asked.steady()),
+            None => millis(at.steady()).saturating_sub(used) < millis(GIVE_UP),
+        }
+    }
+
+    async fn fetch(&self) -> Result<(), ListError> {
+        let Core { rules, clock, transport, .. } = &*self.core;
+        let _turn = tokio::select! {
+            turn = self.gate.acquire() => turn.map_err(|_| ListError::Dropped)?,
+            () = clock.sleep(TIMEOUT) => return Err(ListError::Busy),
+        };
+        let keys = self.core.keys(&self.issuer)?;
+        let asked = clock.moment();
+        let before = self.held.load_full();
+        // What has ended is asked for whole.
+        let is_good = before.as_ref().is_some_and(|held| !held.has_ended(asked, rules));
+        let known = self.tag.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let most = longest_token(rules.most_entries);
+        let getter = Getter {
+            transport: keys.own_transport().map_or(&**transport, |own| &**own),
+            clock: &**clock,
+            loopback: rules.loopback,
+            media_type: StatusListToken::MEDIA_TYPE,
+            most,
+            allowed: &|url| rules.allows(&self.issuer, url),
+        };
+        let got = getter.get(&self.uri, known.as_ref().filter(|_| is_good)).await?;
+        let (held, tag) = match (got, before) {
+            (Got::Unchanged, Some(before)) => (before.asked_again(asked, rules), known),
+            // INVARIANT: nothing was asked for on condition then; the transport made this up.
+            (Got::Unchanged, None) => return Err(ListError::Ended),
+            (Got::New(content), before) => {
+                let (signed, tag) = self.read(content, most, &keys).await?;
+                let new = Held::new(signed, asked, rules);
+                match before.filter(|_| is_good) {
+                    // An older copy, from a cache or replayed, takes nothing back.
+                    Some(before) if before.is_clearly_newer_than(&new) => {
+                        (before.asked_again(asked, rules), known)
+                    }
+                    _ => (new, tag),
+                }
+            }
+        };
+        if held.has_ended(clock.moment(), rules) {
+            return Err(ListError::Ended);
+        }
+        self.lists.upgrade().ok_or(ListError::Dropped)?.install(self, held)?;
+        *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = tag;
+        Ok(())
+    }
+
+    /// Decodes, verifies and inflates what was sent.
+    async fn read(
+        &self,
+        content: Content,
+        most: usize,
+        keys: &Arc<IssuerKeys>,
+    ) -> Result<(SignedStatusList, Option<Tag>), ListError> {
+        let Core { rules, clock, .. } = &*self.core;
+        let tag = content.tag.clone();
+        let (text, signer) = offload(content.len(), move || {
+            let text = content.decode(most)?;
+            let signer = Signer::read(as_text(&text)?)?;
+            Ok::<_, ListError>((text, signer))
+        })
+        .await??;
+        let algorithms: Box<[Algorithm]> = match &rules.algorithms {
+            Some(named) => named.clone(),
+            None => keys.algorithms().into(),
+        };
+        if !algorithms.iter().any(|allowed| allowed.same_operation(signer.algorithm)) {
+            return Err(StatusListError::Algorithm(signer.algorithm).into());
+        }
+        let key = tokio::select! {
+            key = keys.find_or_fetch(signer.kid.as_deref(), signer.algorithm, &**clock) => key?,
+            () = clock.sleep(KEYS) => return Err(ListError::NoKeysInTime),
+        };
+        let expected = Expected {
+            uri: self.uri.clone(),
+            issuer: self.issuer.clone(),
+            algorithms,
+            now: clock.now(),
+            max_age: rules.max_age,
+            most_entries: rules.most_entries,
+        };
+        let signed = offload(text.len(), move || expected.verify(as_text(&text)?, &key)).await??;
+        Ok((signed, tag))
+    }
+
+    pub(super) fn health(&self, now: Moment) -> StatusListHealth {
+        let held = self.held.load();
+        let held = held.as_ref();
+        let age = held.map(|held| now.since(held.asked));
+        let tally = self.flights.tally();
+        StatusListHealth {
+            uri: self.uri.clone(),
+            issuer: self.issuer.clone(),
+            state: match (held, age) {
+                (Some(held), Some(age)) if age <= held.fresh_for => SourceState::Fresh,
+                (Some(_), _) => SourceState::Stale,
+                (None, _) => SourceState::NeverSynchronised,
+            },
+            age,
+            fresh_for: held.map(|held| held.fresh_for),
+            entries: held.map(|held| held.list.len()),
+            bits: held.map(|held| held.list.bits()),
+            last_error: tally.last_error.map(|error| error.to_string()),
+            fetches: tally.fetches,
+            failed: tally.failed,
+        }
+    }
+}
+
+impl Held {
+    /// Whether it was signed later than clocks of two machines of one issuer differ.
+    fn is_clearly_newer_than(&self, other: &Self) -> bool {
+        self.issued_at > other.issued_at.plus(ExpectedStatusList::LEEWAY)
+    }
+
+    /// Whether what it says differs from this.
+    pub(super) fn changes(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| !self.is_as(before))
+    }
+}
+
+impl AsRef<Waiting> for Arc<ListSlot> {
+    fn as_ref(&self) -> &Waiting {
+        self.flights.waiting()
+    }
+}
+
+/// [`ExpectedStatusList`], for another thread.
+struct Expected {
+    uri: Box<str>,
+    issuer: Box<str>,
+    algorithms: Box<[Algorithm]>,
+    now: Timestamp,
+    max_age: Option<Duration>,
+    most_entries: u64,
+}
+
+impl Expected {
+    fn verify(&self, text: &str, key: &PublicKey) -> Result<SignedStatusList, ListError> {
+        let expected = ExpectedStatusList {
+            issuer: Some(&self.issuer),
+            algorithms: &self.algorithms,
+            max_age: self.max_age,
+            most_entries: self.most_entries,
+            ..ExpectedStatusList::new(&self.uri, self.now)
+        };
+        Ok(StatusListToken::parse(text)?.verify(key, &expected)?)
+    }
+}
+
+fn as_text(octets: &[u8]) -> Result<&str, ListError> {
+    std::str::from_utf8(octets).map_err(|_| ListError::NotText)
+}
+
+/// Does work that takes time with the size of something where it holds up no request.
+async fn offload<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ListError> {
+    if size <= SHORT {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| ListError::Dropped)
+}
+
+/// What the task that refreshes a list does next.
+enum Next {
+    Await(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+    Park,
+    Start,
+}
+
+/// Fetches again and again, ahead of the end of freshness and as long as the list is used, until it
+/// is gone.
+async fn refresh_ahead(slot: Weak<ListSlot>) {
+    loop {
+        let (next, wake) = {
+            let Some(slot) = slot.upgrade() else { return };
+            let at = slot.core.clock.moment();
+            let due = slot.until_due(at);
+            let next = match slot.flights.under_way() {
+                // While a fetch is under way its end says when the next is due.
+                Some(number) => Next::Await(Box::pin(slot.flights.landing(number))),
+                None if !due.is_zero() => Next::Await(slot.core.clock.sleep(due)),
+                None if slot.is_in_use(at) => Next::Start,
+                None => {
+                    slot.parked.store(true, Ordering::Relaxed);
+                    Next::Park
+                }
+            };
+            (next, Arc::clone(&slot.wake))
+        };
+        match next {
+            Next::Await(end) => {
+                tokio::select! {
+                    () = end => {}
+                    () = wake.notified() => {}
+                }
+            }
+            Next::Park => wake.notified().await,
+            Next::Start => {
+                let Some(slot) = slot.upgrade() else { return };
+                if slot.start(slot.core.clock.moment()).is_none() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// Books the end of a fetch, however it ends: also when its task is dropped with its runtime.
+struct Flight {
+    slot: Arc<ListSlot>,
+    number: u64,
+    result: Option<Result<(), ListError>>,
+}
+
+impl Flight {
+    async fn fly(mut self) {
+        self.result = Some(self.slot.fetch().await);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or(Err(ListError::Dropped));
+        if let Err(error) = &result {
+            let (issuer, uri) = (&*self.slot.issuer, &*self.slot.uri);
+            tracing::warn!(issuer, uri, "a status list could not be fetched: {error}");
+        }
+        self.slot.flights.land(self.number, result, self.slot.core.clock.steady());
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,396 @@
+use std::fmt;
+use std::time::Duration;
+
+use super::StatusList;
+use crate::jose::claims::required;
+use crate::jose::json::{JsonError, Object, Value};
+use crate::jose::{
+    Algorithm, ClaimError, ClaimsSet, Compact, CompactError, Header, HeaderError, PublicKey,
+    base64url,
+};
+use crate::time::Timestamp;
+
+/// `typ` of a status list in a JWT (Token Status List §5.1).
+const TYPE: &str = "statuslist+jwt";
+
+/// Why a status list is not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatusListError {
+    /// Not a compact JWS.
+    #[error("the status list is {0}")]
+    Form(#[from] CompactError),
+    /// Its header is refused, as any token's would be.
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    /// `typ` is not `statuslist+jwt`.
+    #[error("`typ` is not `statuslist+jwt`")]
+    Type,
+    /// It is signed with an algorithm that is not allowed for status lists.
+    #[error("`alg` is {0}, which is not allowed for this status list")]
+    Algorithm(Algorithm),
+    /// The signature does not verify.
+    #[error("the signature of the status list does not verify")]
+    Signature,
+    /// The payload is not a JSON object.
+    #[error("the payload is {0}")]
+    Json(#[from] JsonError),
+    /// A claim is absent, or of the wrong type.
+    #[error("{0}")]
+    Claim(#[from] ClaimError),
+    /// `sub` is not the URI that the token names: it is another list.
+    #[error("`sub` is {found:?}, not the URI of the list that was asked for")]
+    #[non_exhaustive]
+    Subject {
+        /// The value found, its start only.
+        found: String,
+    },
+    /// `iss` is there and is not the issuer of the tokens.
+    #[error("`iss` is {found:?}, not the issuer of the tokens")]
+    #[non_exhaustive]
+    Issuer {
+        /// The value found, its start only.
+        found: String,
+    },
+    /// It has an `aud`: it is meant for somebody, and nobody here has a name in it (RFC 7519 §4.1.3).
+    #[error("the status list has an `aud`, which no status list needs")]
+    Audience,
+    /// `exp` has passed.
+    #[error("`exp` is {expires_at}, it is {now}")]
+    #[non_exhaustive]
+    Expired {
+        /// When it expired.
+        expires_at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// `iat` or `nbf` lies in the future.
+    #[error("`{claim}` is {at}, it is {now}")]
+    #[non_exhaustive]
+    Future {
+        /// Which of the two.
+        claim: &'static str,
+        /// What it says.
+        at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// It was signed longer ago than is accepted.
+    #[error("`iat` is {issued_at}, it is {now}, and lists are at most {max_age:?} old")]
+    #[non_exhaustive]
+    TooOld {
+        /// When it was signed.
+        issued_at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+        /// What is accepted.
+        max_age: Duration,
+    },
+    /// `bits` is not 1, 2, 4 or 8.
+    #[error("`bits` is not 1, 2, 4 or 8")]
+    Bits,
+    /// `lst` is not canonical base64url without padding.
+    #[error("`lst` is not canonical base64url without padding")]
+    Encoding,
+    /// `lst` is not one zlib stream with a good checksum and nothing after it.
+    #[error("`lst` is not one zlib stream with a good checksum and nothing after it")]
+    Zlib,
+    /// It has more entries than are accepted.
+    #[error("the status list has more than {most_entries} entries or 2^27 octets")]
+    #[non_exhaustive]
+    TooLarge {
+        /// How many it may have.
+        most_entries: u64,
+    },
+}
+
+/// What a status list has to be.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ExpectedStatusList<'a> {
+    /// Where the token says that it is (`status_list.uri`), which has to be its `sub`, exactly.
+    pub uri: &'a str,
+    /// The issuer of the tokens. Where the list has an `iss`, it has to be this one.
+    pub issuer: Option<&'a str>,
+    /// What it may be signed with.
+    pub algorithms: &'a [Algorithm],
+    /// The time to judge it at.
+    pub now: Timestamp,
+    /// How far `iat` and `nbf` may lie ahead. `exp` has none.
+    pub leeway: Duration,
+    /// How long ago it may have been signed; `None`: any time.
+    pub max_age: Option<Duration>,
+    /// How many entries it may have.
+    pub most_entries: u64,
+}
+
+impl<'a> ExpectedStatusList<'a> {
+    /// Clocks differ by this much.
+    pub const LEEWAY: Duration = Duration::from_mins(1);
+
+    /// The list at this URI, now: signed by anybody with any algorithm, at any time before
+    /// [`Self::LEEWAY`] from now, with at most [`StatusList::MOST_ENTRIES`] entries.
+    #[must_use]
+    pub const fn new(uri: &'a str, now: Timestamp) -> Self {
+        Self {
+            uri,
+            issuer: None,
+            algorithms: Algorithm::ALL,
+            now,
+            leeway: Self::LEEWAY,
+            max_age: None,
+            most_entries: StatusList::MOST_ENTRIES,
+        }
+    }
+
+    /// The same, for tokens of this issuer.
+    #[must_use]
+    pub const fn issuer(mut self, issuer: &'a str) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// The same, signed with one of these.
+    #[must_use]
+    pub const fn algorithms(mut self, algorithms: &'a [Algorithm]) -> Self {
+        self.algorithms = algorithms;
+        self
+    }
+
+    /// The same, signed at most this long ago.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The same, with at most this many entries.
+    #[must_use]
+    pub const fn most_entries(mut self, entries: u64) -> Self {
+        self.most_entries = entries;
+        self
+    }
+}
+
+/// A status list in a JWT (Token Status List §5.1), as it was received: nobody has verified it yet.
+pub struct StatusListToken<'a> {
+    jws: Compact<'a>,
+    signer: Signer,
+}
+
+/// Who says to have signed it.
+#[derive(Clone, Debug)]
+pub(super) struct Signer {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<Box<str>>,
+}
+
+impl Signer {
+    /// Reads the header alone: the key can be looked for before the rest is decoded.
+    pub(super) fn read(text: &str) -> Result<Self, StatusListError> {
+        let (header, _) = text.split_once('.').ok_or(CompactError::Opaque)?;
+        if header.is_empty() || header.len() > crate::jose::MAX_HEADER {
+            return Err(CompactError::HeaderLength.into());
+        }
+        let header = base64url::decode(header).map_err(|_| CompactError::Encoding)?;
+        Self::of(&Header::parse(&header)?)
+    }
+
+    fn of(header: &Header<'_>) -> Result<Self, StatusListError> {
+        if !header.is_type(TYPE) {
+            return Err(StatusListError::Type);
+        }
+        Ok(Self { algorithm: header.algorithm(), kid: header.kid().map(Into::into) })
+    }
+}
+
+impl<'a> StatusListToken<'a> {
+    /// The media type of a status list in a JWT (§8.2).
+    pub const MEDIA_TYPE: &'static str = "application/statuslist+jwt";
+
+    /// Reads its form and its header.
+    ///
+    /// # Errors
+    /// [`StatusListError::Form`], [`StatusListError::Header`], [`StatusListError::Type`].
+    pub fn parse(text: &'a str) -> Result<Self, StatusListError> {
+        let jws = Compact::parse(text)?;
+        let signer = Signer::of(&jws.header()?)?;
+        Ok(Self { jws, signer })
+    }
+
+    /// What it says it is signed with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm
+    }
+
+    /// The id of the key that it says it is signed with.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.signer.kid.as_deref()
+    }
+
+    /// Verifies it with a key of the issuer of the tokens, and inflates it.
+    ///
+    /// # Errors
+    /// See [`StatusListError`]: nothing can then be said of any token.
+    pub fn verify(
+        &self,
+        key: &PublicKey,
+        expected: &ExpectedStatusList<'_>,
+    ) -> Result<SignedStatusList, StatusListError> {
+        let algorithm = self.signer.algorithm;
+        if !expected.algorithms.iter().any(|allowed| allowed.same_operation(algorithm)) {
+            return Err(StatusListError::Algorithm(algorithm));
+        }
+        key.verify(algorithm, &self.jws).map_err(|_| StatusListError::Signature)?;
+
+        let claims = ClaimsSet::parse(self.jws.payload())?;
+        let cut = |text: &str| text.chars().take(200).collect();
+        let subject = required("sub", claims.text("sub"))?;
+        if subject != expected.uri {
+            return Err(StatusListError::Subject { found: cut(&subject) });
+        }
+        if let (Some(found), Some(wanted)) = (claims.text("iss")?, expected.issuer)
+            && found != wanted
+        {
+            return Err(StatusListError::Issuer { found: cut(&found) });
+        }
+        if claims.has("aud") {
+            return Err(StatusListError::Audience);
+        }
+        let issued_at = required("iat", claims.time("iat"))?;
+        let expires_at = claims.time("exp")?;
+        expected.judge(issued_at, expires_at, claims.time("nbf")?)?;
+        let ttl = time_to_live(&claims)?;
+
+        let list = claims.value("status_list").and_then(Value::as_object);
+        let list = list.ok_or_else(|| missing(&claims, "status_list", "an object"))?;
+        let bits = match list.member("bits").and_then(Value::as_number) {
+            Some("1") => 1,
+            Some("2") => 2,
+            Some("4") => 4,
+            Some("8") => 8,
+            _ => return Err(StatusListError::Bits),
+        };
+        let lst = list.member("lst").and_then(Value::as_str);
+        let lst = lst.ok_or_else(|| ClaimError::malformed("status_list.lst", "a string"))?;
+        let zlib = base64url::decode(&*lst).map_err(|_| StatusListError::Encoding)?;
+        let list_of = StatusList::from_compressed(bits, &zlib, expected.most_entries)?;
+        Ok(SignedStatusList {
+            list: list_of,
+            issued_at,
+            expires_at,
+            ttl,
+            aggregation_uri: aggregation_uri(&list),
+        })
+    }
+}
+
+impl ExpectedStatusList<'_> {
+    fn judge(
+        &self,
+        issued_at: Timestamp,
+        expires_at: Option<Timestamp>,
+        not_before: Option<Timestamp>,
+    ) -> Result<(), StatusListError> {
+        let now = self.now;
+        if let Some(expires_at) = expires_at.filter(|expires_at| now >= *expires_at) {
+            return Err(StatusListError::Expired { expires_at, now });
+        }
+        let latest = now.plus(self.leeway);
+        for (claim, at) in [("iat", Some(issued_at)), ("nbf", not_before)] {
+            if let Some(at) = at.filter(|at| *at > latest) {
+                return Err(StatusListError::Future { claim, at, now });
+            }
+        }
+        match self.max_age {
+            Some(max_age) if now.since(issued_at).unwrap_or_default() > max_age => {
+                Err(StatusListError::TooOld { issued_at, now, max_age })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `ttl`: a positive number of seconds (§5.1).
+fn time_to_live(claims: &ClaimsSet<'_>) -> Result<Option<Duration>, ClaimError> {
+    let Some(value) = claims.value("ttl") else { return Ok(None) };
+    value
+        .as_number()
+        .and_then(Timestamp::from_json_number)
+        .map(Timestamp::as_duration)
+        .filter(|ttl| !ttl.is_zero())
+        .map(Some)
+        .ok_or_else(|| ClaimError::malformed("ttl", "a positive number of seconds"))
+}
+
+/// Where more lists of the issuer are said to be (§9). It is information only.
+fn aggregation_uri(list: &Object<'_>) -> Option<Box<str>> {
+    list.member("aggregation_uri").and_then(Value::as_str).map(|uri| uri.into_owned().into())
+}
+
+fn missing(claims: &ClaimsSet<'_>, name: &str, wanted: &'static str) -> ClaimError {
+    if claims.has(name) {
+        ClaimError::malformed(name, wanted)
+    } else {
+        ClaimError::Missing(name.to_owned())
+    }
+}
+
+impl fmt::Debug for StatusListToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusListToken")
+            .field("algorithm", &self.algorithm())
+            .field("kid", &self.kid())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A status list whose signature is good: what its signer said, and until when.
+#[derive(Clone, Debug)]
+pub struct SignedStatusList {
+    list: StatusList,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    ttl: Option<Duration>,
+    aggregation_uri: Option<Box<str>>,
+}
+
+impl SignedStatusList {
+    /// The statuses.
+    #[must_use]
+    pub fn list(&self) -> &StatusList {
+        &self.list
+    }
+
+    /// The statuses alone.
+    #[must_use]
+    pub fn into_list(self) -> StatusList {
+        self.list
+    }
+
+    /// When it was signed (`iat`).
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// From when on it says nothing any more (`exp`).
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// How long after it was fetched it is to be fetched again (`ttl`).
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// Where more lists are said to be (§9). Nothing is done with it here.
+    #[must_use]
+    pub fn aggregation_uri(&self) -> Option<&str> {
+        self.aggregation_uri.as_deref()
+    }
+}
