@@ -11,7 +11,6 @@ use crate::time::Timestamp;
 /// One thing that a source says about tokens of one issuer.
 ///
 /// Records can come in any order and as often as they like: what is known in the end is the same.
-/// Only [`Effect::Lift`] takes something back.
 ///
 /// ```
 /// use portcullis::revocation::{Claims, Record};
@@ -92,8 +91,8 @@ pub enum Effect {
     Release(Hold),
     /// All are refused, whenever they were issued, for ever.
     Purge,
-    /// What was said of this target up to the time of the record counts no more, whoever said it; of
-    /// one token, whatever its time.
+    /// What was said of this target up to the time of the record counts no more, whoever said it, also
+    /// if it comes late. Of one token everything that was said before this counts no more.
     Lift,
 }
 

@@ -1,11 +1,12 @@
 //! Whatever the order of events, repeats, expiries and restarts: the decisions are those of a naive
 //! reader who keeps the whole log and looks through it for each token.
 
+use std::path::Path;
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
 use portcullis::revocation::{
-    Batch, Claim, Claims, Effect, Hold, Journal, Record, Revocation, Target,
+    Batch, Claim, Claims, Effect, Hold, Journal, JournalError, Record, Revocation, Target,
 };
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
@@ -121,12 +122,19 @@ impl Log {
     fn of_token(records: &[&Record], now: Timestamp) -> Option<(u8, Kind)> {
         // An hour is what a token may live, and two leeways.
         let life = Duration::from_secs(3_620);
-        let lifted = records.iter().rposition(|record| record.effect() == Effect::Lift);
-        let said = &records[lifted.map_or(0, |place| place + 1)..];
-        let counts = |record: &&&Record| {
-            !matches!(record.effect(), Effect::Release(_)) && now < record.at().plus(life)
-        };
-        said.iter().find(counts).map(|_| (4, Kind::Revoked))
+        let (mut until, mut lift): (Option<Timestamp>, Option<Timestamp>) = (None, None);
+        for record in records {
+            match record.effect() {
+                Effect::Release(_) => {}
+                Effect::Lift => {
+                    until = None;
+                    lift = lift.max(Some(record.at()));
+                }
+                _ if Some(record.at()) > lift => until = until.max(Some(record.at().plus(life))),
+                _ => {}
+            }
+        }
+        until.filter(|until| now < *until).map(|_| (4, Kind::Revoked))
     }
 
     fn of_claims(records: &[&Record], issued_at: Timestamp) -> Option<(u8, Kind)> {
@@ -208,7 +216,7 @@ async fn interleave(steps: &[Step]) -> Result<(), TestCaseError> {
         let known = Revocation::new()
             .source(source(&hand).max_age(Duration::from_hours(48)))
             .claim("tid")
-            .journal(Journal::open(&path).unwrap());
+            .journal(opened(&path));
         let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap();
         (api, hand)
     };
@@ -274,6 +282,16 @@ async fn interleave(steps: &[Step]) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// A server that just ended may have a thread that still tidies up.
+pub(crate) fn opened(path: &Path) -> Journal {
+    loop {
+        match Journal::open(path) {
+            Err(JournalError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn written(issuer: &TestIssuer, shown: &Shown<'_>) -> TokenBuilder {

@@ -43,8 +43,16 @@ async fn without_room_nothing_is_taken_and_nothing_is_lost() {
     let full = handle.apply(Batch::of([subject("bob", &world, 10)])).await;
     assert!(full.is_err());
     world.hand.says([known[0].lifted(world.now())]).await;
-    world.hand.says([subject("bob", &world, 10)]).await;
     world.hand.synchronised().await;
+    assert_eq!(world.kind(&world.token().claim("jti", "t-1")).await, None, "what takes back fits");
+    assert!(handle.apply(Batch::of([subject("bob", &world, 10)])).await.is_err());
+    // When the hour has passed that a token may live, there is room again.
+    for _ in 0..200 {
+        world.clock.advance(MINUTE / 2);
+        crate::support::settle().await;
+    }
+    world.hand.synchronised().await;
+    world.hand.says([subject("bob", &world, 10)]).await;
     let bob = world.token().subject("bob").issued_at(ago(&world, 20));
     assert_eq!(world.kind(&bob).await, Some(Kind::Revoked));
 }

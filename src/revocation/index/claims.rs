@@ -46,6 +46,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Key<'a> {
     Issuer,
+    /// Of a token only what was taken back: what is revoked is kept elsewhere.
+    Token(&'a str),
     KeyId(&'a str),
     Session(&'a str),
     Subject(&'a str),
@@ -65,6 +67,7 @@ impl<'a> Key<'a> {
     const fn subject(self) -> Subject {
         match self {
             Self::Issuer => Subject::Issuer,
+            Self::Token(_) => Subject::Token,
             Self::KeyId(_) => Subject::Key,
             Self::Session(_) => Subject::Session,
             Self::Subject(_) => Subject::Subject,
@@ -76,7 +79,8 @@ impl<'a> Key<'a> {
     const fn value(self) -> &'a str {
         match self {
             Self::Issuer => "",
-            Self::KeyId(value)
+            Self::Token(value)
+            | Self::KeyId(value)
             | Self::Session(value)
             | Self::Subject(value)
             | Self::Client(value)
@@ -92,6 +96,7 @@ impl<'a> Key<'a> {
             Self::Subject(_) => 3,
             Self::Client(_) => 4,
             Self::Named(..) => 5,
+            Self::Token(_) => 6,
         }
     }
 }
@@ -104,7 +109,7 @@ impl Condition {
     fn holds(&self, facts: &Facts) -> bool {
         let is = |found: Option<&str>| found == Some(&*self.value);
         match self.subject {
-            Subject::Issuer => true,
+            Subject::Issuer | Subject::Token => true,
             Subject::Key => is(facts.key_id.as_deref().map(AsRef::as_ref)),
             Subject::Session => is(facts.session.as_deref()),
             Subject::Subject => is(Some(facts.subject.as_str())),
@@ -118,7 +123,7 @@ impl Condition {
 
 impl ClaimIndex {
     const PARTS: u128 = 1_024;
-    const KINDS: usize = 6;
+    const KINDS: usize = 7;
     const PURGED_AT_ONCE: usize = 64;
 
     pub(super) fn new() -> Self {
@@ -165,6 +170,14 @@ impl ClaimIndex {
         self.part(fingerprint).is_some_and(|part| part.load().contains_key(&fingerprint))
     }
 
+    /// Up to when what was said of it counts no more, as far as it wants nothing beside.
+    pub(super) fn lifted(&self, issuer: &str, key: Key<'_>) -> Option<Timestamp> {
+        let fingerprint = self.fingerprint(issuer, key);
+        let part = self.part(fingerprint)?.load();
+        let entries = &part.get(&fingerprint)?.entries;
+        entries.iter().find(|entry| entry.conditions.is_empty())?.state.lifted()
+    }
+
     /// One writer at a time.
     pub(super) fn apply(
         &self,
@@ -182,7 +195,6 @@ impl ClaimIndex {
         let known = entries.len();
         let entry = match entries.iter_mut().find(|entry| *entry.conditions == *conditions) {
             Some(entry) => entry,
-            None if effect == Effect::Lift => return,
             None => {
                 entries.push(Entry { conditions: conditions.into(), state: State::default() });
                 let Some(entry) = entries.last_mut() else { return };

@@ -75,11 +75,15 @@ impl Index {
                 match record.effect {
                     Effect::Release(_) => {}
                     Effect::Lift => {
+                        // The memory of it first: nobody writes in between.
+                        self.apply_to(Key::Token(jti), &[], record);
                         self.tokens.remove(token);
                     }
                     _ => {
-                        let until = self.until(record);
-                        self.tokens.insert(token, until);
+                        let lifted = self.claims.lifted(&record.issuer, Key::Token(jti));
+                        if lifted.is_none_or(|lifted| record.at > lifted) {
+                            self.tokens.insert(token, self.until(record));
+                        }
                     }
                 }
             }
@@ -102,9 +106,10 @@ impl Index {
     /// How many records of these are about something of which nothing is known yet.
     pub(super) fn new_among(&self, records: &[Record], now: Timestamp) -> usize {
         let is_new = |record: &&Record| match (&record.target, record.effect) {
-            (_, Effect::Lift | Effect::Release(_)) => false,
+            (Target::Token(_), Effect::Release(_)) => false,
             (Target::Token(jti), _) => {
                 !self.tokens.contains(self.tokens.fingerprint(&record.issuer, jti), now)
+                    && !self.claims.knows(&record.issuer, Key::Token(jti))
             }
             (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::KeyId(kid)),
             (Target::Issuer, _) => !self.claims.knows(&record.issuer, Key::Issuer),
@@ -163,6 +168,7 @@ impl Index {
     pub(super) fn shown(&self, subject: Subject) -> &str {
         match subject {
             Subject::Issuer => "issuer",
+            Subject::Token => "token",
             Subject::Key => "signing key",
             Subject::Session => "session",
             Subject::Subject => "subject",

@@ -20,6 +20,7 @@ pub(crate) enum Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Issuer,
+    Token,
     Key,
     Session,
     Subject,
@@ -80,6 +81,8 @@ pub(crate) struct State {
     purged: Option<Timestamp>,
     /// In the order of [`Hold::ALL`].
     holds: [Option<Register>; 3],
+    /// What was said up to then counts no more, also if it comes late.
+    lift: Option<Timestamp>,
 }
 
 impl State {
@@ -96,16 +99,22 @@ impl State {
             Effect::Hold(hold) => register(hold, Says::Refuse),
             Effect::HoldForStepUp(hold) => register(hold, Says::StepUp),
             Effect::Release(hold) => register(hold, Says::Released),
-            Effect::Lift => {
-                let keep = |time: Option<Timestamp>| time.filter(|time| *time > at);
-                self.refuse = keep(self.refuse);
-                self.step_up = keep(self.step_up);
-                self.purged = keep(self.purged);
-                for register in &mut self.holds {
-                    *register = register.filter(|register| register.at > at);
-                }
+            Effect::Lift => self.lift = self.lift.max(Some(at)),
+        }
+        if let Some(lift) = self.lift {
+            let keep = |time: Option<Timestamp>| time.filter(|time| *time > lift);
+            self.refuse = keep(self.refuse);
+            self.step_up = keep(self.step_up);
+            self.purged = keep(self.purged);
+            for register in &mut self.holds {
+                *register = register.filter(|register| register.at > lift);
             }
         }
+    }
+
+    /// Up to when what was said counts no more.
+    pub(super) fn lifted(&self) -> Option<Timestamp> {
+        self.lift
     }
 
     /// What it means for a token that was issued then.
@@ -141,12 +150,13 @@ impl State {
         let keep = |time: Option<Timestamp>| time.filter(|time| *time >= before);
         self.refuse = keep(self.refuse);
         self.step_up = keep(self.step_up);
-        // A release is remembered a while longer, so that a late "hold" of before it changes nothing.
+        // What takes back is remembered a while longer, so that what comes late changes nothing.
         let released = before.minus(super::super::RELEASES_ARE_KEPT);
         for register in &mut self.holds {
             *register = register
                 .filter(|register| register.says != Says::Released || register.at >= released);
         }
+        self.lift = self.lift.filter(|time| *time >= released);
         *self != Self::default()
     }
 
