@@ -8,7 +8,8 @@
 //! 3. [`ClientKey`] and [`ProofBuilder`] do the same for DPoP proofs.
 //! 4. [`ManualClock`] moves when told.
 //! 5. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
-//! 6. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//! 6. [`TestStatusList`] is a status list on the same network.
+//! 7. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
 //!
 //! It panics where a test would want it to. Do not enable the feature in production: with it,
 //! code can make an [`crate::Access`] from nothing.
@@ -63,6 +64,7 @@ mod key;
 mod members;
 mod network;
 mod proof;
+mod status_list;
 mod token;
 
 pub use access::{TestAccess, check, check_async};
@@ -73,4 +75,5 @@ pub use issuer::{Failure, TestIssuer};
 pub use key::TestKey;
 pub use network::TestNetwork;
 pub use proof::{ClientKey, ProofBuilder};
+pub use status_list::TestStatusList;
 pub use token::TokenBuilder;

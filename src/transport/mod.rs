@@ -1,7 +1,9 @@
 //! The one way out: how documents of an issuer are fetched.
 //!
 //! 1. Every fetch has a bound on its size and on its time.
-//! 2. No redirect is followed: a document comes from the URL that was configured, or not at all.
+//! 2. No redirect is followed: a document comes from the URL that was configured, or not at all. A
+//!    redirect is an answer like any other here; who asked for a status list may ask again, at the
+//!    same origin.
 //! 3. `https` only; `http` only to a loopback host, and only where an issuer was configured with
 //!    that hazard.
 //!

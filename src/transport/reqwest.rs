@@ -1,6 +1,6 @@
 use ::reqwest::{Certificate, Client, ClientBuilder, redirect};
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 
 use super::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use crate::name::{LoopbackHttp, is_loopback};
@@ -96,10 +96,6 @@ impl ReqwestTransport {
         let request =
             ::reqwest::RequestBuilder::from_parts(client.clone(), request).timeout(limits.timeout);
         let mut response = request.send().await.map_err(|error| failed(&error))?;
-        let redirect = response.status().is_redirection();
-        if redirect && response.status() != StatusCode::NOT_MODIFIED {
-            return Err(FetchError::new(FetchErrorKind::Redirect));
-        }
 
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {

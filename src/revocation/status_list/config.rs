@@ -1,14 +1,11 @@
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::StatusList;
-use super::place::Origin;
-use crate::error::{ConfigFault, Faults};
 use crate::jose::Algorithm;
-use crate::name::{LoopbackHttp, NameError, https_url};
+use crate::name::LoopbackHttp;
 use crate::revocation::freshness::OnStale;
 use crate::time::shown_duration;
 
@@ -57,22 +54,22 @@ impl StatusAction {
 #[derive(Clone)]
 #[must_use = "it does nothing until it is given to `Revocation::status_lists`"]
 pub struct StatusLists {
-    issuers: Option<Vec<String>>,
-    demanded: Demanded,
-    origins: Vec<String>,
-    algorithms: Option<Vec<Algorithm>>,
-    min_ttl: Duration,
-    max_ttl: Duration,
-    max_age: Option<Duration>,
-    on_stale: Option<OnStale>,
-    suspended: StatusAction,
-    specific: Vec<(u8, StatusAction)>,
-    most_lists: usize,
-    most_bytes: usize,
-    most_entries: u64,
-    wait: Duration,
-    prefetch: Vec<(Option<String>, String)>,
-    loopback: LoopbackHttp,
+    pub(super) issuers: Option<Vec<String>>,
+    pub(super) demanded: Demanded,
+    pub(super) origins: Vec<String>,
+    pub(super) algorithms: Option<Vec<Algorithm>>,
+    pub(super) min_ttl: Duration,
+    pub(super) max_ttl: Duration,
+    pub(super) max_age: Option<Duration>,
+    pub(super) on_stale: Option<OnStale>,
+    pub(super) suspended: StatusAction,
+    pub(super) specific: Vec<(u8, StatusAction)>,
+    pub(super) most_lists: usize,
+    pub(super) most_bytes: usize,
+    pub(super) most_entries: u64,
+    pub(super) wait: Duration,
+    pub(super) prefetch: Vec<(Option<String>, String)>,
+    pub(super) loopback: LoopbackHttp,
 }
 
 /// Whether a token has to name a list.
@@ -89,9 +86,6 @@ impl StatusLists {
     pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
     /// How long a list is fresh that says nothing of it: neither `ttl` nor `exp`.
     pub const UNSAID: Duration = Duration::from_mins(5);
-    const MOST_PREFETCHED: usize = 64;
-    const TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
-    const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 
     /// The lists of every issuer of the server, at the issuer's own origin and nowhere else; a token
     /// that names none passes.
@@ -290,184 +284,6 @@ impl StatusLists {
         }
         report
     }
-
-    /// The checked form, or every fault, each at its member. `issuers` are those of the server.
-    pub(crate) fn check(&self, issuers: &[String], faults: &mut Faults) -> Option<CheckedLists> {
-        let before = faults.len();
-        self.check_issuers(issuers, faults);
-        self.check_times(faults);
-        self.check_sizes(faults);
-        let mut origins = Vec::new();
-        for (index, text) in self.origins.iter().enumerate() {
-            match Origin::parse(text, self.loopback) {
-                Ok(origin) => origins.push(origin),
-                Err(fault) => {
-                    faults.at_element("allow_uris_at", index, |faults| faults.push(fault));
-                }
-            }
-        }
-        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
-            let what = "no algorithm of status lists: name at least one";
-            faults.push_at("algorithms", ConfigFault::Revocation(what.to_owned()));
-        }
-        let specific = self.check_specific(faults);
-        let prefetch = self.check_prefetch(issuers, faults);
-        if faults.len() > before {
-            return None;
-        }
-        let boxed = |issuers: &Vec<String>| issuers.iter().map(|id| id.as_str().into()).collect();
-        Some(CheckedLists {
-            issuers: self.issuers.as_ref().map(boxed),
-            demanded: self.demanded,
-            origins: origins.into(),
-            algorithms: self.algorithms.clone().map(Into::into),
-            ttl: self.min_ttl..=self.max_ttl,
-            max_age: self.max_age,
-            on_stale: self.on_stale.unwrap_or_default(),
-            suspended: self.suspended,
-            specific,
-            most_lists: self.most_lists,
-            most_bytes: self.most_bytes,
-            most_entries: self.most_entries,
-            wait: self.wait,
-            prefetch,
-            loopback: self.loopback,
-        })
-    }
-
-    fn check_issuers(&self, issuers: &[String], faults: &mut Faults) {
-        let Some(own) = &self.issuers else { return };
-        let fault = |what: String| ConfigFault::Revocation(what);
-        if own.is_empty() {
-            let what = "no issuer whose status lists are looked at: name one, or leave it out";
-            faults.push_at("issuers", fault(what.to_owned()));
-        }
-        for (index, issuer) in own.iter().enumerate().filter(|(_, id)| !issuers.contains(id)) {
-            let what = format!("issuer {issuer:?} is none of the server's");
-            faults.at_element("issuers", index, |faults| faults.push(fault(what)));
-        }
-    }
-
-    fn check_times(&self, faults: &mut Faults) {
-        let allow = match self.on_stale {
-            Some(OnStale::AllowFor(time)) => Some(time),
-            _ => None,
-        };
-        for (member, time, range, wanted) in [
-            ("min_ttl", Some(self.min_ttl), Self::TTLS, "1 second and 7 days"),
-            ("max_ttl", Some(self.max_ttl), Self::TTLS, "1 second and 7 days"),
-            ("max_age", self.max_age, Self::AGES, "1 second and 366 days"),
-            ("on_stale", allow, Self::AGES, "1 second and 366 days"),
-            (
-                "wait_at_most",
-                Some(self.wait),
-                Duration::ZERO..=Self::LONGEST_WAIT,
-                "0 and 2 seconds",
-            ),
-        ] {
-            if let Some(time) = time.filter(|time| !range.contains(time)) {
-                let what = format!("{time:?} is not between {wanted}");
-                faults.push_at(member, ConfigFault::Revocation(what));
-            }
-        }
-        if self.min_ttl > self.max_ttl {
-            let what = "`min_ttl` is longer than `max_ttl`".to_owned();
-            faults.push_at("min_ttl", ConfigFault::Revocation(what));
-        }
-    }
-
-    fn check_sizes(&self, faults: &mut Faults) {
-        let mut bound = |member: &str, what, found: usize, maximum: usize| {
-            if !(1..=maximum).contains(&found) {
-                faults.push_at(member, ConfigFault::Bound { what, found, maximum });
-            }
-        };
-        let entries = usize::try_from(self.most_entries).unwrap_or(usize::MAX);
-        let most_entries = StatusList::MOST_OCTETS.saturating_mul(8);
-        bound("most_lists", "largest number of status lists", self.most_lists, Self::MOST_LISTS);
-        bound("most_entries", "largest number of statuses of a list", entries, most_entries);
-        let largest = entries.min(StatusList::MOST_OCTETS);
-        if self.most_bytes < largest {
-            let what = format!(
-                "{} bytes for all status lists: one with {entries} entries can need {largest}",
-                self.most_bytes
-            );
-            faults.push_at("most_bytes", ConfigFault::Revocation(what));
-        }
-    }
-
-    fn check_specific(&self, faults: &mut Faults) -> [StatusAction; 16] {
-        let mut actions = [StatusAction::Refuse; 16];
-        let mut seen = Vec::new();
-        for (status, action) in &self.specific {
-            let wrong = if !matches!(status, 3 | 12..=15) {
-                Some("has no meaning of the issuer's own: 3 and 12 to 15 have (§7.1)")
-            } else if seen.contains(status) {
-                Some("is named twice")
-            } else {
-                None
-            };
-            seen.push(*status);
-            if let Some(wrong) = wrong {
-                let what = format!("status {status} {wrong}");
-                faults.push_at("application_specific", ConfigFault::Revocation(what));
-            }
-            if let Some(slot) = actions.get_mut(usize::from(*status)) {
-                *slot = *action;
-            }
-        }
-        actions
-    }
-
-    fn check_prefetch(&self, issuers: &[String], faults: &mut Faults) -> Box<[Prefetch]> {
-        if self.prefetch.len() > Self::MOST_PREFETCHED {
-            let fault = ConfigFault::Bound {
-                what: "number of documents that name status lists",
-                found: self.prefetch.len(),
-                maximum: Self::MOST_PREFETCHED,
-            };
-            faults.push_at("prefetch", fault);
-        }
-        let issuers = self.issuers.as_deref().unwrap_or(issuers);
-        let mut prefetch = Vec::new();
-        for (index, (issuer, uri)) in self.prefetch.iter().enumerate() {
-            faults.at_element("prefetch", index, |faults| {
-                match self.prefetched(issuer.as_deref(), uri, issuers) {
-                    Ok(one) => prefetch.push(one),
-                    Err(fault) => faults.push(fault),
-                }
-            });
-        }
-        prefetch.into()
-    }
-
-    fn prefetched(
-        &self,
-        issuer: Option<&str>,
-        uri: &str,
-        issuers: &[String],
-    ) -> Result<Prefetch, ConfigFault> {
-        https_url("aggregation URI", uri, self.loopback)?;
-        let own = Origin::of(uri, self.loopback)?;
-        let issuer = match (issuer, issuers) {
-            (Some(named), _) => issuers.iter().find(|issuer| *issuer == named),
-            (None, [only]) => Some(only),
-            (None, all) => {
-                let same = |issuer: &&String| {
-                    Origin::of(issuer, LoopbackHttp::Allowed).is_ok_and(|origin| origin == own)
-                };
-                let mut at_home = all.iter().filter(same);
-                at_home.next().filter(|_| at_home.next().is_none())
-            }
-        };
-        let issuer = issuer.ok_or_else(|| {
-            ConfigFault::Revocation(format!(
-                "it is not clear whose lists {uri:?} names: say it with `prefetch_of`, and name an \
-                 issuer whose lists are looked at"
-            ))
-        })?;
-        Ok(Prefetch { issuer: issuer.as_str().into(), uri: uri.into() })
-    }
 }
 
 impl Default for StatusLists {
@@ -498,86 +314,5 @@ impl DangerousStatusLists {
     pub fn insecure_loopback_http(mut self) -> StatusLists {
         self.0.loopback = LoopbackHttp::Allowed;
         self.0
-    }
-}
-
-/// A document that names lists of an issuer.
-#[derive(Clone, Debug)]
-pub(super) struct Prefetch {
-    pub(super) issuer: Box<str>,
-    pub(super) uri: Box<str>,
-}
-
-/// [`StatusLists`] without faults.
-#[derive(Debug)]
-pub(crate) struct CheckedLists {
-    /// `None`: all.
-    issuers: Option<Box<[Box<str>]>>,
-    pub(super) demanded: Demanded,
-    origins: Box<[Origin]>,
-    /// `None`: the issuer's own.
-    pub(super) algorithms: Option<Box<[Algorithm]>>,
-    ttl: RangeInclusive<Duration>,
-    pub(super) max_age: Option<Duration>,
-    pub(super) on_stale: OnStale,
-    suspended: StatusAction,
-    /// By status; only those count that have the issuer's own meaning.
-    specific: [StatusAction; 16],
-    pub(super) most_lists: usize,
-    pub(super) most_bytes: usize,
-    pub(super) most_entries: u64,
-    pub(super) wait: Duration,
-    pub(super) prefetch: Box<[Prefetch]>,
-    pub(super) loopback: LoopbackHttp,
-}
-
-/// What a status means here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    Valid,
-    Invalid,
-    Suspended(StatusAction),
-    Specific(StatusAction),
-    Reserved,
-}
-
-impl CheckedLists {
-    /// Whether the lists of this issuer are looked at.
-    pub(super) fn covers(&self, issuer: &str) -> bool {
-        self.issuers.as_ref().is_none_or(|issuers| issuers.iter().any(|known| **known == *issuer))
-    }
-
-    /// Whether something may be fetched from this URL for tokens of this issuer.
-    pub(super) fn allows(&self, issuer: &str, url: &str) -> Result<(), NameError> {
-        let origin = Origin::of(url, self.loopback)?;
-        let own = Origin::of(issuer, self.loopback);
-        if own.is_ok_and(|own| own == origin) || self.origins.contains(&origin) {
-            return Ok(());
-        }
-        let wanted = "is neither at the issuer's origin nor at one of `allow_uris_at`";
-        Err(NameError::new("status list", url, wanted))
-    }
-
-    pub(super) fn min_ttl(&self) -> Duration {
-        *self.ttl.start()
-    }
-
-    /// How long a list is fresh that says this of itself.
-    pub(super) fn fresh_for(&self, said: Option<Duration>) -> Duration {
-        said.unwrap_or(StatusLists::UNSAID).clamp(*self.ttl.start(), *self.ttl.end())
-    }
-
-    /// What a status means (Token Status List §7.1).
-    pub(super) fn meaning(&self, status: u8) -> Meaning {
-        match status {
-            0 => Meaning::Valid,
-            1 => Meaning::Invalid,
-            2 => Meaning::Suspended(self.suspended),
-            3 | 12..=15 => {
-                let action = self.specific.get(usize::from(status));
-                Meaning::Specific(action.copied().unwrap_or_default())
-            }
-            _ => Meaning::Reserved,
-        }
     }
 }

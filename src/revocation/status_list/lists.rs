@@ -10,10 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::config::{CheckedLists, Demanded};
-use super::fetch::ListError;
+use super::checked::CheckedLists;
+use super::config::Demanded;
+use super::get::ListError;
+use super::held::Held;
 use super::prefetch;
-use super::slot::{Held, ListSlot};
+use super::slot::ListSlot;
 use crate::access::StatusReference;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{IssuerKeys, Registry, Resolved};

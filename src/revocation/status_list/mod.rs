@@ -27,23 +27,29 @@
 //! about now. No key is taken from a certificate in a list, nor from anywhere but the issuer's own
 //! (§11.3).
 
+mod checked;
 mod config;
-mod fetch;
+mod error;
+mod get;
+mod held;
 mod list;
 mod lists;
+mod load;
 mod place;
 mod prefetch;
 mod reference;
+mod refresh;
 mod slot;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 mod token;
 
-pub(crate) use config::CheckedLists;
+pub(crate) use checked::CheckedLists;
 pub use config::{DangerousStatusLists, StatusAction, StatusLists};
+pub use error::StatusListError;
 pub use list::StatusList;
 pub use lists::StatusListHealth;
 pub(crate) use lists::{ListObjection, Lists};
 pub(crate) use reference::{Reference, reference_of};
 pub(crate) use slot::ListSlot;
-pub use token::{ExpectedStatusList, SignedStatusList, StatusListError, StatusListToken};
+pub use token::{ExpectedStatusList, SignedStatusList, StatusListToken};

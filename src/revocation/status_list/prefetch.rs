@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::config::Prefetch;
-use super::fetch::{Getter, Got, ListError};
+use super::checked::Prefetch;
+use super::get::{Getter, Got, ListError};
 use super::lists::{Core, Lists};
 use super::place::Origin;
 use crate::jose::json::{Object, Value};

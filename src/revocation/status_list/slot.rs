@@ -3,33 +3,27 @@
 use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
-use super::config::{CheckedLists, Meaning};
-use super::fetch::{Content, Getter, Got, ListError, TIMEOUT, Tag, longest_token};
+use super::StatusAction;
+use super::checked::Meaning;
+use super::get::{ListError, Tag};
+use super::held::Held;
 use super::lists::{Core, ListObjection, Lists, StatusListHealth};
-use super::token::Signer;
-use super::{
-    ExpectedStatusList, SignedStatusList, StatusAction, StatusList, StatusListError,
-    StatusListToken,
-};
+use super::refresh::refresh_ahead;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason, Wait, Waiting};
-use crate::issuer::{Attempt, IssuerKeys, Remedy};
-use crate::jose::{Algorithm, PublicKey};
+use crate::issuer::{Attempt, Remedy};
 use crate::revocation::freshness::{Demand, SourceState};
-use crate::time::{Moment, Timestamp};
+use crate::time::Moment;
 
 /// The longest that a fetch of a list can take: its turn, the answer, the keys, and some slack.
 const LONGEST: Duration = Duration::from_secs(30);
-
-/// How long keys are looked for.
-const KEYS: Duration = Duration::from_secs(5);
 
 /// A list that was fetched is not fetched again before this time, whatever it and the route say.
 const SPACING: Duration = Duration::from_secs(1);
@@ -37,21 +31,18 @@ const SPACING: Duration = Duration::from_secs(1);
 /// A list that cannot be had is tried again for this time after it was last asked for.
 const GIVE_UP: Duration = Duration::from_mins(1);
 
-/// A text of this length is read at once; a longer one on a thread that may block.
-const SHORT: usize = 4 * 1024;
-
 /// One list, of one issuer.
 pub(crate) struct ListSlot {
-    uri: Box<str>,
-    issuer: Box<str>,
-    core: Arc<Core>,
-    lists: Weak<Lists>,
+    pub(super) uri: Box<str>,
+    pub(super) issuer: Box<str>,
+    pub(super) core: Arc<Core>,
+    pub(super) lists: Weak<Lists>,
     pub(super) held: ArcSwapOption<Held>,
     /// What the answer is called that is held.
-    tag: Mutex<Option<Tag>>,
-    flights: Flights<ListError>,
+    pub(super) tag: Mutex<Option<Tag>>,
+    pub(super) flights: Flights<ListError>,
     /// So many lists of an issuer are fetched at once.
-    gate: Arc<Semaphore>,
+    pub(super) gate: Arc<Semaphore>,
     /// When it was asked last, in steady milliseconds.
     used: AtomicU64,
     /// How young a route wanted it to be, in nanoseconds.
@@ -59,53 +50,11 @@ pub(crate) struct ListSlot {
     /// Whether it is kept fresh although nobody uses it.
     kept: AtomicBool,
     /// Whether the task that refreshes it waits until somebody uses it.
-    parked: AtomicBool,
-    wake: Arc<Notify>,
+    pub(super) parked: AtomicBool,
+    pub(super) wake: Arc<Notify>,
     /// Hundredths of the time that it is fresh, after which it is fetched again: lists that came
     /// together are not fetched together for ever.
     ahead: u32,
-}
-
-/// What is held of a list.
-pub(super) struct Held {
-    pub(super) list: Arc<StatusList>,
-    issued_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    ttl: Option<Duration>,
-    /// When it was asked for.
-    asked: Moment,
-    pub(super) fresh_for: Duration,
-}
-
-impl Held {
-    fn new(signed: SignedStatusList, asked: Moment, rules: &CheckedLists) -> Self {
-        let (issued_at, expires_at, ttl) = (signed.issued_at(), signed.expires_at(), signed.ttl());
-        let fresh_for = Duration::ZERO;
-        let list = Arc::new(signed.into_list());
-        Self { list, issued_at, expires_at, ttl, asked, fresh_for }.asked_again(asked, rules)
-    }
-
-    /// The same list, which still was the last one at this moment.
-    fn asked_again(&self, asked: Moment, rules: &CheckedLists) -> Self {
-        let left = |end: Timestamp| end.since(asked.wall()).unwrap_or_default();
-        let expires_in = self.expires_at.map(left);
-        let too_old_in = rules.max_age.map(|age| left(self.issued_at.plus(age)));
-        // HTTP's caching fields have no say (Token Status List §8.2).
-        let fresh_for = rules.fresh_for(self.ttl.or(expires_in));
-        let bounds = [expires_in, too_old_in];
-        let fresh_for = bounds.into_iter().flatten().fold(fresh_for, Duration::min);
-        Self { list: Arc::clone(&self.list), asked, fresh_for, ..*self }
-    }
-
-    /// Whether it says nothing any more, whenever it was fetched.
-    fn has_ended(&self, at: Moment, rules: &CheckedLists) -> bool {
-        let too_old = rules.max_age.map(|age| self.issued_at.plus(age));
-        [self.expires_at, too_old].into_iter().flatten().any(|end| at.wall() >= end)
-    }
-
-    fn is_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.list, &other.list) || self.list == other.list
-    }
 }
 
 impl ListSlot {
@@ -309,7 +258,7 @@ impl ListSlot {
     }
 
     /// How long until the next fetch is due.
-    fn until_due(&self, at: Moment) -> Duration {
+    pub(super) fn until_due(&self, at: Moment) -> Duration {
         let backoff = self.flights.not_before().saturating_sub(at.steady());
         let held = self.held.load();
         let fresh = held.as_ref().map_or(Duration::ZERO, |held| {
@@ -322,7 +271,7 @@ impl ListSlot {
     }
 
     /// Whether it is worth to be fetched again although nobody waits for it.
-    fn is_in_use(&self, at: Moment) -> bool {
+    pub(super) fn is_in_use(&self, at: Moment) -> bool {
         if self.is_kept() {
             return true;
         }
@@ -331,90 +280,6 @@ impl ListSlot {
             Some(held) => used >= millis(held.asked.steady()),
             None => millis(at.steady()).saturating_sub(used) < millis(GIVE_UP),
         }
-    }
-
-    async fn fetch(&self) -> Result<(), ListError> {
-        let Core { rules, clock, transport, .. } = &*self.core;
-        let _turn = tokio::select! {
-            turn = self.gate.acquire() => turn.map_err(|_| ListError::Dropped)?,
-            () = clock.sleep(TIMEOUT) => return Err(ListError::Busy),
-        };
-        let keys = self.core.keys(&self.issuer)?;
-        let asked = clock.moment();
-        let before = self.held.load_full();
-        // What has ended is asked for whole.
-        let is_good = before.as_ref().is_some_and(|held| !held.has_ended(asked, rules));
-        let known = self.tag.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let most = longest_token(rules.most_entries);
-        let getter = Getter {
-            transport: keys.own_transport().map_or(&**transport, |own| &**own),
-            clock: &**clock,
-            loopback: rules.loopback,
-            media_type: StatusListToken::MEDIA_TYPE,
-            most,
-            allowed: &|url| rules.allows(&self.issuer, url),
-        };
-        let got = getter.get(&self.uri, known.as_ref().filter(|_| is_good)).await?;
-        let (held, tag) = match (got, before) {
-            (Got::Unchanged, Some(before)) => (before.asked_again(asked, rules), known),
-            // INVARIANT: nothing was asked for on condition then; the transport made this up.
-            (Got::Unchanged, None) => return Err(ListError::Ended),
-            (Got::New(content), before) => {
-                let (signed, tag) = self.read(content, most, &keys).await?;
-                let new = Held::new(signed, asked, rules);
-                match before.filter(|_| is_good) {
-                    // An older copy, from a cache or replayed, takes nothing back.
-                    Some(before) if before.is_clearly_newer_than(&new) => {
-                        (before.asked_again(asked, rules), known)
-                    }
-                    _ => (new, tag),
-                }
-            }
-        };
-        if held.has_ended(clock.moment(), rules) {
-            return Err(ListError::Ended);
-        }
-        self.lists.upgrade().ok_or(ListError::Dropped)?.install(self, held)?;
-        *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = tag;
-        Ok(())
-    }
-
-    /// Decodes, verifies and inflates what was sent.
-    async fn read(
-        &self,
-        content: Content,
-        most: usize,
-        keys: &Arc<IssuerKeys>,
-    ) -> Result<(SignedStatusList, Option<Tag>), ListError> {
-        let Core { rules, clock, .. } = &*self.core;
-        let tag = content.tag.clone();
-        let (text, signer) = offload(content.len(), move || {
-            let text = content.decode(most)?;
-            let signer = Signer::read(as_text(&text)?)?;
-            Ok::<_, ListError>((text, signer))
-        })
-        .await??;
-        let algorithms: Box<[Algorithm]> = match &rules.algorithms {
-            Some(named) => named.clone(),
-            None => keys.algorithms().into(),
-        };
-        if !algorithms.iter().any(|allowed| allowed.same_operation(signer.algorithm)) {
-            return Err(StatusListError::Algorithm(signer.algorithm).into());
-        }
-        let key = tokio::select! {
-            key = keys.find_or_fetch(signer.kid.as_deref(), signer.algorithm, &**clock) => key?,
-            () = clock.sleep(KEYS) => return Err(ListError::NoKeysInTime),
-        };
-        let expected = Expected {
-            uri: self.uri.clone(),
-            issuer: self.issuer.clone(),
-            algorithms,
-            now: clock.now(),
-            max_age: rules.max_age,
-            most_entries: rules.most_entries,
-        };
-        let signed = offload(text.len(), move || expected.verify(as_text(&text)?, &key)).await??;
-        Ok((signed, tag))
     }
 
     pub(super) fn health(&self, now: Moment) -> StatusListHealth {
@@ -441,104 +306,9 @@ impl ListSlot {
     }
 }
 
-impl Held {
-    /// Whether it was signed later than clocks of two machines of one issuer differ.
-    fn is_clearly_newer_than(&self, other: &Self) -> bool {
-        self.issued_at > other.issued_at.plus(ExpectedStatusList::LEEWAY)
-    }
-
-    /// Whether what it says differs from this.
-    pub(super) fn changes(&self, before: Option<&Self>) -> bool {
-        before.is_none_or(|before| !self.is_as(before))
-    }
-}
-
 impl AsRef<Waiting> for Arc<ListSlot> {
     fn as_ref(&self) -> &Waiting {
         self.flights.waiting()
-    }
-}
-
-/// [`ExpectedStatusList`], for another thread.
-struct Expected {
-    uri: Box<str>,
-    issuer: Box<str>,
-    algorithms: Box<[Algorithm]>,
-    now: Timestamp,
-    max_age: Option<Duration>,
-    most_entries: u64,
-}
-
-impl Expected {
-    fn verify(&self, text: &str, key: &PublicKey) -> Result<SignedStatusList, ListError> {
-        let expected = ExpectedStatusList {
-            issuer: Some(&self.issuer),
-            algorithms: &self.algorithms,
-            max_age: self.max_age,
-            most_entries: self.most_entries,
-            ..ExpectedStatusList::new(&self.uri, self.now)
-        };
-        Ok(StatusListToken::parse(text)?.verify(key, &expected)?)
-    }
-}
-
-fn as_text(octets: &[u8]) -> Result<&str, ListError> {
-    std::str::from_utf8(octets).map_err(|_| ListError::NotText)
-}
-
-/// Does work that takes time with the size of something where it holds up no request.
-async fn offload<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ListError> {
-    if size <= SHORT {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await.map_err(|_| ListError::Dropped)
-}
-
-/// What the task that refreshes a list does next.
-enum Next {
-    Await(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
-    Park,
-    Start,
-}
-
-/// Fetches again and again, ahead of the end of freshness and as long as the list is used, until it
-/// is gone.
-async fn refresh_ahead(slot: Weak<ListSlot>) {
-    loop {
-        let (next, wake) = {
-            let Some(slot) = slot.upgrade() else { return };
-            let at = slot.core.clock.moment();
-            let due = slot.until_due(at);
-            let next = match slot.flights.under_way() {
-                // While a fetch is under way its end says when the next is due.
-                Some(number) => Next::Await(Box::pin(slot.flights.landing(number))),
-                None if !due.is_zero() => Next::Await(slot.core.clock.sleep(due)),
-                None if slot.is_in_use(at) => Next::Start,
-                None => {
-                    slot.parked.store(true, Ordering::Relaxed);
-                    Next::Park
-                }
-            };
-            (next, Arc::clone(&slot.wake))
-        };
-        match next {
-            Next::Await(end) => {
-                tokio::select! {
-                    () = end => {}
-                    () = wake.notified() => {}
-                }
-            }
-            Next::Park => wake.notified().await,
-            Next::Start => {
-                let Some(slot) = slot.upgrade() else { return };
-                if slot.start(slot.core.clock.moment()).is_none() {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
     }
 }
 
@@ -551,7 +321,7 @@ struct Flight {
 
 impl Flight {
     async fn fly(mut self) {
-        self.result = Some(self.slot.fetch().await);
+        self.result = Some(self.slot.load().await);
     }
 }
 
