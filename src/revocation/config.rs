@@ -140,7 +140,7 @@ impl Revocation {
             "when_full": self.when_full.as_str(),
         });
         if let Some(members) = report.as_object_mut() {
-            if let Some(lists) = &self.lists {
+            if let Some(lists) = self.own_lists() {
                 members.insert("status_lists".to_owned(), lists.report());
             }
             if let Some(journal) = &self.journal {
@@ -148,6 +148,11 @@ impl Revocation {
             }
         }
         report
+    }
+
+    /// The status lists, with what is said here for what they do not say.
+    pub(super) fn own_lists(&self) -> Option<StatusLists> {
+        Some(self.lists.clone()?.or_on_stale(self.on_stale))
     }
 
     pub(super) fn most(&self) -> usize {

@@ -73,6 +73,7 @@ pub(crate) use runtime::{Objection, Prepared, Runtime, Setting};
 pub use source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 pub(crate) use status_list::ListSlot;
 pub use status_list::*;
+pub(crate) use status_list::{Reference, reference_of};
 
 /// The name of the source that this process is.
 pub(crate) const LOCAL: &str = "local";

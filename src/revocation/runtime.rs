@@ -25,6 +25,7 @@ use super::{LOCAL, Record};
 use crate::access::Facts;
 use crate::error::{ConfigFault, Faults, Refusal, RejectionKind, StepUp};
 use crate::issuer::Registry;
+use crate::name::IssuerId;
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
@@ -113,7 +114,7 @@ impl Revocation {
     pub(crate) fn prepare(&self, setting: &Setting<'_>, faults: &mut Faults) -> Option<Prepared> {
         let before = faults.len();
         self.check(&setting.issuers, faults);
-        let lists = self.lists.as_ref().and_then(|lists| {
+        let lists = self.own_lists().and_then(|lists| {
             faults.at("status_lists", |faults| lists.check(setting.issuers.configured, faults))
         });
         let life = setting.longest_life.saturating_add(setting.leeway.saturating_mul(2));
@@ -469,9 +470,9 @@ impl Runtime {
         self.lists.is_some() || self.sources.len() > 1
     }
 
-    /// Whether it looks at the claim `status`.
-    pub(crate) fn reads_status(&self) -> bool {
-        self.lists.is_some()
+    /// Whether it looks at the claim `status` of tokens of this issuer.
+    pub(crate) fn reads_status(&self, issuer: &IssuerId) -> bool {
+        self.lists.as_ref().is_some_and(|lists| lists.covers(issuer))
     }
 
     /// What is configured, in the words of a configuration file.

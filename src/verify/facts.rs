@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::access::{Actor, Confirmation, Facts};
+use crate::access::{Actor, Confirmation, Facts, StatusReference};
 use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
+use crate::revocation::{Reference, reference_of};
 
 /// What is read of a token because the server's configuration asks for it.
 #[derive(Clone, Copy, Default)]
@@ -63,9 +64,17 @@ pub(crate) fn facts_of(
         key_id: None,
         session: claims.text("sid")?.map(Into::into),
         named: named(claims, wanted.claims)?,
-        status: None,
+        status: if wanted.status { status_of(claims)? } else { None },
         issuer: Arc::clone(issuer),
         claims: payload.into(),
+    })
+}
+
+/// The token's place in a status list. One whose `status` has other mechanisms only has none.
+fn status_of(claims: &ClaimsSet<'_>) -> Result<Option<StatusReference>, ClaimError> {
+    Ok(match reference_of(claims)? {
+        Some(Reference::List(place)) => Some(place),
+        Some(Reference::OtherMechanism) | None => None,
     })
 }
 

@@ -292,7 +292,7 @@ impl Rules {
         }
         let wanted = self.revocation.as_deref().map(|revocation| Wanted {
             claims: revocation.named_claims(),
-            status: revocation.reads_status(),
+            status: revocation.reads_status(issuer.id()),
         });
         let wanted = wanted.unwrap_or_default();
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted);

@@ -120,6 +120,11 @@ impl Lists {
         })
     }
 
+    /// Whether the claim `status` of tokens of this issuer means anything here.
+    pub(crate) fn covers(&self, issuer: &IssuerId) -> bool {
+        self.core.rules.covers(issuer.as_str())
+    }
+
     /// Whether a token of this issuer may be used that names this list, or none. It waits for nothing
     /// and fetches nothing.
     pub(crate) fn decide(
@@ -130,7 +135,7 @@ impl Lists {
         at: Moment,
     ) -> Result<(), ListObjection> {
         let rules = &self.core.rules;
-        if !rules.covers(issuer.as_str()) {
+        if !self.covers(issuer) {
             return Ok(());
         }
         let Some(StatusReference { uri, index }) = reference else {
