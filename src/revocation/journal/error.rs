@@ -126,10 +126,6 @@ impl Fault {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     JournalError::Permission { path, error }
                 }
-                // The file ends where there has to be more of it.
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
-                    JournalError::Damaged { path, what: error.to_string() }
-                }
                 _ => JournalError::Io { path, error },
             },
         }
@@ -138,7 +134,13 @@ impl Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match error.kind() {
+            // The file ends where there has to be more of it.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
     }
 }
 
@@ -146,7 +148,7 @@ impl From<redb::Error> for Fault {
     fn from(error: redb::Error) -> Self {
         use redb::Error;
         match error {
-            Error::Io(error) => Self::Io(error),
+            Error::Io(error) => error.into(),
             Error::DatabaseAlreadyOpen | Error::LockProtocolMismatch => Self::Locked,
             Error::UpgradeRequired(found) => Self::Version(format!("file format {found}")),
             Error::Corrupted(what) => Self::Damaged(what),

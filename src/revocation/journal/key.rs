@@ -67,7 +67,9 @@ pub(super) fn decode(key: &[u8]) -> Option<(u32, Target)> {
     let issuer = u32::try_from(read_number(&mut rest)?).ok()?;
     let target = match kind {
         TOKEN => Target::Token(utf8(rest)?.into()),
-        TOKEN_OF_UUID => Target::Token(uuid_text(u128::from_be_bytes(rest.try_into().ok()?)).into()),
+        TOKEN_OF_UUID => {
+            Target::Token(uuid_text(u128::from_be_bytes(rest.try_into().ok()?)).into())
+        }
         KEY => Target::Key(utf8(rest)?.into()),
         ISSUER if rest.is_empty() => Target::Issuer,
         CLAIMS => {
@@ -94,11 +96,6 @@ pub(super) fn decode(key: &[u8]) -> Option<(u32, Target)> {
     let mut again = Vec::with_capacity(key.len());
     encode(issuer, &target, &mut again);
     (again == key).then_some((issuer, target))
-}
-
-/// Whether a key is that of a token.
-pub(super) fn is_token(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(TOKEN | TOKEN_OF_UUID)))
 }
 
 fn text(text: &str, onto: &mut Vec<u8>) {
@@ -228,7 +225,6 @@ mod tests {
             let (issuer, target) = &one;
             let encoded = key(*issuer, target);
             prop_assert_eq!(decode(&encoded), Some(one.clone()));
-            prop_assert_eq!(is_token(&encoded), matches!(target, Target::Token(_)));
             prop_assert_eq!(encoded == key(other.0, &other.1), one == other);
         }
 

@@ -187,28 +187,18 @@ mod tag {
 
 impl Row {
     pub(super) fn encode(&self, onto: &mut Vec<u8>) {
-        let mut write = |tag: u8, at: Option<Timestamp>| {
-            let Some(at) = at.map(Timestamp::as_duration) else { return };
-            let nanos = at.subsec_nanos();
-            onto.push(if nanos == 0 { tag } else { tag | tag::NANOS });
-            // A time has 38 bits.
-            onto.extend_from_slice(at.as_secs().to_be_bytes().get(3..).unwrap_or_default());
-            if nanos != 0 {
-                onto.extend_from_slice(&nanos.to_be_bytes());
+        let cut_offs = [(tag::REFUSE, self.refuse), (tag::STEP_UP, self.step_up)];
+        let others = [(tag::PURGE, self.purge), (tag::LIFT, self.lift)];
+        for (tag, at) in cut_offs.into_iter().chain(others) {
+            if let Some(at) = at {
+                write(tag, at, onto);
             }
-        };
-        write(tag::REFUSE, self.refuse);
-        write(tag::STEP_UP, self.step_up);
-        write(tag::PURGE, self.purge);
-        write(tag::LIFT, self.lift);
+        }
         match self.until {
-            Some(Until::At(at)) => write(tag::UNTIL, Some(at)),
+            Some(Until::At(at)) => write(tag::UNTIL, at, onto),
             Some(Until::Open) => onto.push(tag::UNTIL_OPEN),
             None => {}
         }
-        let mut write = |tag: u8, at: Timestamp| {
-            Self { refuse: Some(at), ..Self::default() }.encode_as(tag, onto);
-        };
         for (place, register) in (0_u8..).zip(self.holds) {
             if let Some(Register { at, says }) = register {
                 let says = match says {
@@ -216,8 +206,77 @@ impl Row {
                     Says::StepUp => 1,
                     Says::Refuse => 2,
                 };
-                write(tag::HOLDS | (place << 2) | says, at);
+                write(tag::HOLDS | (place << 2) | says, at, onto);
             }
         }
     }
+
+    /// `None` if no row is written so.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = Self::default();
+        let mut rest = bytes;
+        let mut last = 0;
+        while let Some((first, behind)) = rest.split_first() {
+            rest = behind;
+            let tag = first & !tag::NANOS;
+            if tag <= last {
+                return None;
+            }
+            last = tag;
+            if tag == tag::UNTIL_OPEN {
+                row.until = Some(Until::Open);
+                continue;
+            }
+            let at = read(*first, &mut rest)?;
+            match tag {
+                tag::REFUSE => row.refuse = Some(at),
+                tag::STEP_UP => row.step_up = Some(at),
+                tag::PURGE => row.purge = Some(at),
+                tag::LIFT => row.lift = Some(at),
+                tag::UNTIL => row.until = Some(Until::At(at)),
+                _ if tag & tag::HOLDS != 0 => {
+                    let says = match tag & 3 {
+                        0 => Says::Release,
+                        1 => Says::StepUp,
+                        2 => Says::Refuse,
+                        _ => return None,
+                    };
+                    let place = usize::from((tag & !tag::HOLDS) >> 2);
+                    *row.holds.get_mut(place)? = Some(Register { at, says });
+                }
+                _ => return None,
+            }
+        }
+        // What is read is written so: anything else was not written here.
+        let mut again = Vec::with_capacity(bytes.len());
+        row.encode(&mut again);
+        (again == bytes && !row.is_empty()).then_some(row)
+    }
+}
+
+fn write(tag: u8, at: Timestamp, onto: &mut Vec<u8>) {
+    let at = at.as_duration();
+    let nanos = at.subsec_nanos();
+    onto.push(if nanos == 0 { tag } else { tag | tag::NANOS });
+    // No time has more than 38 bits.
+    onto.extend_from_slice(at.as_secs().to_be_bytes().get(3..).unwrap_or_default());
+    if nanos != 0 {
+        onto.extend_from_slice(&nanos.to_be_bytes());
+    }
+}
+
+fn read(tag: u8, rest: &mut &[u8]) -> Option<Timestamp> {
+    let (seconds, behind) = rest.split_first_chunk::<5>()?;
+    *rest = behind;
+    let seconds = seconds.iter().fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
+    let mut nanos = 0;
+    if tag & tag::NANOS != 0 {
+        let (found, behind) = rest.split_first_chunk::<4>()?;
+        *rest = behind;
+        nanos = u32::from_be_bytes(*found);
+    }
+    let whole =
+        seconds < Timestamp::MAX_SECONDS || (seconds == Timestamp::MAX_SECONDS && nanos == 0);
+    (whole && nanos < 1_000_000_000)
+        .then(|| Timestamp::from_duration(Duration::new(seconds, nanos)))
 }
