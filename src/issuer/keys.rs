@@ -129,7 +129,7 @@ pub(crate) enum KeySearchError {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(
+    pub(crate) fn new(
         issuer: Checked,
         transport: Option<&Arc<dyn Transport>>,
         clock: &Arc<dyn Clock>,
@@ -395,7 +395,7 @@ impl IssuerKeys {
     }
 
     /// Ends the tasks that this issuer has.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.flights.stop();
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::config::{Issuers, Kind, Revocation};
-use super::events::{EventReceiver, Stream};
+use super::events::{EventReceiver, Stream, StreamSetting};
 use super::freshness::{Demand, LastSync, OnStale, SourceHealth, SourceState};
 use super::index::{Age, Finding, Index};
 use super::journal::{Journal, JournalError};
@@ -151,9 +151,15 @@ impl Revocation {
                     }
                     Kind::Events(stream) => {
                         let covered = self.is_covered_beside(index);
-                        let name = &source.name;
-                        let stream =
-                            stream.check(name, transport, clock, on_stale, covered, faults);
+                        let setting = StreamSetting {
+                            name: &source.name,
+                            speaks_for: &source.speaks_for,
+                            on_stale,
+                            covered,
+                            transport,
+                            clock,
+                        };
+                        let stream = stream.check(&setting, faults);
                         let run = stream.clone().map(|stream| {
                             let run: Arc<dyn RevocationSource> = stream;
                             run
@@ -457,7 +463,7 @@ impl Runtime {
     pub(crate) fn receiver(&self, name: &str) -> Option<EventReceiver> {
         let source = self.sources.iter().find(|source| &*source.inlet.name == name)?;
         let handle = SourceHandle { inlet: Arc::clone(&source.inlet) };
-        Some(source.stream.as_ref()?.receiver(handle))
+        source.stream.as_ref()?.receiver(handle)
     }
 
     /// The claims that the index wants of a token beside those that it always has.

@@ -9,7 +9,8 @@
 //! 4. [`ManualClock`] moves when told.
 //! 5. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
 //! 6. [`TestStatusList`] is a status list on the same network.
-//! 7. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//! 7. [`TestTransmitter`] makes security events, is polled, and is asked to verify its stream.
+//! 8. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
 //!
 //! It panics where a test would want it to. Do not enable the feature in production: with it,
 //! code can make an [`crate::Access`] from nothing.
@@ -59,6 +60,7 @@ mod access;
 mod certificate;
 mod challenge;
 mod clock;
+mod event;
 mod issuer;
 mod key;
 mod members;
@@ -71,6 +73,7 @@ pub use access::{TestAccess, check, check_async};
 pub use certificate::{KeyUsage, TestCertificate, TestCertificateBuilder};
 pub use challenge::{Challenge, challenges};
 pub use clock::ManualClock;
+pub use event::TestTransmitter;
 pub use issuer::{Failure, TestIssuer};
 pub use key::TestKey;
 pub use network::TestNetwork;

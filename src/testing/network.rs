@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 
+use super::event::TestTransmitter;
 use super::issuer::TestIssuer;
 use super::status_list::TestStatusList;
 use crate::transport::{Fetch, FetchLimits, Transport};
@@ -14,6 +15,7 @@ use crate::transport::{Fetch, FetchLimits, Transport};
 pub struct TestNetwork {
     issuers: Vec<TestIssuer>,
     lists: Vec<TestStatusList>,
+    transmitters: Vec<TestTransmitter>,
     /// By URL: a content type and a body.
     documents: Vec<(String, HeaderValue, Bytes)>,
     fetches: Arc<AtomicUsize>,
@@ -26,6 +28,7 @@ impl TestNetwork {
         Self {
             issuers: issuers.iter().map(|issuer| (*issuer).clone()).collect(),
             lists: Vec::new(),
+            transmitters: Vec::new(),
             documents: Vec::new(),
             fetches: Arc::default(),
         }
@@ -35,6 +38,13 @@ impl TestNetwork {
     #[must_use]
     pub fn with_list(mut self, list: &TestStatusList) -> Self {
         self.lists.push(list.clone());
+        self
+    }
+
+    /// The same network, on which this transmitter of events can be reached too.
+    #[must_use]
+    pub fn with_transmitter(mut self, transmitter: &TestTransmitter) -> Self {
+        self.transmitters.push(transmitter.clone());
         self
     }
 
@@ -71,6 +81,9 @@ impl Transport for TestNetwork {
             }
             if let Some(list) = self.lists.iter().find(|list| list.serves(&url)) {
                 return list.answer(&request).await;
+            }
+            if let Some(transmitter) = self.transmitters.iter().find(|one| one.serves(&url)) {
+                return transmitter.answer(&request).await;
             }
             let mut response = Response::new(Bytes::new());
             match self.documents.iter().find(|(at, ..)| *at == url) {

@@ -1,49 +1,67 @@
-//! Security events. STAND-IN
-#![allow(missing_docs, dead_code, unused_variables, clippy::unused_self, unreachable_pub)]
-use crate::error::Faults;
-use crate::revocation::freshness::OnStale;
-use crate::revocation::source::{RevocationSource, Running, SourceHandle};
-use crate::time::Clock;
-use crate::transport::Transport;
-use std::sync::Arc;
-#[derive(Clone)]
-pub struct EventStream(());
-pub(crate) struct Stream(());
-#[derive(Clone)]
-pub struct EventReceiver(());
-impl EventStream {
-    pub(crate) fn check(
-        &self,
-        name: &str,
-        transport: Option<&Arc<dyn Transport>>,
-        clock: &Arc<dyn Clock>,
-        on_stale: OnStale,
-        covered: bool,
-        faults: &mut Faults,
-    ) -> Option<Arc<Stream>> {
-        None
-    }
-    pub(crate) fn needs_transport(&self) -> bool {
-        true
-    }
-    pub(crate) fn claims(&self) -> Vec<Box<str>> {
-        Vec::new()
-    }
-    /// Whether it asks, or is asked to prove that it would speak.
-    pub(crate) fn is_asked(&self) -> bool {
-        true
-    }
-    pub(crate) fn report(&self) -> serde_json::Value {
-        serde_json::json!({})
-    }
-}
-impl RevocationSource for Stream {
-    fn run(&self, handle: SourceHandle) -> Running<'_> {
-        Box::pin(std::future::pending())
-    }
-}
-impl Stream {
-    pub(crate) fn receiver(self: &Arc<Self>, handle: SourceHandle) -> EventReceiver {
-        EventReceiver(())
-    }
-}
+//! Security events: SETs (RFC 8417) of the Shared Signals Framework (SSF 1.0), with the events of CAEP
+//! and RISC, pushed (RFC 8935) or fetched (RFC 8936).
+//!
+//! 1. A SET is taken from one transmitter, by its own issuer, its own keys and its own audience, and
+//!    says something about the tokens of the issuers that the source speaks for, and of no other.
+//! 2. What costs little is looked at first; nothing that is not signed is believed. A SET is
+//!    acknowledged when what it says is applied and, where there is a journal, on disk.
+//! 3. What is bad is refused with its reason, alone. What cannot be told, or not stored, now is asked
+//!    for again. What has no meaning here is acknowledged, counted and thrown away.
+//! 4. A stream is fresh from the moment in which it was asked, if it then gave all it had, or sent the
+//!    verification event that was asked for. One that says it is paused or disabled is not.
+//! 5. What is known in the end does not depend on the order of SETs, nor on how often each came.
+//!
+//! What events do ([`EventKind`]), to tokens that their subject ([`Subjects`]) is about; "before" is: at
+//! the time of the event or before, by `iat`.
+//!
+//! | event | tokens |
+//! |---|---|
+//! | CAEP `session-revoked`, `token-claims-change`; RISC `sessions-revoked`, `credential-compromise`, `account-credential-change-required`, `identifier-changed`, `identifier-recycled` | those of before are refused |
+//! | CAEP `credential-change` | `revoke`, `update`, `delete`: those of before are refused; `create`: nothing |
+//! | CAEP `assurance-level-change` | down, or not known: those of before need the user to authenticate again ([`AssuranceAction`]); up: nothing |
+//! | CAEP `device-compliance-change` | all are refused until the device complies |
+//! | CAEP `risk-level-change` | `HIGH`: all are refused until it is lower ([`RiskAction`]) |
+//! | RISC `account-disabled` | all are refused until the account is enabled, those of before for ever |
+//! | RISC `account-purged` | all are refused, for ever |
+//! | CAEP `session-established`, `session-presented`; RISC `opt-in`, `opt-out-*`, `recovery-*` | nothing |
+//!
+//! One token (`jwt_id`) is refused by whatever is said against it. Of a complex subject all members
+//! count; if claims are known for some only, these count if a user or a session is among them, and
+//! then no state is kept of what could not be told apart: a hold of it is a refusal of what was issued
+//! before.
+//!
+//! What it does not do: it creates no stream and adds no subject at the transmitter, and passes nothing
+//! on to other processes.
+
+mod config;
+mod effects;
+mod error;
+mod exchange;
+mod inbound;
+mod kind;
+mod liveness;
+mod outbound;
+mod poller;
+mod receiver;
+mod stream;
+mod streams;
+mod subject;
+mod subjects;
+mod token;
+mod transmitter;
+mod verifying;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use config::StreamSetting;
+pub use config::{DangerousEventStream, EventStream, Poll, Push, Verification};
+pub use effects::{AssuranceAction, RiskAction};
+pub use error::{SetError, SetErrorCode};
+pub use inbound::AuthorizationValue;
+pub use kind::{AssuranceChange, Compliance, CredentialChange, EventKind, RiskLevel, StreamStatus};
+pub use receiver::EventReceiver;
+pub(crate) use stream::Stream;
+pub use subject::SubjectId;
+pub use subjects::Subjects;
+pub use token::{SecurityEvent, SecurityEventToken, SetRules};

@@ -1,0 +1,210 @@
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tower::Service;
+
+use super::error::{SetError, SetErrorCode};
+use super::inbound::Closed;
+use super::outbound::media_type;
+use super::stream::{NotTaken, Stream};
+use super::token::SecurityEventToken;
+use crate::revocation::source::SourceHandle;
+
+/// Receives the SETs that a transmitter pushes (RFC 8935): mount it at the URL that the transmitter was
+/// told, outside every protecting layer. A clone is the same receiver.
+///
+/// 1. POST, or 405.
+/// 2. Who sends shows an `Authorization` that is accepted, or 400 `authentication_failed`; 503 where
+///    what is accepted cannot be read.
+/// 3. The body is `application/secevent+jwt`, or 415.
+/// 4. At most [`Self::MOST_AT_ONCE`] deliveries are in progress, or 503.
+/// 5. The body comes within ten seconds and has at most [`SecurityEventToken::LONGEST`] bytes, or 408
+///    and 413.
+/// 6. The SET is good, or 400 with the reason (RFC 8935 §2.4). Where that cannot be told, because the
+///    transmitter's keys are not there, 503.
+/// 7. What it says is applied, and stored where there is a journal: 202. Where it cannot be, 503.
+///
+/// 503 has `Retry-After`; the transmitter keeps the SET and sends it again. A SET that comes again is
+/// accepted again.
+#[derive(Clone)]
+pub struct EventReceiver {
+    stream: Arc<Stream>,
+    handle: SourceHandle,
+}
+
+/// The answer of an [`EventReceiver`].
+type Answer = Response<Full<Bytes>>;
+
+impl EventReceiver {
+    /// The most deliveries that are in progress at once.
+    pub const MOST_AT_ONCE: usize = 256;
+
+    /// How long a body may take.
+    const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+    pub(super) fn new(stream: Arc<Stream>, handle: SourceHandle) -> Self {
+        Self { stream, handle }
+    }
+
+    /// Receives one delivery.
+    pub async fn receive<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: BodyExt,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        // 1.
+        if head.method != Method::POST {
+            let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return answer;
+        }
+        // 2.
+        let clock = self.handle.clock();
+        let door = self.stream.door.as_ref();
+        let admitted = match door {
+            Some(door) => door.admit(&head.headers, &**clock).await,
+            // INVARIANT: a stream that is not pushed has no receiver.
+            None => Err(Closed::Unknown),
+        };
+        match admitted {
+            Ok(()) => {}
+            Err(Closed::Unknown) => {
+                let what = "`Authorization` is not what this receiver accepts";
+                let error = SetError::new(SetErrorCode::AuthenticationFailed, what);
+                return refused(StatusCode::BAD_REQUEST, &error);
+            }
+            Err(Closed::Unreadable(why)) => {
+                self.handle.failed(why);
+                return later();
+            }
+        }
+        // 3.
+        if !is_set(&head.headers) {
+            let what = "the content is not `application/secevent+jwt`, or is encoded";
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &SetError::request(what));
+        }
+        // 4.
+        let Ok(_place) = self.stream.deliveries.try_acquire() else { return later() };
+        // 5.
+        let set = tokio::select! {
+            set = read(&head.headers, body) => match set {
+                Ok(set) => set,
+                Err(answer) => return *answer,
+            },
+            () = clock.sleep(Self::BODY_WITHIN) => return status(StatusCode::REQUEST_TIMEOUT),
+        };
+        let Ok(set) = std::str::from_utf8(&set) else {
+            return refused(StatusCode::BAD_REQUEST, &SetError::request("not a compact JWS"));
+        };
+        // 6. and 7.
+        let taken = match self.stream.judge(set).await {
+            Ok(judged) => self.stream.take(judged, &self.handle).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) => status(StatusCode::ACCEPTED),
+            Err(NotTaken::Refused(error)) => {
+                self.handle.discarded(format!("a SET was refused: {error}"));
+                refused(StatusCode::BAD_REQUEST, &error)
+            }
+            Err(NotTaken::NotNow(why)) => {
+                self.handle.failed(format!("a SET has to come again: {why}"));
+                later()
+            }
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for EventReceiver
+where
+    B: BodyExt + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let receiver = self.clone();
+        Box::pin(async move { Ok(receiver.receive(request).await) })
+    }
+}
+
+impl fmt::Debug for EventReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventReceiver").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// Whether the body is said to be a SET as it stands.
+fn is_set(headers: &HeaderMap) -> bool {
+    let set = media_type(headers)
+        .is_some_and(|found| found.eq_ignore_ascii_case("application/secevent+jwt"));
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    set && headers.get_all(CONTENT_ENCODING).iter().all(plain)
+}
+
+async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Box<Answer>>
+where
+    B: BodyExt,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let too_large = || {
+        let what = format!("longer than {} bytes", SecurityEventToken::LONGEST);
+        Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE, &SetError::request(what)))
+    };
+    let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if said.is_some_and(|length: u64| {
+        usize::try_from(length).is_ok_and(|length| length > SecurityEventToken::LONGEST)
+    }) {
+        return Err(too_large());
+    }
+    match Limited::new(body, SecurityEventToken::LONGEST).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => {
+            let error = SetError::request("the body did not come whole");
+            Err(Box::new(refused(StatusCode::BAD_REQUEST, &error)))
+        }
+    }
+}
+
+fn status(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// RFC 8935 §2.3.
+fn refused(code: StatusCode, error: &SetError) -> Answer {
+    let mut answer = status(code);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
+    *answer.body_mut() = Full::new(error.document().to_string().into());
+    answer
+}
+
+/// The transmitter tries again.
+fn later() -> Answer {
+    let mut answer = status(StatusCode::SERVICE_UNAVAILABLE);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
+}
