@@ -229,6 +229,20 @@ impl Record {
         self.until
     }
 
+    /// Whether it changes nothing: one token is never on hold.
+    pub(super) fn says_nothing(&self) -> bool {
+        matches!((&self.target, self.effect), (Target::Token(_), Effect::Release(_)))
+    }
+
+    /// Whatever is said of one token refuses it, but what takes back.
+    pub(super) fn simplify(&mut self) {
+        if let (Target::Token(_), effect) = (&self.target, self.effect)
+            && effect != Effect::Lift
+        {
+            self.effect = Effect::Refuse;
+        }
+    }
+
     /// Whether every name in it has a length that a name can have.
     pub(crate) fn is_sane(&self) -> bool {
         let sane = |text: &str| !text.is_empty() && text.len() <= Self::LONGEST;

@@ -138,18 +138,11 @@ impl Log {
     }
 
     fn of_claims(records: &[&Record], issued_at: Timestamp) -> Option<(u8, Kind)> {
-        // A lift takes back what was said before it in the log, up to its time.
-        let counts: Vec<_> = records
-            .iter()
-            .enumerate()
-            .filter(|(place, record)| {
-                record.effect() != Effect::Lift
-                    && !records[*place..]
-                        .iter()
-                        .any(|later| later.effect() == Effect::Lift && later.at() >= record.at())
-            })
-            .map(|(_, record)| *record)
-            .collect();
+        // A lift takes back what was said up to its time, before it or after it.
+        let lifts = records.iter().filter(|record| record.effect() == Effect::Lift);
+        let lift = lifts.map(|record| record.at()).max();
+        let counts: Vec<_> =
+            records.iter().filter(|record| Some(record.at()) > lift).copied().collect();
         let with = |effect| counts.iter().filter(move |record| record.effect() == effect);
         if with(Effect::Purge).next().is_some() {
             return Some((3, Kind::Revoked));
