@@ -24,13 +24,17 @@ use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, ac
 use portcullis::issuer::{IssuerResolver, OptionalClaim, TokenProfile, Trust};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::layer::{ProtectLayer, RefusalStyle};
+use portcullis::revocation::{
+    Claim, Claims, Effect, Hold, Record, Revocation, RevocationSource, Running, Source,
+    SourceHandle, StatusLists, Target,
+};
 use portcullis::sender::{
     MemoryReplayStore, Nonces, ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind,
     ReplayStore, Sighting, Used,
 };
 use portcullis::testing::{
     ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIssuer, TestKey, TestNetwork,
-    TokenBuilder, challenges,
+    TestStatusList, TokenBuilder, challenges,
 };
 use portcullis::{
     Access, Binding, Dpop, Issuer, Mtls, Policy, Rejection, RejectionKind, ResourceServer,
@@ -387,11 +391,20 @@ pub(crate) async fn every_refusal(
     let twice = TestIssuer::new("https://twice.example", &clock);
     twice.add_key(TestKey::generate(Algorithm::Es256, "k1"));
     let down = TestIssuer::new("https://down.example", &clock);
+    let listed = TestIssuer::new("https://listed.example", &clock);
+    let list = TestStatusList::new("https://listed.example/lists/1", &listed, &clock);
+    let silent = TestIssuer::new("https://silent.example", &clock);
+    let known = Revocation::new()
+        .status_lists(StatusLists::new().issuers([listed.id()]).require())
+        .source(Source::own("silent", Broken).speaks_for([silent.id()]));
     down.fail(Failure::Connection);
     let api = settings(builder(&clock))
         .issuer(issuer.jwks())
         .issuer(twice.jwks())
         .issuer(down.jwks())
+        .issuer(listed.fixed_keys())
+        .issuer(silent.fixed_keys())
+        .revocation(known)
         .issuer(untold.fixed_keys().profile(TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)))
         .tenants(UnsureOf("https://unsure.example"), 1)
         .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
@@ -399,11 +412,12 @@ pub(crate) async fn every_refusal(
         .dpop(Dpop::new().nonces(Nonces::optional()))
         .mtls(Mtls::direct())
         .replay_store(PickyStore::default())
-        .transport(TestNetwork::of(&[&issuer, &twice, &down]))
+        .transport(TestNetwork::of(&[&issuer, &twice, &down]).with_list(&list))
         .build()
         .unwrap();
     let failures = api.warm_up().await.unwrap_err();
     assert_eq!(failures.failures().len(), 1);
+    assert_eq!(failures.revocation_sources().len(), 1);
 
     let layer = api.protect(all_scopes(WANTED));
     let marked = |issuer: &TestIssuer| {
@@ -418,6 +432,17 @@ pub(crate) async fn every_refusal(
     let now = portcullis::time::Clock::now(&clock);
     let minutes = Duration::from_mins;
     let elsewhere = format!("https://{NAMED}.example");
+    let session = |name: &str| Claims::one(Claim::Session, name);
+    let about =
+        |name: &str, effect| Record::new(ISSUER, Target::Claims(session(name)), effect, now);
+    let jti = format!("{PRIVATE}-revoked");
+    let records = [
+        Record::token(ISSUER, jti.as_str(), now),
+        about("held", Effect::Hold(Hold::Account)),
+        about("weak", Effect::StepUp),
+    ];
+    api.revocations().revoke_all(records).await.unwrap();
+    let elsewhere_listed = json!({"status_list": {"idx": 0, "uri": format!("{elsewhere}/list")}});
     let tokens = [
         (Kind::OpaqueToken, format!("{PRIVATE}-opaque")),
         (Kind::EncryptedToken, format!("{}.e.e", marked(&issuer).sign())),
@@ -450,6 +475,13 @@ pub(crate) async fn every_refusal(
         (Kind::SenderNotProven, marked(&issuer).claim("cnf", json!({"jkt": NAMED})).sign()),
         (Kind::BearerDowngrade, marked(&issuer).claim("cnf", client.confirmation()).sign()),
         (Kind::CertificateMissing, marked(&issuer).claim("cnf", certificate.confirmation()).sign()),
+        (Kind::Revoked, marked(&issuer).claim("jti", &jti).sign()),
+        (Kind::Suspended, marked(&issuer).claim("sid", "held").sign()),
+        (Kind::StepUpDemanded, marked(&issuer).claim("sid", "weak").sign()),
+        (Kind::StatusMissing, marked(&listed).sign()),
+        (Kind::StatusIndex, marked(&listed).claim("status", list.reference(1_024)).sign()),
+        (Kind::StatusUri, marked(&listed).claim("status", elsewhere_listed).sign()),
+        (Kind::RevocationUnavailable, marked(&silent).sign()),
         (
             Kind::InsufficientScope,
             marked(&issuer).scope(&format!("notes:read {PRIVATE}-scope")).sign(),
@@ -568,6 +600,16 @@ pub(crate) async fn every_refusal(
         Kind::ALL.iter().filter(|kind| !refused.iter().any(|case| case.kind == **kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
+}
+
+/// A source of revocation that never says anything.
+struct Broken;
+
+impl RevocationSource for Broken {
+    fn run(&self, handle: SourceHandle) -> Running<'_> {
+        handle.failed("down");
+        Box::pin(std::future::pending())
+    }
 }
 
 /// A replay memory that saw one `jti` before and cannot tell of another.
