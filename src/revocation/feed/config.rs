@@ -1,0 +1,330 @@
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::FeedDocument;
+use super::document::is_uri;
+use super::get::{Credential, CredentialScheme, Getter};
+use super::poller::{Poller, Publisher};
+use crate::error::{ConfigFault, Faults, key};
+use crate::issuer::config::Issuer;
+use crate::issuer::{IssuerKeys, IssuerRules};
+use crate::name::{LoopbackHttp, NameError, https_url};
+use crate::revocation::source::RevocationSource;
+use crate::secret::SecretSource;
+use crate::time::{Clock, shown_duration};
+use crate::transport::Transport;
+
+/// A JSON document that says what is revoked, asked for again and again.
+///
+/// The issuer's database, or whatever knows of revocation, writes it; nothing else is needed than a
+/// place to fetch it from. It becomes a source with [`super::super::Source::new`], which says whose
+/// tokens it is believed about.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::Issuer;
+/// use portcullis::revocation::{JsonFeed, Revocation, Source};
+/// use portcullis::secret::SecretSource;
+///
+/// // What TLS says about who answers is enough.
+/// let plain = JsonFeed::over_tls("https://login.example.com/revocations.json")
+///     .id("urn:example:revocations")
+///     .delta("https://login.example.com/revocations/since/{sequence}")
+///     .bearer(SecretSource::env("FEED_TOKEN"));
+///
+/// // Whoever stores it on the way can neither change nor invent it.
+/// let keys = Issuer::jwks("https://idp.example", "https://idp.example/feed-keys.json");
+/// let signed = JsonFeed::signed("https://cdn.example/idp/revocations.jwt", keys)
+///     .every(Duration::from_secs(10));
+///
+/// let revocation = Revocation::new()
+///     .source(Source::new("login", plain).speaks_for(["https://login.example.com"]))
+///     .source(Source::new("idp", signed).speaks_for(["https://idp.example"]));
+/// # let _ = revocation;
+/// ```
+#[derive(Clone)]
+#[must_use = "a feed does nothing until it is given to `Source::new`"]
+pub struct JsonFeed {
+    url: String,
+    /// `None`: TLS says who published it.
+    signed_by: Option<Issuer>,
+    id: Option<String>,
+    delta: Option<String>,
+    every: Option<Duration>,
+    authorization: Option<(SecretSource, CredentialScheme)>,
+    max_bytes: usize,
+    max_records: usize,
+    transport: Option<Arc<dyn Transport>>,
+    loopback_http: LoopbackHttp,
+}
+
+impl JsonFeed {
+    /// The longest document unless said otherwise, in bytes: some 600 000 records.
+    pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+    const LARGEST: usize = 1024 * 1024 * 1024;
+    const MOST_RECORDS: usize = 10_000_000;
+    const PACES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+    /// Where the number of the last document stands in the URL of a delta.
+    const SEQUENCE: &str = "{sequence}";
+
+    /// The document at this URL, as JSON. Who answers there, as TLS has it, is believed.
+    pub fn over_tls(url: impl Into<String>) -> Self {
+        Self::with(url.into(), None)
+    }
+
+    /// The document at this URL, as a compact JWS that is signed with a key of this issuer: the `iss` of
+    /// the document. It need not be an issuer of tokens; its keys can be those of the feed alone. Nothing
+    /// that is not signed is accepted.
+    ///
+    /// Of the issuer, what it says of keys counts: where they are, how they are fetched and refreshed,
+    /// and its algorithms.
+    pub fn signed(url: impl Into<String>, issuer: Issuer) -> Self {
+        Self::with(url.into(), Some(issuer))
+    }
+
+    fn with(url: String, signed_by: Option<Issuer>) -> Self {
+        Self {
+            url,
+            signed_by,
+            id: None,
+            delta: None,
+            every: None,
+            authorization: None,
+            max_bytes: Self::MAX_BYTES,
+            max_records: FeedDocument::MOST_RECORDS,
+            transport: None,
+            loopback_http: LoopbackHttp::Refused,
+        }
+    }
+
+    /// The identifier of the feed: `feed` in its documents. Without it the first document says it, and
+    /// later ones have to have the same; where a publisher begins anew, with another feed or smaller
+    /// numbers, say here what it is now.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Where there is only what changed: `{sequence}` in this URL becomes the number of the last
+    /// document. The whole is fetched at first, where the publisher has nothing at this URL (404, 410),
+    /// and where something is missing in between.
+    pub fn delta(mut self, url: impl Into<String>) -> Self {
+        self.delta = Some(url.into());
+        self
+    }
+
+    /// How long after one answer it is asked again, from 1 second to 24 hours; a third of the source's
+    /// maximum age unless said otherwise, and never more than half of it.
+    pub fn every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self
+    }
+
+    /// Shows this as `Authorization`, all of it. It is read anew each time.
+    pub fn authorization(mut self, source: SecretSource) -> Self {
+        self.authorization = Some((source, CredentialScheme::Whole));
+        self
+    }
+
+    /// Shows this as an access token: `Bearer` and what is there. It is read anew each time.
+    pub fn bearer(mut self, source: SecretSource) -> Self {
+        self.authorization = Some((source, CredentialScheme::Bearer));
+        self
+    }
+
+    /// The longest document, as it is sent and after it was decompressed; [`Self::MAX_BYTES`] unless said
+    /// otherwise. While one is read it takes some five times its length in memory.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The most records of one document; [`FeedDocument::MOST_RECORDS`] unless said otherwise. See also
+    /// [`super::super::Revocation::at_most`].
+    pub fn max_records(mut self, records: usize) -> Self {
+        self.max_records = records;
+        self
+    }
+
+    /// How the feed is fetched, in place of the server's transport: for example with a private CA.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Settings that weaken what protects the feed.
+    pub fn dangerous(self) -> DangerousJsonFeed {
+        DangerousJsonFeed(self)
+    }
+
+    /// Whether something is fetched by the server's transport.
+    pub(crate) fn needs_transport(&self) -> bool {
+        self.transport.is_none()
+    }
+
+    /// As a configuration file has it.
+    pub(crate) fn report(&self) -> Value {
+        let mut report = json!({
+            "url": self.url,
+            "max_bytes": self.max_bytes,
+            "max_records": self.max_records,
+        });
+        let Some(members) = report.as_object_mut() else { return report };
+        let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        if let Some(issuer) = &self.signed_by {
+            member("signed_by", issuer.id().into());
+        }
+        if let Some(id) = &self.id {
+            member("id", id.as_str().into());
+        }
+        if let Some(delta) = &self.delta {
+            member("delta", delta.as_str().into());
+        }
+        if let Some(every) = self.every {
+            member("every", shown_duration(every).into());
+        }
+        if let Some((source, _)) = &self.authorization {
+            member("authorization", source.report());
+        }
+        if self.loopback_http == LoopbackHttp::Allowed {
+            member("insecure_loopback_http", true.into());
+        }
+        report
+    }
+
+    /// What asks for it, or every fault.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        speaks_for: &[String],
+        transport: Option<&Arc<dyn Transport>>,
+        clock: &Arc<dyn Clock>,
+        faults: &mut Faults,
+    ) -> Option<Arc<dyn RevocationSource>> {
+        let before = faults.len();
+        let fault = |what: &str| ConfigFault::Revocation(format!("source {}: {what}", key(name)));
+        if let Err(wrong) = https_url("feed", &self.url, self.loopback_http) {
+            faults.push_at("url", wrong);
+        }
+        if self.id.as_deref().is_some_and(|id| !is_uri(id)) {
+            faults.push_at("id", fault("the identifier of a feed is a URI"));
+        }
+        match self.delta.as_deref().map(|delta| self.check_delta(delta)) {
+            Some(Err(Some(wrong))) => faults.push_at("delta", wrong),
+            Some(Err(None)) => {
+                let what = "`{sequence}` has to be in the path or the query of this URL, once";
+                faults.push_at("delta", fault(what));
+            }
+            Some(Ok(())) | None => {}
+        }
+        if let Some(every) = self.every.filter(|every| !Self::PACES.contains(every)) {
+            let what = format!("every {every:?}: not between 1 second and 24 hours");
+            faults.push_at("every", fault(&what));
+        }
+        for (member, what, found, maximum) in [
+            ("max_bytes", "longest document of a feed, in bytes", self.max_bytes, Self::LARGEST),
+            ("max_records", "number of records of a feed", self.max_records, Self::MOST_RECORDS),
+        ] {
+            if !(1..=maximum).contains(&found) {
+                faults.push_at(member, ConfigFault::Bound { what, found, maximum });
+            }
+        }
+        let issuer = match &self.signed_by {
+            None => None,
+            Some(issuer) => {
+                let checked = faults.at("issuer", |faults| issuer.check(IssuerRules::ANY, faults));
+                Some(checked?)
+            }
+        };
+        if faults.len() > before {
+            return None;
+        }
+
+        // The server says that it has no transport, if it is needed.
+        let transport = self.transport.as_ref().or(transport)?;
+        let publisher = match issuer {
+            None => Publisher::Tls,
+            Some(issuer) => {
+                let id = issuer.id.as_str().into();
+                let keys = Arc::new(IssuerKeys::new(issuer, Some(transport), clock)?);
+                Publisher::Issuer { id, keys }
+            }
+        };
+        let media_types = match publisher {
+            Publisher::Tls => HeaderValue::from_static("application/json"),
+            Publisher::Issuer { .. } => {
+                HeaderValue::from_static("application/revocation-feed+jwt, application/jwt")
+            }
+        };
+        let credential = self.authorization.clone();
+        Some(Arc::new(Poller {
+            url: self.url.as_str().into(),
+            delta: self.delta.as_deref().map(Into::into),
+            id: self.id.as_deref().map(Into::into),
+            every: self.every,
+            max_bytes: self.max_bytes,
+            max_records: self.max_records,
+            speaks_for: speaks_for.iter().map(|issuer| issuer.as_str().into()).collect(),
+            getter: Getter {
+                transport: Arc::clone(transport),
+                loopback_http: self.loopback_http,
+                credential: credential
+                    .map(|(source, scheme)| Arc::new(Credential::new(source, scheme))),
+                most: self.max_bytes,
+                media_types,
+            },
+            publisher,
+        }))
+    }
+
+    /// `Err(None)`: the place for the number is not where it has to be.
+    fn check_delta(&self, delta: &str) -> Result<(), Option<NameError>> {
+        if delta.matches(Self::SEQUENCE).count() != 1 {
+            return Err(None);
+        }
+        let at = |number| https_url("delta", &delta_url(delta, number), self.loopback_http);
+        let (one, other) = (at(0)?, at(1)?);
+        if one.authority() == other.authority() { Ok(()) } else { Err(None) }
+    }
+}
+
+/// The URL of what changed after this document.
+pub(super) fn delta_url(delta: &str, sequence: u64) -> String {
+    delta.replace(JsonFeed::SEQUENCE, &sequence.to_string())
+}
+
+impl fmt::Debug for JsonFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonFeed")
+            .field("url", &self.url)
+            .field("signed_by", &self.signed_by)
+            .field("id", &self.id)
+            .field("delta", &self.delta)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`JsonFeed`] that weaken what protects it.
+#[must_use = "take the feed back with one of the methods"]
+pub struct DangerousJsonFeed(JsonFeed);
+
+impl DangerousJsonFeed {
+    /// Lets this feed be at `http` URLs of a loopback host, for tests and local development. Whoever else
+    /// can listen on the machine's ports can then say what is revoked, unless it is signed. Any other host
+    /// is still refused.
+    pub fn insecure_loopback_http(mut self) -> JsonFeed {
+        self.0.loopback_http = LoopbackHttp::Allowed;
+        self.0
+    }
+}
+
+impl fmt::Debug for DangerousJsonFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DangerousJsonFeed").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,221 @@
+//! One GET, with everything that can be wrong about its answer.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH,
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+
+use crate::name::LoopbackHttp;
+use crate::secret::{SecretError, SecretSource};
+use crate::time::Clock;
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+
+/// From the first byte sent to the last byte read: 64 MiB at ten megabits a second.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Why there is no document. For operators; it holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum GetError {
+    #[error("{url}: {error}")]
+    Fetch { url: String, error: FetchError },
+    #[error("{url}: status {status}, wanted 200")]
+    Status { url: String, status: StatusCode },
+    #[error("{url}: content coding {found:?}, wanted gzip or none")]
+    Coding { url: String, found: String },
+    #[error("{url}: {error}")]
+    Credential { url: String, error: SecretError },
+}
+
+/// What an answer brought.
+pub(super) enum Got {
+    New {
+        content: Content,
+        tag: Option<HeaderValue>,
+    },
+    /// It is what `If-None-Match` named.
+    Unchanged,
+    /// There is nothing at this URL (404, 410).
+    Nothing,
+}
+
+/// A body as it was sent.
+pub(super) struct Content {
+    body: Bytes,
+    coding: Coding,
+}
+
+#[derive(Clone, Copy)]
+enum Coding {
+    Identity,
+    Gzip,
+}
+
+/// Why a body is not what it says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ContentError {
+    #[error("the content is not gzip")]
+    Gzip,
+    #[error("the content is longer than {most} bytes")]
+    TooLong { most: usize },
+}
+
+/// The way to a feed.
+pub(super) struct Getter {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) loopback_http: LoopbackHttp,
+    pub(super) credential: Option<Arc<Credential>>,
+    /// Of a body, as it is sent and decoded.
+    pub(super) most: usize,
+    /// What we ask for.
+    pub(super) media_types: HeaderValue,
+}
+
+impl Getter {
+    /// Fetches `url`, or learns that it is what `tag` names.
+    pub(super) async fn get(
+        &self,
+        url: &str,
+        tag: Option<&HeaderValue>,
+        clock: &dyn Clock,
+    ) -> Result<Got, GetError> {
+        let failed = |error| GetError::Fetch { url: url.to_owned(), error };
+        let mut request = Request::get(url)
+            .header(ACCEPT, &self.media_types)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+            // What a cache on the way remembers is not what is known now.
+            .header(CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+            .body(Bytes::new())
+            .map_err(|error| failed(FetchError::new(FetchErrorKind::Forbidden).caused_by(error)))?;
+        if let Some(tag) = tag {
+            request.headers_mut().insert(IF_NONE_MATCH, tag.clone());
+        }
+        let loopback_http = self.loopback_http;
+        let limits = FetchLimits { loopback_http, ..FetchLimits::new(self.most, TIMEOUT) };
+        let fetch = async {
+            if let Some(credential) = &self.credential {
+                let value = credential.read().await;
+                let value =
+                    value.map_err(|error| GetError::Credential { url: url.to_owned(), error })?;
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            self.transport.fetch(request, limits).await.map_err(failed)
+        };
+        let answer = tokio::select! {
+            answer = fetch => answer?,
+            () = clock.sleep(TIMEOUT) => {
+                return Err(failed(FetchError::new(FetchErrorKind::Timeout)));
+            }
+        };
+        // Whatever a transport keeps of its limits.
+        if answer.body().len() > self.most {
+            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
+        }
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if tag.is_some() => return Ok(Got::Unchanged),
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Got::Nothing),
+            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                return Err(failed(FetchError::new(FetchErrorKind::Redirect)));
+            }
+            status => return Err(GetError::Status { url: url.to_owned(), status }),
+        }
+        let coding = Coding::of(answer.headers())
+            .map_err(|found| GetError::Coding { url: url.to_owned(), found })?;
+        let tag = answer.headers().get(ETAG).cloned();
+        Ok(Got::New { content: Content { body: answer.into_body(), coding }, tag })
+    }
+}
+
+impl Coding {
+    fn of(headers: &HeaderMap) -> Result<Self, String> {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        let coding = match (values.next(), values.next()) {
+            (None, _) => return Ok(Self::Identity),
+            (Some(value), None) => value.to_str().unwrap_or("?"),
+            (Some(_), Some(_)) => return Err("more than one".to_owned()),
+        };
+        match coding.to_ascii_lowercase().as_str() {
+            "identity" => Ok(Self::Identity),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            _ => Err(coding.chars().take(40).collect()),
+        }
+    }
+}
+
+impl Content {
+    /// The bytes that were encoded, `most` at most.
+    pub(super) fn decoded(self, most: usize) -> Result<Bytes, ContentError> {
+        match self.coding {
+            Coding::Identity => Ok(self.body),
+            Coding::Gzip => {
+                let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+                let mut bytes = Vec::new();
+                MultiGzDecoder::new(&*self.body)
+                    .take(limit)
+                    .read_to_end(&mut bytes)
+                    .map_err(|_| ContentError::Gzip)?;
+                if bytes.len() > most {
+                    return Err(ContentError::TooLong { most });
+                }
+                Ok(bytes.into())
+            }
+        }
+    }
+}
+
+/// What we show: the value of `Authorization`.
+pub(super) struct Credential {
+    source: SecretSource,
+    scheme: CredentialScheme,
+    /// Whether it is being read: a file can be on a file system that hangs, and must not take a thread
+    /// with each question.
+    reading: AtomicBool,
+}
+
+/// What a secret is of the value of `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CredentialScheme {
+    /// All of it.
+    Whole,
+    /// An access token.
+    Bearer,
+}
+
+impl Credential {
+    pub(super) fn new(source: SecretSource, scheme: CredentialScheme) -> Self {
+        Self { source, scheme, reading: AtomicBool::new(false) }
+    }
+
+    /// Reads it on a thread that may block.
+    async fn read(self: &Arc<Self>) -> Result<HeaderValue, SecretError> {
+        if self.reading.swap(true, Ordering::AcqRel) {
+            return Err(self.source.unusable("it is still being read for an earlier question"));
+        }
+        let credential = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || {
+            let secret = credential.source.read();
+            credential.reading.store(false, Ordering::Release);
+            secret
+        });
+        let Ok(secret) = read.await else {
+            self.reading.store(false, Ordering::Release);
+            return Err(self.source.unusable("it was not read: the runtime is ending"));
+        };
+        let secret = secret?;
+        let scheme: &[u8] = match self.scheme {
+            CredentialScheme::Whole => b"",
+            CredentialScheme::Bearer => b"Bearer ",
+        };
+        let mut value = HeaderValue::from_bytes(&[scheme, secret.expose()].concat())
+            .map_err(|_| self.source.unusable("it has characters that no header field may have"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}

@@ -1,0 +1,115 @@
+//! How large the parts of a document are, before and while it is read.
+
+use super::FeedError;
+
+/// The most members of any object in a document. A record has ten at most; what is not looked at can
+/// have more of its own.
+const MOST_MEMBERS: usize = 256;
+
+/// Refuses objects with so many members that looking for repeated ones would take more memory than the
+/// document has. Whether it is JSON is not looked at: that is found out next.
+pub(super) fn bounded(text: &[u8]) -> Result<(), FeedError> {
+    // Of each object or array around: how many commas, and whether they are counted.
+    let mut around: Vec<(usize, bool)> = Vec::new();
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            // Deeper than any reader goes, the next one refuses it.
+            b'{' | b'[' if around.len() > crate::jose::json::MAX_DEPTH => return Ok(()),
+            b'{' => around.push((1, true)),
+            b'[' => around.push((1, false)),
+            b'}' | b']' => drop(around.pop()),
+            b',' => {
+                if let Some((count, true)) = around.last_mut() {
+                    *count = count.saturating_add(1);
+                    if *count > MOST_MEMBERS {
+                        return Err(FeedError::Members { most: MOST_MEMBERS });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The elements of an array one after the other, without a list of them. The text was checked before.
+pub(super) fn elements(array: &str) -> Option<impl Iterator<Item = &str>> {
+    let mut rest = array.strip_prefix('[')?.strip_suffix(']')?.trim_ascii();
+    Some(std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (element, behind) = rest.split_at_checked(first_comma(rest))?;
+        rest = behind.get(1..).unwrap_or_default();
+        Some(element.trim_ascii())
+    }))
+}
+
+/// Where the first comma is that is in nothing; the length if there is none.
+fn first_comma(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut bytes = text.as_bytes().iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                return text.len().saturating_sub(bytes.len()).saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_told_apart_by_the_commas_between_them() {
+        for (array, expected) in [
+            ("[]", &[][..]),
+            ("[ ]", &[]),
+            ("[1]", &["1"]),
+            (
+                r#"[ {"a":1,"b":[2,3]} , "x,\"]" ,null]"#,
+                &[r#"{"a":1,"b":[2,3]}"#, r#""x,\"]""#, "null"],
+            ),
+            (r#"["\\",[[],{}]]"#, &[r#""\\""#, "[[],{}]"]),
+            ("[\"\u{e9},\",2]", &["\"\u{e9},\"", "2"]),
+        ] {
+            assert_eq!(elements(array).unwrap().collect::<Vec<_>>(), expected, "{array}");
+        }
+        assert!(elements("{}").is_none());
+        assert!(elements("null").is_none());
+    }
+
+    #[test]
+    fn an_object_of_very_many_members_is_not_read() {
+        let object = |members: usize| {
+            let members: Vec<_> =
+                (0..members).map(|number| format!("\"{number}\":[1,2]")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for text in [object(256), format!("[{}]", "1,".repeat(1_000)), "}}}],,,\"".to_owned()] {
+            assert!(bounded(text.as_bytes()).is_ok());
+        }
+        for text in [object(257), format!("{{\"a\":[{}]}}", object(257))] {
+            assert!(matches!(bounded(text.as_bytes()), Err(FeedError::Members { most: 256 })));
+        }
+    }
+}
