@@ -135,7 +135,8 @@ impl Revocation {
         let mut report = json!({
             "sources": sources,
             "on_stale": self.on_stale.report(),
-            "claims": self.named_claims(),
+            // Those that streams map events to stand in their `subjects`.
+            "claims": self.claims,
             "at_most": self.most(),
             "when_full": self.when_full.as_str(),
         });
@@ -357,18 +358,19 @@ impl Source {
     }
 
     fn report(&self, server: OnStale) -> Value {
-        let mut report = match &self.kind {
+        let mut report = json!({
+            "name": self.name,
+            "speaks_for": self.speaks_for,
+            "max_age": shown_duration(self.most_age()),
+            "on_stale": self.on_stale.unwrap_or(server).report(),
+        });
+        let kind = match &self.kind {
             Kind::Events(stream) => stream.report(),
             Kind::Feed(feed) => feed.report(),
-            Kind::Own(_) => json!({}),
+            Kind::Own(_) => true.into(),
         };
         if let Some(members) = report.as_object_mut() {
-            let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
-            member("name", self.name.as_str().into());
-            member("kind", self.kind.as_str().into());
-            member("speaks_for", self.speaks_for.clone().into());
-            member("max_age", shown_duration(self.most_age()).into());
-            member("on_stale", self.on_stale.unwrap_or(server).report());
+            members.insert(self.kind.as_str().to_owned(), kind);
         }
         report
     }

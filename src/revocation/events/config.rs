@@ -267,12 +267,11 @@ impl EventStream {
         self.push.as_ref()?.verification.as_ref()
     }
 
-    /// As a configuration file has it.
+    /// What is configured, in the words of a configuration file.
     pub(crate) fn report(&self) -> Value {
         let algorithms: Vec<_> = self.algorithms.iter().map(|one| one.as_str()).collect();
-        let place = |at: &Option<String>| at.clone().unwrap_or_else(|| "discovered".to_owned());
         let mut report = json!({
-            "issuer": self.issuer,
+            "id": self.issuer,
             "algorithms": algorithms,
             "audience": self.audiences,
             "subjects": self.subjects.report(),
@@ -293,28 +292,16 @@ impl EventStream {
             member("critical_subject_members", self.critical.clone().into());
         }
         if let Some(push) = &self.push {
-            let verification = push.verification.as_ref().map(|asked| place(&asked.at));
-            let sources = push.accepted.iter().map(|value| match value {
-                AuthorizationValue::Known(_) => json!("given"),
-                AuthorizationValue::At(source) => source.report(),
-            });
-            let sources: Vec<Value> = sources.collect();
-            member("push", json!({ "authorization": sources, "verification": verification }));
+            member("push", push.report());
         }
         if let Some(poll) = &self.poll {
-            let pace = match poll.pace {
-                Pace::Third => json!("a third of max_age"),
-                Pace::Every(time) => json!(shown_duration(time)),
-                Pace::Long => json!("long_polling"),
-            };
-            let max_events = poll.max_events;
-            member(
-                "poll",
-                json!({ "url": place(&poll.at), "every": pace, "max_events": max_events }),
-            );
+            member("poll", poll.report());
+        }
+        if self.transport.is_some() {
+            member("transport", "own".into());
         }
         if self.loopback_http == LoopbackHttp::Allowed {
-            member("insecure_loopback_http", true.into());
+            member("dangerous", json!({ "insecure_loopback_http": true }));
         }
         report
     }
@@ -553,6 +540,35 @@ impl Push {
         self.verification = Some(verification);
         self
     }
+
+    fn report(&self) -> Value {
+        let accepted = self.accepted.iter().map(|value| match value {
+            AuthorizationValue::Known(_) => json!("given"),
+            AuthorizationValue::At(source) => source.report(),
+        });
+        let accepted: Vec<Value> = accepted.collect();
+        let mut report = json!({ "authorization": accepted, "signature_only": self.open });
+        if let (Some(members), Some(asked)) = (report.as_object_mut(), &self.verification) {
+            members.insert("verification".to_owned(), asked_at(&asked.at, &asked.authorization));
+        }
+        report
+    }
+}
+
+/// Where is asked, and what is shown there: where it is, never what it is.
+fn asked_at(
+    at: &Option<String>,
+    authorization: &Option<(SecretSource, CredentialScheme)>,
+) -> Value {
+    let mut report = json!({ "url": at.as_deref().unwrap_or("discovered") });
+    if let (Some(members), Some((source, scheme))) = (report.as_object_mut(), authorization) {
+        let member = match scheme {
+            CredentialScheme::Whole => "authorization",
+            CredentialScheme::Bearer => "bearer",
+        };
+        members.insert(member.to_owned(), source.report());
+    }
+    report
 }
 
 impl Verification {
@@ -631,5 +647,18 @@ impl Poll {
     pub fn max_events(mut self, events: usize) -> Self {
         self.max_events = events;
         self
+    }
+
+    fn report(&self) -> Value {
+        let mut report = asked_at(&self.at, &self.authorization);
+        let Some(members) = report.as_object_mut() else { return report };
+        let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        match self.pace {
+            Pace::Third => member("every", "a third of max_age".into()),
+            Pace::Every(time) => member("every", shown_duration(time).into()),
+            Pace::Long => member("long_polling", true.into()),
+        };
+        member("max_events", self.max_events.into());
+        report
     }
 }

@@ -280,7 +280,7 @@ impl StatusLists {
             member("prefetch", places.collect());
         }
         if self.loopback == LoopbackHttp::Allowed {
-            member("insecure_loopback_http", true.into());
+            member("dangerous", json!({ "insecure_loopback_http": true }));
         }
         report
     }
