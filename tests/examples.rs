@@ -22,6 +22,8 @@ mod dpop;
 mod hyper_example;
 #[path = "../examples/mtls.rs"]
 mod mtls;
+#[path = "../examples/revocation.rs"]
+mod revocation;
 #[path = "../examples/tonic.rs"]
 mod tonic_example;
 #[path = "../examples/tour.rs"]
@@ -61,6 +63,12 @@ async fn every_call_of_the_tonic_example_comes_out_as_it_should() {
 #[tokio::test]
 async fn a_token_that_is_used_too_much_is_locked_out() {
     volume::run().await.unwrap();
+}
+
+/// It asserts what was refused after each kind of revocation.
+#[tokio::test]
+async fn what_the_revocation_example_revokes_is_refused() {
+    revocation::run().await.unwrap();
 }
 
 #[test]
