@@ -17,7 +17,8 @@ use http::Request;
 use portcullis::check::allow_all;
 use portcullis::issuer::{OptionalClaim, TenantList, TokenProfile};
 use portcullis::jose::Algorithm;
-use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
+use portcullis::revocation::{Revocation, StatusLists};
+use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
     Binding, ConfigFault, Dpop, Exception, Mtls, PeerAddr, Policy, RejectionKind as Kind,
@@ -542,12 +543,29 @@ fn fapi2_names_every_demand_that_is_not_met() {
     }
     assert_eq!(found.len(), 6, "{found:#?}");
 
-    // With the rest in order, the one that this version cannot meet remains.
+    // With the rest in order this remains; what this process revokes itself is no source.
     let rest = faults(|builder| {
-        builder.fapi2().binding(Binding::Dpop).class(TokenClass::default_at_most(10 * MINUTE))
+        let class = TokenClass::default_at_most(10 * MINUTE);
+        builder.fapi2().binding(Binding::Dpop).class(class).revocation(Revocation::new())
     });
     assert_eq!(rest.len(), 1, "{rest:#?}");
     assert!(rest[0].starts_with("revocation: FAPI 2.0: no way to see"), "{rest:#?}");
+
+    // And with that it builds.
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let known = Revocation::new().status_lists(StatusLists::new());
+    ResourceServer::builder(RESOURCE)
+        .clock(clock.clone())
+        .issuer(issuer.fixed_keys())
+        .fapi2()
+        .binding(Binding::Dpop)
+        .dpop(Dpop::new())
+        .class(TokenClass::default_at_most(10 * MINUTE))
+        .revocation(known)
+        .transport(TestNetwork::of(&[&issuer]))
+        .build()
+        .unwrap();
 
     // The algorithms of proofs are held to it too.
     let proofs = faults(|builder| {

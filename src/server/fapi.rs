@@ -110,7 +110,7 @@ mod tests {
         error.places().map(|(place, fault)| format!("{place}: {fault}")).collect()
     }
 
-    /// FAPI-03, FAPI-05: what no configuration of today has, and will be enough.
+    /// FAPI-03, FAPI-05: each by itself is not enough.
     #[test]
     fn a_binding_and_a_source_of_revocation_are_wanted_and_enough() {
         use Provided::{No, Yes};
