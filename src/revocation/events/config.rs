@@ -283,7 +283,7 @@ impl EventStream {
         match &self.keys {
             Keys::Fixed(_) => member("keys", "fixed".into()),
             Keys::Jwks(url) => member("jwks_uri", url.as_str().into()),
-            Keys::Discovery => member("keys", "discovered".into()),
+            Keys::Discovery => member("keys", "discovery".into()),
         };
         if let Some(stream_id) = &self.stream_id {
             member("stream_id", stream_id.as_str().into());
@@ -560,7 +560,7 @@ fn asked_at(
     at: &Option<String>,
     authorization: &Option<(SecretSource, CredentialScheme)>,
 ) -> Value {
-    let mut report = json!({ "url": at.as_deref().unwrap_or("discovered") });
+    let mut report = json!({ "url": at.as_deref().unwrap_or("discovery") });
     if let (Some(members), Some((source, scheme))) = (report.as_object_mut(), authorization) {
         let member = match scheme {
             CredentialScheme::Whole => "authorization",

@@ -167,7 +167,7 @@ impl JsonFeed {
         self.transport.is_none()
     }
 
-    /// As a configuration file has it.
+    /// What is configured, in the words of a configuration file.
     pub(crate) fn report(&self) -> Value {
         let mut report = json!({
             "url": self.url,
@@ -177,7 +177,7 @@ impl JsonFeed {
         let Some(members) = report.as_object_mut() else { return report };
         let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
         if let Some(issuer) = &self.signed_by {
-            member("signed_by", issuer.id().into());
+            member("signed_by", json!({ "id": issuer.id() }));
         }
         if let Some(id) = &self.id {
             member("id", id.as_str().into());
@@ -185,14 +185,21 @@ impl JsonFeed {
         if let Some(delta) = &self.delta {
             member("delta", delta.as_str().into());
         }
-        if let Some(every) = self.every {
-            member("every", shown_duration(every).into());
-        }
-        if let Some((source, _)) = &self.authorization {
-            member("authorization", source.report());
+        match self.every {
+            Some(every) => member("every", shown_duration(every).into()),
+            None => member("every", "a third of max_age".into()),
+        };
+        // Where it is, never what it is.
+        match &self.authorization {
+            Some((source, CredentialScheme::Whole)) => member("authorization", source.report()),
+            Some((source, CredentialScheme::Bearer)) => member("bearer", source.report()),
+            None => None,
+        };
+        if self.transport.is_some() {
+            member("transport", "own".into());
         }
         if self.loopback_http == LoopbackHttp::Allowed {
-            member("insecure_loopback_http", true.into());
+            member("dangerous", json!({ "insecure_loopback_http": true }));
         }
         report
     }
