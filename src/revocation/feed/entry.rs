@@ -85,8 +85,8 @@ impl<'a> Members<'a> {
                 ("claims", _) => read.named(value),
                 ("at", _) => time().map(|at| read.at = Some(at)),
                 ("exp", List::Records) => time().map(|exp| read.exp = Some(exp)),
-                ("effect", List::Records) => Some(read.effect = Some(value)),
-                ("reason", List::Records) => Some(read.reason = Some(value)),
+                ("effect", List::Records) => Some(value).map(|word| read.effect = Some(word)),
+                ("reason", List::Records) => Some(value).map(|word| read.reason = Some(word)),
                 _ => return Err(format!("a member that is not known: {:?}", shown(name))),
             };
             known.ok_or_else(|| format!("`{name}` is not what it has to be"))?;

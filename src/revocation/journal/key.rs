@@ -66,10 +66,9 @@ pub(super) fn decode(key: &[u8]) -> Option<(u32, Target)> {
     let kind = byte(&mut rest)?;
     let issuer = u32::try_from(read_number(&mut rest)?).ok()?;
     let target = match kind {
-        TOKEN => Target::Token(utf8(rest)?.into()),
-        TOKEN_OF_UUID => {
-            Target::Token(uuid_text(u128::from_be_bytes(rest.try_into().ok()?)).into())
-        }
+        // A UUID as text would be a second row about it.
+        TOKEN => Target::Token(utf8(rest).filter(|jti| uuid(jti).is_none())?.into()),
+        TOKEN_OF_UUID => Target::Token(uuid_text(u128::from_be_bytes(rest.try_into().ok()?))?),
         KEY => Target::Key(utf8(rest)?.into()),
         ISSUER if rest.is_empty() => Target::Issuer,
         CLAIMS => {
@@ -92,10 +91,15 @@ pub(super) fn decode(key: &[u8]) -> Option<(u32, Target)> {
         }
         _ => return None,
     };
-    // Another spelling of the same target would be a second row about it.
-    let mut again = Vec::with_capacity(key.len());
-    encode(issuer, &target, &mut again);
-    (again == key).then_some((issuer, target))
+    if let Target::Claims(_) = target {
+        // In another order, too, they would be a second row.
+        let mut again = Vec::with_capacity(key.len());
+        encode(issuer, &target, &mut again);
+        if again != key {
+            return None;
+        }
+    }
+    Some((issuer, target))
 }
 
 fn text(text: &str, onto: &mut Vec<u8>) {
@@ -139,7 +143,8 @@ fn read_number(rest: &mut &[u8]) -> Option<u64> {
         let next = byte(rest)?;
         value |= u64::from(next & 0x7f).checked_shl(shift)?;
         if next & 0x80 == 0 {
-            return Some(value);
+            // A zero in the highest place would be a second spelling.
+            return (next != 0 || shift == 0).then_some(value);
         }
     }
     None
@@ -167,16 +172,17 @@ fn uuid(text: &str) -> Option<u128> {
     Some(value)
 }
 
-fn uuid_text(value: u128) -> String {
-    let digits = format!("{value:032x}");
-    let mut text = String::with_capacity(36);
-    for digit in digits.chars() {
-        if HYPHENS.contains(&text.len()) {
-            text.push('-');
+fn uuid_text(value: u128) -> Option<Box<str>> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut rest = value;
+    for (place, letter) in text.iter_mut().enumerate().rev() {
+        if !HYPHENS.contains(&place) {
+            *letter = *DIGITS.get(usize::try_from(rest & 0xf).ok()?)?;
+            rest >>= 4;
         }
-        text.push(digit);
     }
-    text
+    Some(utf8(&text)?.into())
 }
 
 #[cfg(test)]
@@ -208,7 +214,7 @@ mod tests {
         });
         prop_oneof![
             name().prop_map(|name| Target::Token(name.into())),
-            any::<u128>().prop_map(|uuid| Target::Token(uuid_text(uuid).into())),
+            any::<u128>().prop_map(|uuid| Target::Token(uuid_text(uuid).unwrap())),
             name().prop_map(|name| Target::Key(name.into())),
             Just(Target::Issuer),
             claims,

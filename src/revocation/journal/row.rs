@@ -227,7 +227,7 @@ impl Row {
                 return None;
             }
             last = tag;
-            if tag == tag::UNTIL_OPEN {
+            if *first == tag::UNTIL_OPEN && row.until.is_none() {
                 row.until = Some(Until::Open);
                 continue;
             }
@@ -246,15 +246,15 @@ impl Row {
                         _ => return None,
                     };
                     let place = usize::from((tag & !tag::HOLDS) >> 2);
-                    *row.holds.get_mut(place)? = Some(Register { at, says });
+                    let register = row.holds.get_mut(place)?;
+                    if register.replace(Register { at, says }).is_some() {
+                        return None;
+                    }
                 }
                 _ => return None,
             }
         }
-        // What is read is written so: anything else was not written here.
-        let mut again = Vec::with_capacity(bytes.len());
-        row.encode(&mut again);
-        (again == bytes && !row.is_empty()).then_some(row)
+        (!row.is_empty()).then_some(row)
     }
 }
 
@@ -277,7 +277,8 @@ fn read(tag: u8, rest: &mut &[u8]) -> Option<Timestamp> {
     if tag & tag::NANOS != 0 {
         let (found, behind) = rest.split_first_chunk::<4>()?;
         *rest = behind;
-        nanos = u32::from_be_bytes(*found);
+        // Without them it would be written otherwise.
+        nanos = Some(u32::from_be_bytes(*found)).filter(|nanos| *nanos > 0)?;
     }
     let whole =
         seconds < Timestamp::MAX_SECONDS || (seconds == Timestamp::MAX_SECONDS && nanos == 0);

@@ -864,6 +864,11 @@ fn ten_million() {
         let purged = start.elapsed();
         drop(journal);
         let size = fs::metadata(&path).unwrap().len();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            println!("on disk: {} MB", fs::metadata(&path).unwrap().blocks() * 512 / 1_000_000);
+        }
         let start = std::time::Instant::now();
         let journal = Journal::open(&path).unwrap();
         let opened = start.elapsed();
@@ -877,6 +882,14 @@ fn ten_million() {
             size / 1_000_000,
             size / u64::try_from(total).unwrap(),
         );
+        let stats = {
+            let inner = journal.inner();
+            let transaction = inner.open.as_ref().unwrap().database.begin_write().unwrap();
+            let stats = transaction.stats().unwrap();
+            transaction.abort().unwrap();
+            stats
+        };
+        println!("{stats:?}");
         fs::remove_file(&path).unwrap();
     }
 }
