@@ -88,12 +88,15 @@ pub(crate) struct Facts {
     pub(crate) session: Option<Box<str>>,
     /// Claims by which the server's configuration tells tokens apart: the claim's place there, and a
     /// value. Several, if the claim is an array.
-    pub(crate) named: Box<[(u16, Box<str>)]>,
+    pub(crate) named: NamedClaims,
     /// `None` where nobody looks at it, or the token has none.
     pub(crate) status: Option<StatusReference>,
     /// The claims as a JSON object, for types of the user.
     pub(crate) claims: Box<[u8]>,
 }
+
+/// Values of claims that a configuration names, each with the place of its claim there.
+pub(crate) type NamedClaims = Box<[(u16, Box<str>)]>;
 
 /// Where a token's status is (Token Status List §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]

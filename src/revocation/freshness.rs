@@ -130,12 +130,6 @@ impl LastSync {
         let by_steady = nanos(now.steady()).saturating_add(Self::ORIGIN).saturating_sub(steady);
         Some(Duration::from_nanos(by_wall.max(by_steady)))
     }
-
-    /// The time of day of it.
-    pub(crate) fn wall(&self) -> Option<Timestamp> {
-        let wall = self.wall.load(Ordering::Acquire).checked_sub(1)?;
-        Some(Timestamp::from_duration(Duration::from_nanos(wall)))
-    }
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -37,7 +37,6 @@ pub(crate) struct Runtime {
     sources: Vec<Running>,
     /// By token issuer: the places of the sources that speak for it.
     speaking: HashMap<Box<str>, Box<[usize]>>,
-    on_stale: OnStale,
     lists: Option<Arc<Lists>>,
     clock: Arc<dyn Clock>,
     started: AtomicBool,
@@ -194,7 +193,6 @@ impl Revocation {
             store,
             sources,
             speaking,
-            on_stale: self.on_stale,
             lists: None,
             clock: Arc::clone(setting.clock),
             started: AtomicBool::new(false),
@@ -484,11 +482,6 @@ impl Runtime {
     /// What is configured, in the words of a configuration file.
     pub(crate) fn report(&self) -> &serde_json::Value {
         &self.report
-    }
-
-    /// One more with every change of what is known.
-    pub(crate) fn version(&self) -> u64 {
-        self.store.index().version().load(Ordering::Acquire)
     }
 
     fn tasks(&self) -> MutexGuard<'_, Vec<AbortHandle>> {

@@ -93,29 +93,14 @@ impl Store {
             !std::mem::replace(&mut queue.writing, true)
         };
         if lead {
-            let store = Arc::clone(self);
+            let lead = Lead { store: Arc::clone(self), finished: false };
             match (&self.journal, Handle::try_current()) {
                 // On a thread that may block. Once begun it ends, whoever is gone meanwhile.
-                (Some(_), Ok(runtime)) => {
-                    drop(runtime.spawn_blocking(move || store.write_all()));
-                }
-                _ => store.write_all(),
+                (Some(_), Ok(runtime)) => drop(runtime.spawn_blocking(move || lead.write_all())),
+                _ => lead.write_all(),
             }
         }
         answer.await.unwrap_or(Err(ApplyError::Ended))
-    }
-
-    /// Writes until nobody waits.
-    fn write_all(&self) {
-        // However this ends, somebody can write after it.
-        let _writing = Writing(self);
-        loop {
-            let some = self.take_some();
-            if some.is_empty() {
-                return;
-            }
-            self.write(some);
-        }
     }
 
     /// Some that wait; if nobody does, nobody writes any more.
@@ -224,16 +209,36 @@ impl Store {
     }
 }
 
-/// Whoever writes.
-struct Writing<'a>(&'a Store);
+/// Whoever writes for all that wait.
+struct Lead {
+    store: Arc<Store>,
+    finished: bool,
+}
 
-impl Drop for Writing<'_> {
+impl Lead {
+    /// Writes until nobody waits.
+    fn write_all(mut self) {
+        loop {
+            let some = self.store.take_some();
+            if some.is_empty() {
+                self.finished = true;
+                return;
+            }
+            self.store.write(some);
+        }
+    }
+}
+
+impl Drop for Lead {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut queue = self.0.queue();
+        // It panicked, or the runtime ended before it began: nobody else writes for those that wait.
+        if !self.finished {
+            let mut queue = self.store.queue();
             queue.writing = false;
+            let lost = std::mem::take(&mut queue.waiting);
+            drop(queue);
             // Dropped, they say that nothing was stored.
-            queue.waiting.clear();
+            drop(lost);
         }
     }
 }

@@ -381,12 +381,6 @@ impl Classes {
         }
     }
 
-    /// The longest that a token may live, by any class.
-    pub(crate) fn longest_life(&self) -> Duration {
-        let all = std::iter::once(&self.default).chain(&self.others);
-        all.filter_map(|checked| checked.class.max_lifetime).max().unwrap_or_default()
-    }
-
     pub(crate) fn default_class(&self) -> &TokenClass {
         &self.default.class
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{Actor, Confirmation, Facts, StatusReference};
+use crate::access::{Actor, Confirmation, Facts, NamedClaims, StatusReference};
 use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
@@ -14,6 +14,8 @@ use crate::revocation::{Reference, reference_of};
 pub(crate) struct Wanted<'a> {
     /// Claims by which tokens are told apart.
     pub(crate) claims: &'a [Box<str>],
+    /// Whether the claim `sid` is looked at.
+    pub(crate) session: bool,
     /// Whether the claim `status` is looked at.
     pub(crate) status: bool,
 }
@@ -62,7 +64,7 @@ pub(crate) fn facts_of(
         actor: actor_of(claims, issuer)?,
         confirmation: confirmation_of(claims),
         key_id: None,
-        session: claims.text("sid")?.map(Into::into),
+        session: if wanted.session { claims.text("sid")?.map(Into::into) } else { None },
         named: named(claims, wanted.claims)?,
         status: if wanted.status { status_of(claims)? } else { None },
         issuer: Arc::clone(issuer),
@@ -106,10 +108,7 @@ fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
 }
 
 /// The values of these claims, each with the place of its claim.
-fn named(
-    claims: &ClaimsSet<'_>,
-    wanted: &[Box<str>],
-) -> Result<Box<[(u16, Box<str>)]>, ClaimError> {
+fn named(claims: &ClaimsSet<'_>, wanted: &[Box<str>]) -> Result<NamedClaims, ClaimError> {
     let mut found = Vec::new();
     for (place, name) in (0_u16..).zip(wanted) {
         for value in claims.texts(name)?.unwrap_or_default() {

@@ -292,9 +292,10 @@ impl Rules {
         }
         let wanted = self.revocation.as_deref().map(|revocation| Wanted {
             claims: revocation.named_claims(),
+            session: true,
             status: revocation.reads_status(issuer.id()),
         });
-        let wanted = wanted.unwrap_or_default();
+        let wanted = wanted.unwrap_or(Wanted { session: true, ..Wanted::default() });
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted);
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();

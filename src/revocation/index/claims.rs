@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::state::{Finding, State, Subject};
+use super::state::{About, Finding, State};
 use crate::access::Facts;
 use crate::revocation::record::Effect;
 use crate::time::Timestamp;
@@ -48,7 +48,7 @@ pub(super) enum Key<'a> {
     Issuer,
     /// Of a token only what was taken back: what is revoked is kept elsewhere.
     Token(&'a str),
-    KeyId(&'a str),
+    SigningKey(&'a str),
     Session(&'a str),
     Subject(&'a str),
     Client(&'a str),
@@ -59,20 +59,20 @@ pub(super) enum Key<'a> {
 /// The same, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
-    subject: Subject,
+    about: About,
     value: Box<str>,
 }
 
 impl<'a> Key<'a> {
-    const fn subject(self) -> Subject {
+    const fn about(self) -> About {
         match self {
-            Self::Issuer => Subject::Issuer,
-            Self::Token(_) => Subject::Token,
-            Self::KeyId(_) => Subject::Key,
-            Self::Session(_) => Subject::Session,
-            Self::Subject(_) => Subject::Subject,
-            Self::Client(_) => Subject::Client,
-            Self::Named(place, _) => Subject::Named(place),
+            Self::Issuer => About::Issuer,
+            Self::Token(_) => About::Token,
+            Self::SigningKey(_) => About::Key,
+            Self::Session(_) => About::Session,
+            Self::Subject(_) => About::Subject,
+            Self::Client(_) => About::Client,
+            Self::Named(place, _) => About::Named(place),
         }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Key<'a> {
         match self {
             Self::Issuer => "",
             Self::Token(value)
-            | Self::KeyId(value)
+            | Self::SigningKey(value)
             | Self::Session(value)
             | Self::Subject(value)
             | Self::Client(value)
@@ -91,7 +91,7 @@ impl<'a> Key<'a> {
     const fn kind(self) -> usize {
         match self {
             Self::Issuer => 0,
-            Self::KeyId(_) => 1,
+            Self::SigningKey(_) => 1,
             Self::Session(_) => 2,
             Self::Subject(_) => 3,
             Self::Client(_) => 4,
@@ -103,18 +103,18 @@ impl<'a> Key<'a> {
 
 impl Condition {
     pub(super) fn of(key: Key<'_>) -> Self {
-        Self { subject: key.subject(), value: key.value().into() }
+        Self { about: key.about(), value: key.value().into() }
     }
 
     fn holds(&self, facts: &Facts) -> bool {
         let is = |found: Option<&str>| found == Some(&*self.value);
-        match self.subject {
-            Subject::Issuer | Subject::Token => true,
-            Subject::Key => is(facts.key_id.as_deref().map(AsRef::as_ref)),
-            Subject::Session => is(facts.session.as_deref()),
-            Subject::Subject => is(Some(facts.subject.as_str())),
-            Subject::Client => is(facts.client_id.as_ref().map(AsRef::as_ref)),
-            Subject::Named(place) => {
+        match self.about {
+            About::Issuer | About::Token => true,
+            About::Key => is(facts.key_id.as_deref().map(AsRef::as_ref)),
+            About::Session => is(facts.session.as_deref()),
+            About::Subject => is(Some(facts.subject.as_str())),
+            About::Client => is(facts.client_id.as_ref().map(AsRef::as_ref)),
+            About::Named(place) => {
                 facts.named.iter().any(|(at, value)| *at == place && *value == self.value)
             }
         }
@@ -150,7 +150,7 @@ impl ClaimIndex {
         look(Key::Issuer);
         look(Key::Subject(facts.subject.as_str()));
         if let Some(kid) = &facts.key_id {
-            look(Key::KeyId(kid.as_str()));
+            look(Key::SigningKey(kid.as_str()));
         }
         if let Some(session) = &facts.session {
             look(Key::Session(session));
@@ -289,7 +289,7 @@ impl ClaimIndex {
             .entries
             .iter()
             .filter(|entry| entry.conditions.iter().all(|condition| condition.holds(facts)))
-            .map(|entry| entry.state.finding(key.subject(), facts.issued_at))
+            .map(|entry| entry.state.finding(key.about(), facts.issued_at))
             .fold(Finding::Clear, Finding::or)
     }
 

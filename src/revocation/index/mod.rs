@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(super) use age::Age;
 use claims::{ClaimIndex, Key};
-pub(crate) use state::{Finding, Subject};
+pub(crate) use state::{About, Finding};
 pub use tokens::{Inserted, Purged, RevokedTokens, TokenFingerprint};
 
 use super::record::{Claim, Effect, Record, Target};
@@ -87,7 +87,7 @@ impl Index {
                     }
                 }
             }
-            Target::Key(kid) => self.apply_to(Key::KeyId(kid), &[], record),
+            Target::Key(kid) => self.apply_to(Key::SigningKey(kid), &[], record),
             Target::Issuer => self.apply_to(Key::Issuer, &[], record),
             Target::Claims(claims) => {
                 let mut conditions: Vec<_> = claims.iter().collect();
@@ -111,7 +111,7 @@ impl Index {
                 !self.tokens.contains(self.tokens.fingerprint(&record.issuer, jti), now)
                     && !self.claims.knows(&record.issuer, Key::Token(jti))
             }
-            (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::KeyId(kid)),
+            (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::SigningKey(kid)),
             (Target::Issuer, _) => !self.claims.knows(&record.issuer, Key::Issuer),
             (Target::Claims(claims), _) => claims.iter().next().is_none_or(|(claim, value)| {
                 // Further conditions are further entries.
@@ -165,17 +165,15 @@ impl Index {
     }
 
     /// What a record is about, for an operator: the name of the claim.
-    pub(super) fn shown(&self, subject: Subject) -> &str {
-        match subject {
-            Subject::Issuer => "issuer",
-            Subject::Token => "token",
-            Subject::Key => "signing key",
-            Subject::Session => "session",
-            Subject::Subject => "subject",
-            Subject::Client => "client",
-            Subject::Named(place) => {
-                self.named.get(usize::from(place)).map_or("claim", |name| name)
-            }
+    pub(super) fn shown(&self, about: About) -> &str {
+        match about {
+            About::Issuer => "issuer",
+            About::Token => "token",
+            About::Key => "signing key",
+            About::Session => "session",
+            About::Subject => "subject",
+            About::Client => "client",
+            About::Named(place) => self.named.get(usize::from(place)).map_or("claim", |name| name),
         }
     }
 

@@ -9,16 +9,16 @@ pub(crate) enum Finding {
     /// It is revoked by its `jti`.
     Token,
     /// It was issued at this time or before: so says a record about this.
-    IssuedBefore(Subject, Timestamp),
+    IssuedBefore(About, Timestamp),
     /// It is on hold, or revoked whenever it was issued.
-    Held(Subject, Option<Hold>),
+    Held(About, Option<Hold>),
     /// Its user has to authenticate again, after this time.
-    StepUp(Subject, Timestamp),
+    StepUp(About, Timestamp),
 }
 
 /// What a record is about, for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum About {
     Issuer,
     Token,
     Key,
@@ -118,29 +118,29 @@ impl State {
     }
 
     /// What it means for a token that was issued then.
-    pub(super) fn finding(&self, subject: Subject, issued_at: Option<Timestamp>) -> Finding {
+    pub(super) fn finding(&self, about: About, issued_at: Option<Timestamp>) -> Finding {
         // A token that does not say when it was issued was issued before.
         let before = |cut_off: &Timestamp| issued_at.is_none_or(|issued| issued <= *cut_off);
         let mut finding = Finding::Clear;
         if self.purged.is_some() {
-            return Finding::Held(subject, None);
+            return Finding::Held(about, None);
         }
         for (hold, register) in Hold::ALL.iter().zip(self.holds) {
             match register {
                 Some(Register { says: Says::Refuse, .. }) => {
-                    return Finding::Held(subject, Some(*hold));
+                    return Finding::Held(about, Some(*hold));
                 }
                 Some(Register { says: Says::StepUp, at }) => {
-                    finding = finding.or(Finding::StepUp(subject, at));
+                    finding = finding.or(Finding::StepUp(about, at));
                 }
                 Some(Register { says: Says::Released, .. }) | None => {}
             }
         }
         if let Some(at) = self.refuse.filter(before) {
-            return Finding::IssuedBefore(subject, at);
+            return Finding::IssuedBefore(about, at);
         }
         if let Some(at) = self.step_up.filter(before) {
-            finding = finding.or(Finding::StepUp(subject, at));
+            finding = finding.or(Finding::StepUp(about, at));
         }
         finding
     }
