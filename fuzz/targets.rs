@@ -34,6 +34,8 @@ mod naive;
 mod name;
 #[path = "targets/proof.rs"]
 mod proof;
+#[path = "targets/revocation_feed.rs"]
+mod revocation_feed;
 #[path = "targets/spiffe.rs"]
 mod spiffe;
 #[path = "targets/time.rs"]
@@ -54,6 +56,7 @@ pub use keys::{jwk, jwks};
 pub use metadata::metadata;
 pub use name::{names, resource};
 pub use proof::proof;
+pub use revocation_feed::revocation_feed;
 pub use spiffe::spiffe;
 pub use time::numeric_date;
 pub use token::{compact, credentials};
@@ -83,6 +86,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("profile", profile),
     ("proof", proof),
     ("resource", resource),
+    ("revocation_feed", revocation_feed),
     ("signed_decision", signed_decision),
     ("spiffe", spiffe),
     ("xfcc", xfcc),
