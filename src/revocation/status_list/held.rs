@@ -28,7 +28,9 @@ impl Held {
     /// The same list, which still was the last one at this moment.
     pub(super) fn asked_again(&self, asked: Moment, rules: &CheckedLists) -> Self {
         let left = |end: Timestamp| end.since(asked.wall()).unwrap_or_default();
-        let expires_in = self.expires_at.map(left);
+        // At its end it says nothing any more.
+        let before = |end| left(end).saturating_sub(Duration::from_nanos(1));
+        let expires_in = self.expires_at.map(before);
         let too_old_in = rules.max_age.map(|age| left(self.issued_at.plus(age)));
         // HTTP's caching fields have no say (Token Status List §8.2).
         let fresh_for = rules.fresh_for(self.ttl.or(expires_in));
@@ -39,8 +41,8 @@ impl Held {
 
     /// Whether it says nothing any more, whenever it was fetched.
     pub(super) fn has_ended(&self, at: Moment, rules: &CheckedLists) -> bool {
-        let too_old = rules.max_age.map(|age| self.issued_at.plus(age));
-        [self.expires_at, too_old].into_iter().flatten().any(|end| at.wall() >= end)
+        let has_expired = self.expires_at.is_some_and(|end| at.wall() >= end);
+        has_expired || rules.max_age.is_some_and(|age| at.wall() > self.issued_at.plus(age))
     }
 
     fn is_as(&self, other: &Self) -> bool {

@@ -140,16 +140,22 @@ impl ListSlot {
             let detail = format!("status list {:?} was never fetched", self.uri);
             return Err(self.missing(RejectionKind::RevocationUnavailable, detail));
         };
+        let status = held.list.get(index);
         let age = at.since(held.asked);
         let most = demand.most(rules.on_stale, held.fresh_for);
         if let Some(most) = most.filter(|most| age > *most) {
+            if let Some(status) = status.filter(|status| rules.meaning(*status) == Meaning::Invalid)
+            {
+                // No list takes it back: "no" needs no freshness.
+                return self.act(status);
+            }
             let detail = format!(
                 "status list {:?} was fetched {age:?} ago, at most {most:?} is accepted",
                 self.uri
             );
             return Err(self.missing(RejectionKind::RevocationUnavailable, detail));
         }
-        let Some(status) = held.list.get(index) else {
+        let Some(status) = status else {
             let entries = held.list.len();
             let detail =
                 format!("index {index} is beyond the {entries} of status list {:?}", self.uri);

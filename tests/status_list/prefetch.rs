@@ -1,0 +1,138 @@
+//! Documents that name lists (TSL-27).
+
+use bytes::Bytes;
+use portcullis::RejectionKind as Kind;
+use portcullis::revocation::{SourceState, StatusLists};
+use portcullis::testing::{Failure, TestIssuer, TestStatusList};
+use serde_json::json;
+
+use crate::world::{HOUR, LIST, MINUTE, Parts, SECOND, World};
+
+const DOCUMENT: &str = "https://as.example/lists";
+
+/// An issuer with this document, which names the lists `1`, `2` and `3`.
+async fn world(document: impl Into<Bytes>, media_type: &str) -> (World, [TestStatusList; 2]) {
+    let mut parts = Parts::new();
+    let others = ["https://as.example/lists/2", "https://as.example/lists/3"];
+    let others = others.map(|uri| parts.list_at(uri));
+    parts.network = parts.network.with_document(DOCUMENT, media_type, document);
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    (parts.build().await, others)
+}
+
+fn naming(uris: &[&str]) -> String {
+    json!({ "status_lists": uris }).to_string()
+}
+
+const ALL: [&str; 3] =
+    ["https://as.example/lists/1", "https://as.example/lists/2", "https://as.example/lists/3"];
+
+/// TSL-27, TSL-28: lists are there before the first token that names one, and stay fresh although nobody
+/// uses them.
+#[tokio::test]
+async fn tsl_27_lists_are_fetched_before_they_are_used() {
+    let (world, others) = world(naming(&ALL), "application/json").await;
+    world.list.set(1, 1);
+    let health = world.api.revocations().status_lists();
+    assert_eq!(health.iter().map(|list| &*list.uri).collect::<Vec<_>>(), ALL);
+    assert!(health.iter().all(|list| list.state == SourceState::Fresh));
+    for list in [&world.list, &others[0], &others[1]] {
+        assert_eq!(list.fetches(), 1);
+    }
+    for _ in 0..6 {
+        world.advance(MINUTE * 275 / 60).await;
+    }
+    assert_eq!(world.list.fetches(), 7, "nobody used it");
+    assert_eq!(world.kind(0).await, None);
+    assert_eq!(world.kind(1).await, Some(Kind::Revoked));
+    assert_eq!(world.list.fetches(), 7, "and nobody waited");
+}
+
+/// TSL-27: one bad list does not stop the others, nor does a name of a place where no list may be.
+#[tokio::test]
+async fn tsl_27_one_bad_list_stops_no_other() {
+    let mut parts = Parts::new();
+    let third = parts.list_at(ALL[2]);
+    let second = parts.list_at(ALL[1]);
+    second.fail(Failure::Status(http::StatusCode::INTERNAL_SERVER_ERROR));
+    let evil = "https://evil.example/1";
+    let named = naming(&[evil, ALL[1], "x", ALL[0], ALL[2], ALL[0]]);
+    parts.network = parts.network.with_document(DOCUMENT, "application/json", named);
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    let world = parts.build().await;
+    assert_eq!((world.list.fetches(), third.fetches()), (1, 1));
+    assert_eq!(second.fetches(), 1);
+    let states: Vec<_> =
+        world.api.revocations().status_lists().iter().map(|list| list.state).collect();
+    let (fresh, never) = (SourceState::Fresh, SourceState::NeverSynchronised);
+    assert_eq!(states, [fresh, never, fresh]);
+    second.recover();
+    world.advance(SECOND).await;
+    assert_eq!(second.fetches(), 2, "it is tried again");
+    assert_eq!(world.kind_of(&world.token_at(&second, 0)).await, None);
+}
+
+/// TSL-27: a document that cannot be had or read is tried again; lists are then fetched when they are
+/// used.
+#[tokio::test]
+async fn tsl_27_a_bad_document_stops_nothing() {
+    for (name, document, media_type) in [
+        ("no JSON", "<html>".to_owned(), "application/json"),
+        ("an array", json!(ALL).to_string(), "application/json"),
+        ("another member", json!({ "lists": ALL }).to_string(), "application/json"),
+        ("no array", json!({ "status_lists": LIST }).to_string(), "application/json"),
+        ("no texts", json!({ "status_lists": [LIST, 7] }).to_string(), "application/json"),
+        ("another type", naming(&ALL), "text/plain"),
+        ("too long", naming(&[&"x".repeat(1 << 20)]), "application/json"),
+    ] {
+        let (world, _) = world(document, media_type).await;
+        assert!(world.api.revocations().status_lists().is_empty(), "{name}");
+        let before = world.network.fetches();
+        for _ in 0..60 {
+            world.advance(SECOND).await;
+        }
+        let tried = world.network.fetches() - before;
+        assert!((4..=8).contains(&tried), "{name}: {tried}");
+        assert_eq!(world.kind(0).await, None, "{name}");
+    }
+}
+
+/// What the document no longer names is no longer kept.
+#[tokio::test]
+async fn what_is_no_longer_named_is_no_longer_kept() {
+    let mut parts = Parts::new();
+    let document = TestStatusList::new(DOCUMENT, &parts.issuer, &parts.clock);
+    document.field(http::header::CONTENT_TYPE, "application/json").body(naming(&ALL[..1]));
+    let second = parts.list_at(ALL[1]);
+    parts.network = parts.network.with_list(&document);
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    let world = parts.build().await;
+    assert_eq!((world.list.fetches(), second.fetches()), (1, 0));
+    document.body(naming(&ALL[1..2]));
+    world.advance(HOUR).await;
+    assert_eq!(second.fetches(), 1);
+    let before = world.list.fetches();
+    for _ in 0..30 {
+        world.advance(MINUTE).await;
+    }
+    assert!(world.list.fetches() <= before + 1);
+    assert!(second.fetches() >= 6);
+}
+
+/// A document of one issuer names no list of another.
+#[tokio::test]
+async fn a_document_speaks_for_its_issuer() {
+    let mut parts = Parts::new();
+    let other = TestIssuer::new("https://other.example", &parts.clock);
+    parts.others.push(other.clone());
+    let theirs = TestStatusList::new("https://other.example/1", &other, &parts.clock);
+    let named = naming(&[theirs.uri(), LIST]);
+    parts.network = std::mem::take(&mut parts.network).with_list(&theirs).with_document(
+        DOCUMENT,
+        "application/json",
+        named,
+    );
+    parts.lists = StatusLists::new().prefetch_of(parts.issuer.id(), DOCUMENT);
+    let world = parts.build().await;
+    assert_eq!((world.list.fetches(), theirs.fetches()), (1, 0));
+}
