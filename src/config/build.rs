@@ -4,20 +4,24 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::issuer::Files;
+use super::files::Files;
 use super::policy::PolicyTable;
+use super::revocation::Journals;
 use super::shape::{Class, DefaultClass, ExceptionTable, File, MetadataTable};
-use super::tree::{Cuts, Fault, is_within};
 use super::value::{Count, Some1, Switch, Table, Time};
 use super::word::{BindingWord, KindWord, OtherAudiencesWord};
-use crate::error::{BuildError, ConfigFault, Faults, key};
+use crate::error::{ConfigFault, Faults, key};
 use crate::issuer::TenantList;
 use crate::server::{Metadata, Policy, ResourceServer, ServerBuilder};
 use crate::verify::{Exception, TokenClass};
 
 impl File {
     /// The builder with everything that the file says, and what is wrong with it.
-    pub(super) fn builder(&self, directory: Option<&Path>) -> (ServerBuilder, Faults) {
+    pub(super) fn builder(
+        &self,
+        directory: Option<&Path>,
+        journals: Journals,
+    ) -> (ServerBuilder, Faults) {
         let mut faults = Faults::new();
         let resource = self.resource.clone().unwrap_or_else(|| {
             let fault = "no resource: say `resource = \"https://...\"`";
@@ -105,7 +109,25 @@ impl File {
                 }
             }
         }
+        // The last: no journal is begun for a file that has faults.
+        if let Some(Table(revocation)) = &self.revocation {
+            let journals = if faults.len() == 0 { journals } else { Journals::LookedAt };
+            let look = |faults: &mut Faults| revocation.revocation(files, journals, faults);
+            builder = builder.revocation(faults.at("revocation", look));
+        }
         (builder, faults)
+    }
+
+    /// The place in a file of what the builder says is wrong.
+    pub(super) fn place(&self, place: &str) -> String {
+        let within = place.strip_prefix("revocation.");
+        match (&self.revocation, within) {
+            (Some(Table(revocation)), Some(within)) => match revocation.place(within) {
+                Some(within) => format!("revocation.{within}"),
+                None => place.to_owned(),
+            },
+            _ => place.to_owned(),
+        }
     }
 
     fn add_tenants(
@@ -253,82 +275,4 @@ impl MetadataTable {
         }
         if self.without_scopes { metadata.without_scopes() } else { metadata }
     }
-}
-
-/// All that is known to be wrong, once each.
-pub(super) struct Merged {
-    faults: Faults,
-    /// The places so far; where one is a gap, what is wrong around it may follow from it.
-    places: Vec<(String, ConfigFault)>,
-}
-
-impl Merged {
-    /// What was wrong with the text.
-    pub(super) fn new(read: &[Fault]) -> Self {
-        let mut merged = Self { faults: Faults::new(), places: Vec::new() };
-        for fault in read {
-            let what = ConfigFault::File(fault.what.clone());
-            merged.faults.push_at(&fault.path, what.clone());
-            if fault.gap {
-                merged.places.push((fault.path.clone(), what));
-            }
-        }
-        merged
-    }
-
-    /// And with what the text says; `cuts` says what the places were in the text.
-    pub(super) fn add(&mut self, error: &BuildError, cuts: &Cuts) {
-        // With one issuer the less, others may seem to name one that there is not.
-        let issuers_known = !self.places.iter().any(|(gap, _)| is_issuer(gap));
-        let mut new = Vec::new();
-        for (place, fault) in error.places() {
-            let place = cuts.original(place);
-            let said_at = issuer_said_at(&place);
-            let follows = self.places.iter().any(|(gap, _)| {
-                is_within(gap, &place) || said_at.as_deref().is_some_and(|at| is_within(gap, at))
-            });
-            let unknown = !issuers_known && names_issuer(&place);
-            let measures = measured_by(&place, fault);
-            let follows =
-                follows || self.places.iter().any(|(gap, _)| measures.contains(&gap.as_str()));
-            // Which transport there is, code may still say.
-            let for_code = matches!(fault, ConfigFault::NoTransport);
-            if !follows && !unknown && !for_code {
-                self.faults.push_at(&place, fault.clone());
-                new.push((place, fault.clone()));
-            }
-        }
-        self.places.extend(new);
-    }
-
-    pub(super) fn into_error(self) -> BuildError {
-        self.faults.into_error()
-    }
-}
-
-fn is_issuer(place: &str) -> bool {
-    let bare = place.is_empty() || place == "issuers" || place == "tenants";
-    bare || place.ends_with(".id") || (place.contains("issuers[") && place.ends_with(']'))
-}
-
-/// Where it is said whose clients stand there: what is wrong there may leave them without issuer.
-fn issuer_said_at(place: &str) -> Option<String> {
-    let class = place.strip_suffix(".clients").filter(|place| place.starts_with("classes["));
-    class.map(|class| format!("{class}.issuers"))
-}
-
-/// What a fault at this place may follow from, if it is missing: where it is said what is possible.
-fn measured_by(place: &str, fault: &ConfigFault) -> &'static [&'static str] {
-    match fault {
-        ConfigFault::NoMechanism { .. } => &["dpop", "mtls"],
-        _ if place.ends_with(".require_nonce") => &["dpop", "dpop.nonces"],
-        _ if place == "replay.client_share" => &["replay.capacity"],
-        _ => &[],
-    }
-}
-
-/// Whether what stands there has to be the name of a configured issuer.
-fn names_issuer(place: &str) -> bool {
-    (place.starts_with("classes[") && place.ends_with(".issuers"))
-        || (place.starts_with("exceptions[") && place.ends_with(".of_issuer"))
 }

@@ -1,21 +1,15 @@
 //! Issuers, and how their tokens are written.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::secret::{SecretRef, beside};
+use super::files::{Files, KeyPlace, authority, key_place};
+use super::secret::SecretRef;
 use super::value::{Some1, Table, Time, WordOr};
 use super::word::{AlgorithmWord, KindWord, OptionalClaimWord, words};
 use crate::error::{ConfigFault, Faults};
 use crate::issuer::config::Issuer;
 use crate::issuer::{ClaimTest, KeyRefresh, TokenProfile};
-
-/// The longest file of keys or certificates, in bytes.
-const LONGEST: u64 = 1024 * 1024;
 
 /// An issuer whose tokens are accepted. Its metadata says where its keys are, unless `jwks_uri` or
 /// `keys` does.
@@ -147,37 +141,6 @@ struct DangerousProfileTable {
     insecure_audience_from: Option<Some1<String>>,
 }
 
-/// The files that a configuration names, and the place from which they are looked for.
-#[derive(Clone, Copy)]
-pub(super) struct Files<'a>(pub(super) Option<&'a Path>);
-
-impl Files<'_> {
-    /// A whole file; what is wrong is at the current place.
-    fn read(self, what: &str, path: &str, faults: &mut Faults) -> Option<Vec<u8>> {
-        let mut fault = |why: String| faults.push(ConfigFault::File(why));
-        // A document in place of its path must not be shown: it may hold a private key.
-        if path.is_empty() || path.contains(['{', '\n']) || path.contains("-----BEGIN") {
-            fault(format!("wanted the path of a file with {what}, not {what} in its place"));
-            return None;
-        }
-        let path = beside(self.0, Path::new(path));
-        let mut bytes = Vec::new();
-        let read = File::open(&path)
-            .and_then(|file| file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes));
-        match read {
-            Err(error) => {
-                fault(format!("file {:?} cannot be read: {error}", path.display().to_string()));
-                None
-            }
-            Ok(read) if u64::try_from(read).is_ok_and(|read| read > LONGEST) => {
-                fault(format!("file {:?} is longer than 1 MiB", path.display().to_string()));
-                None
-            }
-            Ok(_) => Some(bytes),
-        }
-    }
-}
-
 impl IssuerTable {
     /// The issuer. Where something is wrong it stands for it all the same, so that the places of
     /// the others are right.
@@ -187,21 +150,10 @@ impl IssuerTable {
             faults.push_at("id", ConfigFault::File(fault.to_owned()));
             String::new()
         });
-        let mut issuer = match (&self.jwks_uri, &self.keys) {
-            (Some(_), Some(_)) => {
-                let fault = "`jwks_uri` says already where the keys are: keep one of the two";
-                faults.push_at("keys", ConfigFault::File(fault.to_owned()));
-                Issuer::discover(id)
-            }
-            (Some(jwks_uri), None) => Issuer::jwks(id, jwks_uri),
-            (None, Some(path)) => {
-                let keys = faults.at("keys", |faults| files.read("a JWK Set", path, faults));
-                match keys {
-                    Some(keys) => Issuer::fixed_keys(id, keys),
-                    None => Issuer::discover(id),
-                }
-            }
-            (None, None) => Issuer::discover(id),
+        let mut issuer = match key_place(&self.jwks_uri, &self.keys, files, faults) {
+            KeyPlace::Discovery => Issuer::discover(id),
+            KeyPlace::Jwks(url) => Issuer::jwks(id, url),
+            KeyPlace::Fixed(keys) => Issuer::fixed_keys(id, keys),
         };
         if let Some(Some1(algorithms)) = &self.algorithms {
             issuer = issuer.algorithms(algorithms.iter().map(|word| word.0));
@@ -217,11 +169,10 @@ impl IssuerTable {
         if let Some(Table(refresh)) = &self.key_refresh {
             issuer = issuer.key_refresh(refresh.key_refresh());
         }
-        if let Some(path) = &self.ca_file {
-            let pem = faults.at("ca_file", |faults| files.read("certificates", path, faults));
-            if let Some(pem) = pem {
-                issuer = faults.at("ca_file", |faults| with_authority(issuer, &pem, faults));
-            }
+        if let Some(path) = &self.ca_file
+            && let Some(transport) = authority(path, files, faults)
+        {
+            issuer = issuer.transport(transport);
         }
         if let Some(secret) = &self.fetch_token {
             let source = secret.from(files.0);
@@ -240,23 +191,15 @@ impl IssuerTable {
     }
 }
 
-#[cfg(feature = "reqwest")]
-fn with_authority(issuer: Issuer, pem: &[u8], faults: &mut Faults) -> Issuer {
-    match crate::transport::ReqwestTransport::with_root_certificates(pem) {
-        Ok(transport) => issuer.transport(transport),
-        Err(error) => {
-            faults.push(ConfigFault::File(format!("its certificates cannot be used: {error}")));
-            issuer
+impl IssuerTable {
+    /// Whoever signs something that is no token: what it says of keys counts.
+    pub(super) fn signer(&self, files: Files<'_>, faults: &mut Faults) -> Issuer {
+        if self.profile.is_some() {
+            let fault = "it says how tokens are written, and this signs none: leave it out";
+            faults.push_at("profile", ConfigFault::File(fault.to_owned()));
         }
+        self.build(files, faults)
     }
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn with_authority(issuer: Issuer, _: &[u8], faults: &mut Faults) -> Issuer {
-    let fault =
-        "a private authority needs the crate's own HTTP client: enable the feature `reqwest`";
-    faults.push(ConfigFault::File(fault.to_owned()));
-    issuer
 }
 
 impl KeyRefreshTable {

@@ -16,13 +16,25 @@
 //! 7. A scope grants another one only by `scope_implications`, by whole names, and what that one
 //!    grants as well.
 //! 8. Paths of files are looked for from the directory of the configuration, where it came from a
-//!    file, and are read once, when the server is built; `fetch_token` is read for each fetch.
-//! 9. A text is at most 1 MiB.
+//!    file, and are read once, when the server is built. What is shown to others (`fetch_token`,
+//!    `authorization`, `bearer`) has to be there then, and is read again when it is shown.
+//! 9. The journal of revocations is opened by [`ServerConfig::builder`], and begun where there is none
+//!    unless the file has faults. One server has it at a time: build one server of such a file. It
+//!    blocks while the journal is read.
+//! 10. A text is at most 1 MiB.
+//!
+//! What a file says of revocation: who says what is revoked (streams of security events, JSON feeds,
+//! status lists), whose tokens each is believed about, how old what is known may become and what becomes
+//! of tokens then, in general and for a class or a policy, and where all of it is kept.
 //!
 //! What a file cannot say: transports but for a private authority, clocks, observers, resolvers of
-//! issuers, replay memories that processes share, and checks of your own. [`ServerConfig::builder`] gives the builder to add them to, and
-//! [`crate::ResourceServer::policy`] a policy of the file to extend: its name stands in the file,
-//! and where it is mounted stands in the code.
+//! issuers, replay memories that processes share, checks of your own; nor sources of revocation of your
+//! own ([`crate::revocation::RevocationSource`]), what this process revokes itself
+//! ([`crate::ResourceServer::revocations`]), and where events are pushed to
+//! ([`crate::ResourceServer::event_receiver`]). [`ServerConfig::builder`] gives the builder to add them
+//! to, but for sources: [`crate::ServerBuilder::revocation`] takes the place of all that the file says of
+//! revocation. [`crate::ResourceServer::policy`] gives a policy of the file to extend: its name stands in
+//! the file, and where it is mounted stands in the code.
 //!
 //! A schema for editors is [`JSON_SCHEMA`].
 //!
@@ -53,6 +65,15 @@
 //!     [mtls]
 //!     direct = true
 //!
+//!     [revocation]
+//!     on_stale = { allow_for = "5m" }
+//!     status_lists = { allow_uris_at = ["https://lists.example.com"] }
+//!
+//!     [[revocation.sources]]
+//!     name = "partners"
+//!     speaks_for = ["https://keycloak.example.com/realms/partners"]
+//!     events = { id = "https://events.example.com", audience = ["https://api.example.com"], poll = {} }
+//!
 //!     [default_class]
 //!     at_most = "15m"
 //!
@@ -70,6 +91,7 @@
 //!     subject_kinds = ["person"]
 //!     actor = "forbidden"
 //!     require_nonce = true
+//!     freshness = "1m"
 //!     claims = [{ path = ["realm_access", "roles"], contains = "payer" }]
 //!     step_up = { acr_values = ["phr"], max_age = "5m" }
 //!
@@ -85,6 +107,7 @@
 //! assert!(api.guard(pay).is_ok());
 //! assert_eq!(api.effective_policy()["classes"][0]["at_most"], "10m");
 //! assert_eq!(api.effective_policy()["dpop"]["max_age"], "1m");
+//! assert_eq!(api.effective_policy()["revocation"]["sources"][0]["max_age"], "1m");
 //!
 //! let error = ServerConfig::from_toml(r#"
 //!     resource = "https://api.example.com"
@@ -103,14 +126,20 @@
 
 mod build;
 mod dpop;
+mod events;
+mod feed;
+mod files;
 mod issuer;
+mod merged;
 mod mtls;
 mod policy;
 mod replay;
+mod revocation;
 #[cfg(test)]
 mod schema;
 mod secret;
 mod shape;
+mod status_lists;
 mod tree;
 mod value;
 mod word;
@@ -121,7 +150,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{BuildError, ConfigFault, Faults};
 use crate::server::{ResourceServer, ServerBuilder};
 
-use build::Merged;
+use merged::Merged;
+use revocation::Journals;
 use shape::File;
 use tree::{Cuts, Fault, Read, Source};
 use value::Table;
@@ -200,11 +230,13 @@ impl ServerConfig {
     /// missing, a policy that asks nothing. Faults that [`ServerBuilder::build`] would find come
     /// with them, as far as they are known.
     pub fn builder(self) -> Result<ServerBuilder, BuildError> {
-        let (builder, faults) = self.file.builder(self.directory.as_deref());
+        let (builder, faults) = self.file.builder(self.directory.as_deref(), Journals::Opened);
         if faults.len() == 0 {
             return Ok(builder);
         }
-        Err(self.all_faults(&[], &Cuts::default()))
+        let mut merged = Merged::new(&[]);
+        self.add_to(&mut merged, builder, faults, &Cuts::default());
+        Err(merged.into_error())
     }
 
     /// The server, with nothing added to what the file says.
@@ -220,15 +252,21 @@ impl ServerConfig {
         let mut merged = Merged::new(read);
         // Nothing is known of a text that is no table, or that has faults without end.
         if !read.iter().any(|fault| fault.path.is_empty()) {
-            let (builder, faults) = self.file.builder(self.directory.as_deref());
-            if let Err(error) = faults.unless_none(()) {
-                merged.add(&error, cuts);
-            }
-            if let Err(error) = builder.build() {
-                merged.add(&error, cuts);
-            }
+            let directory = self.directory.as_deref();
+            let (builder, faults) = self.file.builder(directory, Journals::LookedAt);
+            self.add_to(&mut merged, builder, faults, cuts);
         }
         merged.into_error()
+    }
+
+    /// What was wrong with each member, and with all of it together.
+    fn add_to(&self, merged: &mut Merged, builder: ServerBuilder, faults: Faults, cuts: &Cuts) {
+        if let Err(error) = faults.unless_none(()) {
+            merged.add(&error, str::to_owned, cuts);
+        }
+        if let Err(error) = builder.build() {
+            merged.add(&error, |place| self.file.place(place), cuts);
+        }
     }
 }
 

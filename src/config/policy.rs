@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::issuer::wanted;
+use super::revocation::{Stale, on_stale};
 use super::value::{Actor, Names, Some1, Table, Time, Way};
 use super::word::{BindingWord, Credentials, CredentialsWord, KindWord, PreflightWord, Presence};
 use crate::check::{
@@ -52,6 +53,12 @@ pub(super) struct PolicyTable {
     single_use: bool,
     /// Whether each DPoP proof needs a nonce, also where `nonces` of `dpop` are optional.
     require_nonce: bool,
+    /// What is known of the token's revocation has to be no older than this, whatever is said
+    /// elsewhere. It needs a source of revocation.
+    freshness: Option<Time>,
+    /// What becomes of tokens when a source is older than its `max_age`, in place of what the source
+    /// says. It needs a source of revocation.
+    on_stale: Option<Stale>,
     /// Whether a request without credentials passes, without asking anything; "required" unless
     /// said otherwise.
     credentials: Option<CredentialsWord>,
@@ -150,6 +157,12 @@ impl PolicyTable {
         }
         if self.require_nonce {
             policy = policy.require_nonce();
+        }
+        if let Some(Time(time)) = self.freshness {
+            policy = policy.freshness(time);
+        }
+        if let Some(stale) = &self.on_stale {
+            policy = policy.on_stale(on_stale(stale, faults));
         }
         if let Some(CredentialsWord(Credentials::Optional)) = self.credentials {
             policy = policy.optional();

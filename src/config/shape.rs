@@ -9,6 +9,7 @@ use super::issuer::IssuerTable;
 use super::mtls::MtlsTable;
 use super::policy::PolicyTable;
 use super::replay::ReplayTable;
+use super::revocation::RevocationTable;
 use super::secret::SecretRef;
 use super::value::{Count, Some1, Switch, Table, Time};
 use super::word::{BindingWord, KindWord, OtherAudiencesWord, SecurityProfileWord};
@@ -46,6 +47,8 @@ pub(super) struct File {
     /// Proves senders by their client certificates (RFC 8705). Without it every token that is bound
     /// to a certificate is refused.
     pub(super) mtls: Option<Table<MtlsTable>>,
+    /// What is known of revocation, and from whom. Without it a token is accepted until it expires.
+    pub(super) revocation: Option<Table<RevocationTable>>,
     /// How much this process remembers of the proofs, and of the tokens for one use, that were used.
     pub(super) replay: Option<Table<ReplayTable>>,
     /// Clients that may use plain bearer tokens where `binding` wants bound ones, for a while.
@@ -95,7 +98,7 @@ pub(super) struct DefaultClass {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// What is known of the token's revocation has to be no older than this. It needs a source of
-    /// revocation, which this version does not have.
+    /// revocation.
     pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,
@@ -124,7 +127,7 @@ pub(super) struct Class {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// What is known of the token's revocation has to be no older than this. It needs a source of
-    /// revocation, which this version does not have.
+    /// revocation.
     pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,

@@ -122,7 +122,7 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Switch<T> {
             type Value = Switch<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`false`, or a table (in JSON: an object)")
+                f.write_str("`true`, `false`, or a table (in JSON: an object)")
             }
 
             fn visit_bool<E: Error>(self, on: bool) -> Result<Switch<T>, E> {
@@ -155,8 +155,10 @@ impl<'de, W: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for WordOr<
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
-                let word = serde::de::value::StrDeserializer::new(word);
-                W::deserialize(word).map(WordOr::Word)
+                let word = serde::de::value::StrDeserializer::<E>::new(word);
+                let or_table =
+                    |error: E| E::custom(format_args!("{error}, or a table (in JSON: an object)"));
+                W::deserialize(word).map(WordOr::Word).map_err(or_table)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {

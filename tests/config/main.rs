@@ -15,9 +15,13 @@ mod faults;
 mod members;
 mod policies;
 mod report;
+mod revocation;
 mod schema;
 mod secrets;
 mod senders;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Request;
 use portcullis::config::ServerConfig;
@@ -71,6 +75,31 @@ fn faults(file: &Value) -> Vec<(String, String)> {
 
 fn told(error: &BuildError) -> Vec<(String, String)> {
     error.places().map(|(place, fault)| (place.to_owned(), fault.to_string())).collect()
+}
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("portcullis-config-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A path in it.
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A server from a file, an issuer with its keys, on a clock of its own.

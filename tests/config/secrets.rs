@@ -44,7 +44,19 @@ fn files_are_looked_for_beside_the_configuration() {
     let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(
         places,
-        ["issuers[0].ca_file", "issuers[1].fetch_token", "issuers[3].keys", "dpop.nonces.keys[1]",],
+        [
+            "issuers[0].ca_file",
+            "issuers[1].fetch_token",
+            "issuers[3].keys",
+            "dpop.nonces.keys[1]",
+            "revocation.sources[0].events.push.authorization[1]",
+            "revocation.sources[0].events.ca_file",
+            "revocation.sources[1].events.keys",
+            "revocation.sources[1].events.push.verification.authorization",
+            "revocation.sources[1].events.poll.bearer",
+            "revocation.sources[2].feed.ca_file",
+            "revocation.sources[3].feed.authorization",
+        ],
     );
     assert!(ServerConfig::from_file(format!("{DIRECTORY}/full.toml")).unwrap().builder().is_ok());
 }
