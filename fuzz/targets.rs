@@ -38,6 +38,8 @@ mod proof;
 mod revocation_feed;
 #[path = "targets/spiffe.rs"]
 mod spiffe;
+#[path = "targets/status_list.rs"]
+mod status_list;
 #[path = "targets/time.rs"]
 mod time;
 #[path = "targets/token.rs"]
@@ -58,6 +60,7 @@ pub use name::{names, resource};
 pub use proof::proof;
 pub use revocation_feed::revocation_feed;
 pub use spiffe::spiffe;
+pub use status_list::status_list;
 pub use time::numeric_date;
 pub use token::{compact, credentials};
 
@@ -89,5 +92,6 @@ pub const ALL: &[(&str, Target)] = &[
     ("revocation_feed", revocation_feed),
     ("signed_decision", signed_decision),
     ("spiffe", spiffe),
+    ("status_list", status_list),
     ("xfcc", xfcc),
 ];

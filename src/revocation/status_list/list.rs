@@ -201,7 +201,7 @@ mod tests {
     fn a_list_is_no_larger_than_allowed() {
         for (bits, octets) in [(1_u8, 1_000_usize), (2, 1_000), (4, 1_000), (8, 1_000)] {
             let list = zlib(&vec![0; octets]);
-            let entries = (octets * 8 / usize::from(bits)) as u64;
+            let entries = u64::try_from(octets * 8 / usize::from(bits)).unwrap();
             let read = |most| StatusList::from_compressed(bits, &list, most);
             assert_eq!(read(entries).map(|list| list.len()), Ok(entries));
             for most in [entries - 1, 1, 0] {
