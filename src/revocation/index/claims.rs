@@ -48,7 +48,7 @@ pub(super) enum Key<'a> {
     Issuer,
     /// Of a token only what was taken back: what is revoked is kept elsewhere.
     Token(&'a str),
-    SigningKey(&'a str),
+    Signer(&'a str),
     Session(&'a str),
     Subject(&'a str),
     Client(&'a str),
@@ -68,7 +68,7 @@ impl<'a> Key<'a> {
         match self {
             Self::Issuer => About::Issuer,
             Self::Token(_) => About::Token,
-            Self::SigningKey(_) => About::Key,
+            Self::Signer(_) => About::Key,
             Self::Session(_) => About::Session,
             Self::Subject(_) => About::Subject,
             Self::Client(_) => About::Client,
@@ -80,7 +80,7 @@ impl<'a> Key<'a> {
         match self {
             Self::Issuer => "",
             Self::Token(value)
-            | Self::SigningKey(value)
+            | Self::Signer(value)
             | Self::Session(value)
             | Self::Subject(value)
             | Self::Client(value)
@@ -91,7 +91,7 @@ impl<'a> Key<'a> {
     const fn kind(self) -> usize {
         match self {
             Self::Issuer => 0,
-            Self::SigningKey(_) => 1,
+            Self::Signer(_) => 1,
             Self::Session(_) => 2,
             Self::Subject(_) => 3,
             Self::Client(_) => 4,
@@ -150,7 +150,7 @@ impl ClaimIndex {
         look(Key::Issuer);
         look(Key::Subject(facts.subject.as_str()));
         if let Some(kid) = &facts.key_id {
-            look(Key::SigningKey(kid.as_str()));
+            look(Key::Signer(kid.as_str()));
         }
         if let Some(session) = &facts.session {
             look(Key::Session(session));

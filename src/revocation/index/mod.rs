@@ -87,7 +87,7 @@ impl Index {
                     }
                 }
             }
-            Target::Key(kid) => self.apply_to(Key::SigningKey(kid), &[], record),
+            Target::Key(kid) => self.apply_to(Key::Signer(kid), &[], record),
             Target::Issuer => self.apply_to(Key::Issuer, &[], record),
             Target::Claims(claims) => {
                 let mut conditions: Vec<_> = claims.iter().collect();
@@ -111,7 +111,7 @@ impl Index {
                 !self.tokens.contains(self.tokens.fingerprint(&record.issuer, jti), now)
                     && !self.claims.knows(&record.issuer, Key::Token(jti))
             }
-            (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::SigningKey(kid)),
+            (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::Signer(kid)),
             (Target::Issuer, _) => !self.claims.knows(&record.issuer, Key::Issuer),
             (Target::Claims(claims), _) => claims.iter().next().is_none_or(|(claim, value)| {
                 // Further conditions are further entries.
