@@ -36,6 +36,8 @@ mod name;
 mod proof;
 #[path = "targets/revocation_feed.rs"]
 mod revocation_feed;
+#[path = "targets/security_event.rs"]
+mod security_event;
 #[path = "targets/spiffe.rs"]
 mod spiffe;
 #[path = "targets/status_list.rs"]
@@ -59,6 +61,7 @@ pub use metadata::metadata;
 pub use name::{names, resource};
 pub use proof::proof;
 pub use revocation_feed::revocation_feed;
+pub use security_event::security_event;
 pub use spiffe::spiffe;
 pub use status_list::status_list;
 pub use time::numeric_date;
@@ -90,6 +93,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("proof", proof),
     ("resource", resource),
     ("revocation_feed", revocation_feed),
+    ("security_event", security_event),
     ("signed_decision", signed_decision),
     ("spiffe", spiffe),
     ("status_list", status_list),

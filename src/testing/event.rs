@@ -217,9 +217,6 @@ impl TestTransmitter {
     }
 
     /// A delivery of this SET (RFC 8935 §2.1), with the authorization that was set.
-    ///
-    /// # Panics
-    /// Never.
     pub fn push(&self, set: impl Into<Bytes>) -> Request<Full<Bytes>> {
         let mut request = Request::post("/events")
             .header(CONTENT_TYPE, "application/secevent+jwt")
@@ -293,6 +290,11 @@ impl TestTransmitter {
     /// If this is no field value.
     pub fn authorization(&self, value: &str) {
         self.state().authorization = Some(value.parse().expect("a field value"));
+    }
+
+    /// It wants nothing in `Authorization`, and sends nothing there.
+    pub fn without_authorization(&self) {
+        self.state().authorization = None;
     }
 
     /// A member of its metadata, instead of the one of this name; `null`: none.

@@ -165,9 +165,7 @@ impl EventKind {
         }
         let name = event_type.strip_prefix(SSF).or_else(|| event_type.strip_prefix(SSE));
         Ok(match name {
-            Some("verification") => {
-                Self::Verification { state: members.text("state")? }
-            }
+            Some("verification") => Self::Verification { state: members.text("state")? },
             Some("stream-updated") => {
                 let status = members.required("status")?;
                 let status =
@@ -176,6 +174,12 @@ impl EventKind {
             }
             _ => Self::Other,
         })
+    }
+
+    /// What the names of one type have in common, and of two types not.
+    pub(super) fn one_name(event_type: &str) -> &str {
+        let ssf = event_type.strip_prefix(SSF).or_else(|| event_type.strip_prefix(SSE));
+        ssf.unwrap_or(event_type)
     }
 
     fn caep(name: &str, members: &Members<'_>) -> Result<Self, SetError> {

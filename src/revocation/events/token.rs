@@ -279,7 +279,7 @@ fn one_event(
 ) -> Result<(EventKind, Option<Timestamp>), SetError> {
     let events =
         events.as_object().ok_or_else(|| SetError::request("`events` is not an object"))?;
-    let mut found: Option<(EventKind, Option<Timestamp>)> = None;
+    let mut found: Option<(&str, EventKind, Option<Timestamp>)> = None;
     let mut types = 0_usize;
     for (event_type, event) in events.members() {
         types = types.saturating_add(1);
@@ -292,7 +292,7 @@ fn one_event(
         if kind == EventKind::Other {
             continue;
         }
-        let read = (kind, stated_time(&event, now)?);
+        let read = (EventKind::one_name(event_type), kind, stated_time(&event, now)?);
         match &found {
             Some(other) if *other != read => {
                 return Err(SetError::request("`events` has more than one event"));
@@ -303,7 +303,7 @@ fn one_event(
     if types == 0 {
         return Err(SetError::request("`events` has no event"));
     }
-    Ok(found.unwrap_or((EventKind::Other, None)))
+    Ok(found.map_or((EventKind::Other, None), |(_, kind, at)| (kind, at)))
 }
 
 /// `event_timestamp` (CAEP §2): seconds. Milliseconds come out as a time past the year 9999.
