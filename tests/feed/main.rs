@@ -10,6 +10,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "an example is a program: `main` is not called here"
+)]
+#[path = "../../examples/feed_publisher.rs"]
+mod feed_publisher;
+
 mod configuration;
 mod documents;
 mod effects;
@@ -224,4 +235,10 @@ fn with(mut document: Value, member: &str, value: Value) -> Value {
         members.insert(member.to_owned(), value);
     }
     document
+}
+
+/// EVT-01: over real HTTP on loopback; its clients check what came of each request.
+#[tokio::test]
+async fn every_request_of_the_publisher_comes_out_as_it_should() {
+    assert_eq!(feed_publisher::run().await.unwrap(), 0);
 }

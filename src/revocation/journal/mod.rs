@@ -344,7 +344,7 @@ impl Open {
             let (issuer, target) = key::decode(key.value()).ok_or_else(|| unreadable("a key"))?;
             let issuer = self.issuers.name(issuer).ok_or_else(|| unreadable("an issuer"))?;
             let row = decode_row(value.value())?;
-            row.records(issuer, &target, &mut |record| records.push(record));
+            row.records(issuer, target, &mut |record| records.push(record));
             if records.len() >= Journal::LOADED {
                 return Ok((records, Some(key.value().to_vec())));
             }

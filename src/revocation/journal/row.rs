@@ -122,32 +122,38 @@ impl Row {
     }
 
     /// The records that say the same. A lift comes first: it takes back nothing that follows.
-    pub(super) fn records(&self, issuer: &str, target: &Target, each: &mut dyn FnMut(Record)) {
-        let mut tell = |effect, at: Option<Timestamp>| {
-            if let Some(at) = at {
-                each(Record::new(issuer, target.clone(), effect, at));
-            }
+    pub(super) fn records(&self, issuer: &str, target: Target, each: &mut dyn FnMut(Record)) {
+        let until = match self.until {
+            Some(Until::At(until)) => Some(until),
+            Some(Until::Open) | None => None,
         };
-        tell(Effect::Lift, self.lift);
-        tell(Effect::Purge, self.purge);
-        for (hold, register) in Hold::ALL.iter().zip(self.holds) {
-            if let Some(Register { at, says }) = register {
-                let effect = match says {
-                    Says::Release => Effect::Release(*hold),
-                    Says::StepUp => Effect::HoldForStepUp(*hold),
-                    Says::Refuse => Effect::Hold(*hold),
-                };
-                tell(effect, Some(at));
+        let hold = |place: usize| {
+            let hold = *Hold::ALL.get(place)?;
+            let Register { at, says } = (*self.holds.get(place)?)?;
+            let effect = match says {
+                Says::Release => Effect::Release(hold),
+                Says::StepUp => Effect::HoldForStepUp(hold),
+                Says::Refuse => Effect::Hold(hold),
+            };
+            Some((effect, at, None))
+        };
+        let said = [
+            self.lift.map(|at| (Effect::Lift, at, None)),
+            self.purge.map(|at| (Effect::Purge, at, None)),
+            hold(0),
+            hold(1),
+            hold(2),
+            self.step_up.map(|at| (Effect::StepUp, at, until)),
+            self.refuse.map(|at| (Effect::Refuse, at, until)),
+        ];
+        let mut said = said.into_iter().flatten().peekable();
+        while let Some((effect, at, until)) = said.next() {
+            let of = |target| Record { until, ..Record::new(issuer, target, effect, at) };
+            // Most rows say one thing, and there are millions of them: no copy for the last.
+            if said.peek().is_none() {
+                return each(of(target));
             }
-        }
-        for (effect, at) in [(Effect::StepUp, self.step_up), (Effect::Refuse, self.refuse)] {
-            if let Some(at) = at {
-                let mut record = Record::new(issuer, target.clone(), effect, at);
-                if let Some(Until::At(until)) = self.until {
-                    record = record.until(until);
-                }
-                each(record);
-            }
+            each(of(target.clone()));
         }
     }
 
