@@ -305,7 +305,7 @@ impl Bits<'_> {
                 symbol @ 257..=264 => symbol - 254,
                 symbol @ 265..=284 => {
                     let extra = (symbol - 261) / 4;
-                    ((symbol - 261) % 4 + 4 << extra) + 3 + self.take(extra)?
+                    (((symbol - 261) % 4 + 4) << extra) + 3 + self.take(extra)?
                 }
                 285 => 258,
                 _ => return Err(Wrong::Zlib),
@@ -314,7 +314,7 @@ impl Bits<'_> {
                 symbol @ 0..=3 => symbol + 1,
                 symbol @ 4..=29 => {
                     let extra = symbol / 2 - 1;
-                    (2 + symbol % 2 << extra) + 1 + self.take(extra)?
+                    ((2 + symbol % 2) << extra) + 1 + self.take(extra)?
                 }
                 _ => return Err(Wrong::Zlib),
             };

@@ -111,7 +111,8 @@ async fn a_list_with_a_wrong_claim_is_not_believed() {
 async fn a_list_may_say_more_and_less() {
     let at = |time: u64| Timestamp::from_secs(1_800_000_000 + time);
     let before = Timestamp::from_secs(1_500_000_000);
-    let edits: [(&str, fn(TokenBuilder) -> TokenBuilder); 9] = [
+    type Edit = fn(TokenBuilder) -> TokenBuilder;
+    let edits: [(&str, Edit); 9] = [
         ("no iss", |token| token.without("iss")),
         ("no ttl", |token| token.without("ttl")),
         ("a fraction of a second", |token| token.claim("ttl", 300.5)),

@@ -40,7 +40,8 @@ mod prefetch;
 mod reference;
 mod refresh;
 mod slot;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;
 mod token;
 
