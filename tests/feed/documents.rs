@@ -264,3 +264,28 @@ fn a_document_says_what_stands_in_it() {
     assert_eq!(record.expires_at().map(|at| at.as_secs()), Some(1_800_003_600));
     assert!(!format!("{read:?}").contains("secret-token-id"));
 }
+
+/// Decision 15: of one token only what counts in the end is told, so that in no moment the opposite counts;
+/// another token, or the same name of another issuer, is another.
+#[test]
+fn of_one_token_only_what_happened_last_is_told() {
+    use portcullis::revocation::Effect::{Lift, Refuse};
+    let at = |jti: &str, at: u64| json!({ "jti": jti, "at": at });
+    let other = json!({ "jti": "a", "at": 7, "issuer": "https://b.example" });
+    for (name, records, removed, expected) in [
+        ("taken back later", json!([at("a", 5)]), json!([at("a", 9)]), vec![(9, Lift)]),
+        ("said again", json!([at("a", 9)]), json!([at("a", 5)]), vec![(9, Refuse)]),
+        ("at once", json!([at("a", 5)]), json!([at("a", 5)]), vec![(5, Lift)]),
+        (
+            "others",
+            json!([at("b", 9), other]),
+            json!([at("a", 8)]),
+            vec![(7, Refuse), (8, Lift), (9, Refuse)],
+        ),
+    ] {
+        let document = with(whole(1, &records), "removed", removed);
+        let read = FeedDocument::parse(document.to_string().as_bytes(), Some(ISSUER)).unwrap();
+        let said = read.records().iter().map(|record| (record.at().as_secs(), record.effect()));
+        assert_eq!(said.collect::<Vec<_>>(), expected, "{name}");
+    }
+}

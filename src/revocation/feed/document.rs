@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 
 use super::entry::{self, List};
@@ -185,8 +186,7 @@ impl FeedDocument {
         let found = add(List::Records, required("records")?)?;
         if let Some(removed) = object.member("removed") {
             add(List::Removed, removed)?;
-            // In the order in which it happened; of what happened at once, what was taken back last.
-            records.sort_by_key(|record| (record.at(), record.effect() == Effect::Lift));
+            settle(&mut records);
         }
         if u64::try_from(found) != Ok(count) {
             return Err(FeedError::Count { said: count, found });
@@ -224,7 +224,8 @@ impl FeedDocument {
         self.expires_at
     }
 
-    /// What it says; what is `removed` as [`Effect::Lift`].
+    /// What it says; what is `removed` as [`Effect::Lift`]. Of a token that is listed and removed there is
+    /// only what happened last.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
@@ -263,6 +264,27 @@ impl fmt::Debug for FeedDocument {
             .field("records", &self.records.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Brings records into the order in which they happened; of what happened at once, what was taken back
+/// comes last. Of one token only that stays which counts in the end: there is no moment in which it was
+/// taken back already, and not yet said again.
+fn settle(records: &mut Vec<Record>) {
+    let about = |record: &Record| (Box::<str>::from(record.issuer_id()), record.target().clone());
+    let lifts = |record: &Record| record.effect() == Effect::Lift;
+    records.sort_by_key(|record| (record.at(), lifts(record)));
+    let of_token = |record: &&Record| matches!(record.target(), Target::Token(_)) && lifts(record);
+    let mut last: HashMap<_, _> =
+        records.iter().filter(of_token).map(|record| (about(record), true)).collect();
+    if last.is_empty() {
+        return;
+    }
+    for record in &*records {
+        if let Some(lifted) = last.get_mut(&about(record)) {
+            *lifted = lifts(record);
+        }
+    }
+    records.retain(|record| last.get(&about(record)).is_none_or(|lifted| *lifted == lifts(record)));
 }
 
 /// A name with a scheme (RFC 3986 §3), of characters that are seen.

@@ -111,6 +111,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Something in the file is not as it was written.
+    pub(super) fn unreadable(what: &str) -> Self {
+        Self::Damaged(format!("{what} cannot be read"))
+    }
+
     pub(super) fn of(self, path: &Path) -> JournalError {
         let path = path.to_path_buf();
         match self {

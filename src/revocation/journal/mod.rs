@@ -22,25 +22,30 @@
 
 mod disk;
 mod error;
+mod issuers;
+mod kept;
 mod key;
+mod open;
 mod row;
+mod sorted;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{Database, ReadableDatabase as _};
 
-use self::disk::{ISSUERS, Identity, META, RECORDS, SOURCES};
+use self::disk::{Identity, META, SOURCES};
 use self::error::Fault;
 pub use self::error::JournalError;
-use self::row::{Horizon, Row};
+pub(crate) use self::kept::KeptSource;
+use self::kept::{read_duration, write_duration};
+use self::open::Open;
+use self::row::Horizon;
 use super::record::Record;
 use super::source::Batch;
 use crate::time::Timestamp;
@@ -77,18 +82,6 @@ struct Inner {
     identity: Option<Identity>,
     /// Behind which key the next purge begins.
     purged: Option<Vec<u8>>,
-}
-
-struct Open {
-    database: Database,
-    issuers: Issuers,
-}
-
-/// What was kept of a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct KeptSource {
-    pub(crate) synchronised: Option<Timestamp>,
-    pub(crate) state: Option<Arc<[u8]>>,
 }
 
 /// What one source says, as it has to be kept.
@@ -170,7 +163,7 @@ impl Journal {
             let Some(life) = meta.get(Self::LONGEST_LIFE)? else { return Ok(None) };
             let mut life = life.value();
             let found = read_duration(&mut life).filter(|_| life.is_empty());
-            Ok(Some(found.ok_or_else(|| unreadable("the longest life of a token"))?))
+            Ok(Some(found.ok_or_else(|| Fault::unreadable("the longest life of a token"))?))
         })
     }
 
@@ -260,296 +253,4 @@ impl fmt::Debug for Journal {
 fn guarded<T>(what: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     std::panic::catch_unwind(AssertUnwindSafe(what))
         .unwrap_or_else(|_| Err(Fault::Damaged("reading it broke off".to_owned())))
-}
-
-fn unreadable(what: &str) -> Fault {
-    Fault::Damaged(format!("{what} cannot be read"))
-}
-
-impl Open {
-    fn new(database: Database) -> Result<Self, Fault> {
-        let issuers = Issuers::read(&database)?;
-        Ok(Self { database, issuers })
-    }
-
-    fn begin(&self) -> Result<WriteTransaction, Fault> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        // With one phase a last write that is damaged later would be taken for one that never ended.
-        transaction.set_two_phase_commit(true);
-        Ok(transaction)
-    }
-
-    fn commit(&mut self, entries: &[Entry<'_>]) -> Result<(), Fault> {
-        let nothing = |entry: &Entry<'_>| {
-            let batch = entry.batch;
-            batch.records.is_empty() && batch.state.is_none() && batch.synchronised.is_none()
-        };
-        if entries.iter().all(nothing) {
-            return Ok(());
-        }
-        let transaction = self.begin()?;
-        let mut issuers = NewIssuers::beside(&self.issuers);
-        {
-            let records = entries.iter().flat_map(|entry| &entry.batch.records);
-            let sorted = Sorted::of(records, &mut issuers)?;
-            let mut rows = transaction.open_table(RECORDS)?;
-            let mut value = Vec::new();
-            for (key, records) in sorted.by_key() {
-                let before = match rows.get(key)? {
-                    Some(value) => decode_row(value.value())?,
-                    None => Row::default(),
-                };
-                let mut row = before.clone();
-                records.for_each(|record| row.apply(record));
-                // What is known already costs no write.
-                if row != before {
-                    value.clear();
-                    row.encode(&mut value);
-                    rows.insert(key, &*value)?;
-                }
-            }
-            let mut numbers = transaction.open_table(ISSUERS)?;
-            for (number, name) in issuers.numbered() {
-                numbers.insert(number, name)?;
-            }
-            let mut sources = transaction.open_table(SOURCES)?;
-            for Entry { source, batch } in entries {
-                let mut kept = match sources.get(*source)? {
-                    Some(kept) => KeptSource::decode(kept.value())?,
-                    None => KeptSource::default(),
-                };
-                let before = kept.clone();
-                kept.state = batch.state.as_deref().map(Into::into).or(kept.state);
-                let synchronised = batch.synchronised.map(crate::time::Moment::wall);
-                kept.synchronised = synchronised.or(kept.synchronised);
-                if kept != before {
-                    sources.insert(*source, &*kept.encode())?;
-                }
-            }
-        }
-        let new: Vec<Box<str>> = issuers.new.into_iter().map(Into::into).collect();
-        transaction.commit()?;
-        self.issuers.add(new);
-        Ok(())
-    }
-
-    /// Some records behind this key, and the last key that was looked at unless there are no more.
-    fn some(&self, behind: Option<&[u8]>) -> Result<(Vec<Record>, Option<Vec<u8>>), Fault> {
-        let transaction = self.database.begin_read()?;
-        let rows = transaction.open_table(RECORDS)?;
-        let mut records = Vec::with_capacity(Journal::LOADED);
-        for found in rows.range::<&[u8]>(from(behind))? {
-            let (key, value) = found?;
-            let (issuer, target) = key::decode(key.value()).ok_or_else(|| unreadable("a key"))?;
-            let issuer = self.issuers.name(issuer).ok_or_else(|| unreadable("an issuer"))?;
-            let row = decode_row(value.value())?;
-            row.records(issuer, target, &mut |record| records.push(record));
-            if records.len() >= Journal::LOADED {
-                return Ok((records, Some(key.value().to_vec())));
-            }
-        }
-        Ok((records, None))
-    }
-
-    fn purge(
-        &self,
-        behind: Option<&[u8]>,
-        horizon: Horizon,
-    ) -> Result<(usize, Option<Vec<u8>>), Fault> {
-        let mut old: Vec<(Vec<u8>, Row)> = Vec::new();
-        let mut last = None;
-        {
-            let transaction = self.database.begin_read()?;
-            let rows = transaction.open_table(RECORDS)?;
-            for (number, found) in (1_usize..).zip(rows.range::<&[u8]>(from(behind))?) {
-                let (key, value) = found?;
-                let mut row = decode_row(value.value())?;
-                if row.expire(horizon) {
-                    old.push((key.value().to_vec(), row));
-                }
-                if number >= Journal::LOOKED_AT || old.len() >= Journal::DROPPED {
-                    last = Some(key.value().to_vec());
-                    break;
-                }
-            }
-        }
-        if !old.is_empty() {
-            let transaction = self.begin()?;
-            {
-                let mut rows = transaction.open_table(RECORDS)?;
-                let mut value = Vec::new();
-                for (key, row) in &old {
-                    if row.is_empty() {
-                        rows.remove(&**key)?;
-                    } else {
-                        value.clear();
-                        row.encode(&mut value);
-                        rows.insert(&**key, &*value)?;
-                    }
-                }
-            }
-            transaction.commit()?;
-        }
-        Ok((old.len(), last))
-    }
-}
-
-fn from(behind: Option<&[u8]>) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
-}
-
-fn decode_row(value: &[u8]) -> Result<Row, Fault> {
-    Row::decode(value).ok_or_else(|| unreadable("a row"))
-}
-
-/// Issuers are many times fewer than rows: a row has the number of its own.
-struct Issuers {
-    numbers: HashMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
-}
-
-impl Issuers {
-    fn read(database: &Database) -> Result<Self, Fault> {
-        let transaction = database.begin_read()?;
-        let table = transaction.open_table(ISSUERS)?;
-        let mut issuers = Self { numbers: HashMap::new(), names: Vec::new() };
-        let mut names: Vec<Box<str>> = Vec::new();
-        for found in table.range::<u32>(..)? {
-            let (number, name) = found?;
-            if usize::try_from(number.value()) != Ok(names.len()) {
-                return Err(unreadable("the issuers"));
-            }
-            names.push(name.value().into());
-        }
-        issuers.add(names);
-        Ok(issuers)
-    }
-
-    fn add(&mut self, names: Vec<Box<str>>) {
-        for name in names {
-            // INVARIANT: fewer than 2^32; `NewIssuers` gives out no others.
-            let Ok(number) = u32::try_from(self.names.len()) else { return };
-            self.numbers.insert(name.clone(), number);
-            self.names.push(name);
-        }
-    }
-
-    fn name(&self, number: u32) -> Option<&str> {
-        self.names.get(usize::try_from(number).ok()?).map(AsRef::as_ref)
-    }
-}
-
-/// Issuers that a commit is the first to name.
-struct NewIssuers<'a> {
-    known: &'a Issuers,
-    new: Vec<&'a str>,
-    numbers: HashMap<&'a str, u32>,
-}
-
-impl<'a> NewIssuers<'a> {
-    fn beside(known: &'a Issuers) -> Self {
-        Self { known, new: Vec::new(), numbers: HashMap::new() }
-    }
-
-    fn number(&mut self, name: &'a str) -> Result<u32, Fault> {
-        if let Some(number) = self.known.numbers.get(name) {
-            return Ok(*number);
-        }
-        if let Some(number) = self.numbers.get(name) {
-            return Ok(*number);
-        }
-        let number = self.known.names.len().saturating_add(self.new.len());
-        let number = u32::try_from(number).map_err(|_| unreadable("the number of issuers"))?;
-        self.new.push(name);
-        self.numbers.insert(name, number);
-        Ok(number)
-    }
-
-    fn numbered(&self) -> impl Iterator<Item = (u32, &'a str)> {
-        let first = u32::try_from(self.known.names.len()).unwrap_or(u32::MAX);
-        (first..).zip(self.new.iter().copied())
-    }
-}
-
-/// Records in the order of their keys: neighbours are on one page.
-struct Sorted<'a> {
-    /// One key after the other.
-    keys: Vec<u8>,
-    /// Where in `keys` each begins and ends, and its record.
-    records: Vec<(usize, usize, &'a Record)>,
-}
-
-impl<'a> Sorted<'a> {
-    fn of(
-        records: impl Iterator<Item = &'a Record>,
-        issuers: &mut NewIssuers<'a>,
-    ) -> Result<Self, Fault> {
-        let mut sorted = Self { keys: Vec::new(), records: Vec::new() };
-        for record in records {
-            let issuer = issuers.number(&record.issuer)?;
-            let start = sorted.keys.len();
-            key::encode(issuer, &record.target, &mut sorted.keys);
-            sorted.records.push((start, sorted.keys.len(), record));
-        }
-        let Self { keys, records } = &mut sorted;
-        records.sort_by_key(|(start, end, _)| keys.get(*start..*end));
-        Ok(sorted)
-    }
-
-    /// Each key with its records.
-    fn by_key(&self) -> impl Iterator<Item = (&[u8], impl Iterator<Item = &'a Record>)> {
-        let key = |(start, end, _): &(usize, usize, &Record)| self.keys.get(*start..*end);
-        self.records.chunk_by(move |one, other| key(one) == key(other)).filter_map(move |chunk| {
-            let key = key(chunk.first()?)?;
-            Some((key, chunk.iter().map(|(_, _, record)| *record)))
-        })
-    }
-}
-
-impl KeptSource {
-    const VERSION: u8 = 1;
-
-    fn encode(&self) -> Vec<u8> {
-        let mut value = vec![Self::VERSION, u8::from(self.synchronised.is_some())];
-        if let Some(at) = self.synchronised {
-            write_duration(at.as_duration(), &mut value);
-        }
-        if let Some(state) = &self.state {
-            value.push(1);
-            value.extend_from_slice(state);
-        }
-        value
-    }
-
-    fn decode(value: &[u8]) -> Result<Self, Fault> {
-        let read = |value: &[u8]| {
-            let (&[version, synchronised], mut rest) = value.split_first_chunk()?;
-            let synchronised = match synchronised {
-                0 => None,
-                1 => Some(Timestamp::from_duration(read_duration(&mut rest)?)),
-                _ => return None,
-            };
-            let state = match rest {
-                [] => None,
-                [1, state @ ..] => Some(state.into()),
-                _ => return None,
-            };
-            (version == Self::VERSION).then_some(Self { synchronised, state })
-        };
-        read(value).ok_or_else(|| unreadable("the state of a source"))
-    }
-}
-
-fn write_duration(time: Duration, onto: &mut Vec<u8>) {
-    onto.extend_from_slice(&time.as_secs().to_be_bytes());
-    onto.extend_from_slice(&time.subsec_nanos().to_be_bytes());
-}
-
-fn read_duration(rest: &mut &[u8]) -> Option<Duration> {
-    let (seconds, behind) = rest.split_first_chunk::<8>()?;
-    let (nanos, behind) = behind.split_first_chunk::<4>()?;
-    *rest = behind;
-    let nanos = u32::from_be_bytes(*nanos);
-    (nanos < 1_000_000_000).then(|| Duration::new(u64::from_be_bytes(*seconds), nanos))
 }

@@ -12,6 +12,7 @@ use redb::StorageBackend;
 
 use super::super::record::{Claim, Claims, Effect, Hold, Target};
 use super::super::{LEEWAY_MOST, RELEASES_ARE_KEPT};
+use super::row::Row;
 use super::*;
 use crate::time::Moment;
 
