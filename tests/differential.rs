@@ -1,11 +1,11 @@
 //! The decision, compared with a slow and independent second reading of it on generated requests.
 //!
 //! A request begins as a good token of a generated world (issuers, key sets, allow-lists, profiles,
-//! classes, binding, exceptions, scopes, step-up, DPoP, mutual TLS, single use, time), with the proof and
-//! the certificate that it needs, and suffers up to three edits on its way. Ten requests go to one
-//! server, while time passes; some of them are one that came before. Both readings have to give the
-//! same verdict: what is granted, or the kind of the refusal, its status, the scheme that tells the
-//! error, and whether there is a nonce.
+//! classes, binding, exceptions, scopes, step-up, DPoP, mutual TLS, single use, revocation, time), with
+//! the proof and the certificate that it needs, and suffers up to three edits on its way. Ten requests
+//! go to one server, while time passes and tokens are revoked; some of them are one that came before.
+//! Both readings have to give the same verdict: what is granted, or the kind of the refusal, its status,
+//! the scheme that tells the error, and whether there is a nonce.
 //!
 //! `PORTCULLIS_CASES` says how many requests, `PORTCULLIS_SEED` which. Keys are random, so a seed
 //! alone does not bring a case back: a case on which the readings differ is printed and written to
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis::RejectionKind;
 
 use answer::Answer;
-use case::{Case, Step};
+use case::{Case, Step, reference};
 use dice::Dice;
 use keys::Pool;
 use mint::{Mint, in_milliseconds};
@@ -65,6 +65,10 @@ mod policy_edits;
 mod proof_edits;
 #[path = "differential/request.rs"]
 mod request;
+#[path = "differential/revocation_edits.rs"]
+mod revocation_edits;
+#[path = "differential/revocations.rs"]
+mod revocations;
 #[path = "differential/sender_edits.rs"]
 mod sender_edits;
 #[path = "differential/senders.rs"]
@@ -73,6 +77,8 @@ mod senders;
 mod server;
 #[path = "differential/times.rs"]
 mod times;
+#[path = "differential/told.rs"]
+mod told;
 #[path = "differential/wire_edits.rs"]
 mod wire_edits;
 #[path = "differential/world.rs"]
@@ -88,15 +94,11 @@ const ENOUGH: usize = 20_000;
 /// How many cases are kept before a run is given up.
 const MOST_KEPT: usize = 5;
 /// Kinds that need an outage, issuers that are not configured, a check of one's own, or a wrongly mounted
-/// layer; and those of revocation, of which the reference knows nothing.
-const UNREACHABLE: [RejectionKind; 12] = [
-    RejectionKind::Revoked,
-    RejectionKind::Suspended,
+/// layer; and those of status lists, of which the reference knows nothing.
+const UNREACHABLE: [RejectionKind; 8] = [
     RejectionKind::StatusIndex,
     RejectionKind::StatusMissing,
     RejectionKind::StatusUri,
-    RejectionKind::StepUpDemanded,
-    RejectionKind::RevocationUnavailable,
     RejectionKind::KeysUnavailable,
     RejectionKind::IssuerUnavailable,
     RejectionKind::NotAccepted,
@@ -114,8 +116,8 @@ fn crate_and_reference_agree_on_generated_requests() {
     for part in 0..cases.div_ceil(REQUESTS_PER_WORLD) {
         let mut dice = Dice::of_part(seed, part as u64);
         let mut scene = Scene::new(&pool, &mut mint, &mut dice);
-        let server = Server::new(&scene.world);
-        let mut memory = Memory::with_nonces(scene.nonces.clone());
+        let server = Server::new(&scene.world, scene.revocation.as_ref());
+        let mut memory = Memory::new(scene.nonces.clone(), scene.revocation.clone());
         let mut before = Vec::new();
         let mut steps = Vec::new();
         let first = part * REQUESTS_PER_WORLD;
@@ -123,10 +125,20 @@ fn crate_and_reference_agree_on_generated_requests() {
             if number > first {
                 scene.pass(times::between_requests(&scene, &mut dice));
             }
-            let made = request::request(&pool, &clients, &scene, &before, &mut dice);
+            let mut made = request::request(&pool, &clients, &scene, &before, &mut dice);
+            let said = revocations::said_before(&scene, &made, &before, &mut dice);
+            if !said.is_empty() {
+                let is_heard = memory.hear(&said);
+                assert_eq!(server.hear(&said), is_heard, "PORTCULLIS_SEED={seed}: {said:?}");
+                seen.unheard += usize::from(!is_heard);
+                scene.said.extend(said.iter().filter(|_| is_heard).cloned());
+            }
+            if !scene.said.is_empty() {
+                made.traits.push("something was said of revocation");
+            }
             let by = if number % 2 == 1 { By::Guard } else { By::Server };
             let answer = server.decide(&scene.world, &made.request, by);
-            let verdict = naive::decide(&scene.world, &mut memory, &made.request);
+            let verdict = reference(&scene.world, &mut memory, &made.request, &answer);
             seen.add(&made, &answer, &verdict);
             let World { now_nanos, steady_nanos, .. } = scene.world;
             if scene.jumps && answer.cannot_tell(&verdict) {
@@ -138,6 +150,8 @@ fn crate_and_reference_agree_on_generated_requests() {
                 kept += 1;
                 let case = Case {
                     world: scene.world.clone(),
+                    revocation: scene.revocation.clone(),
+                    said,
                     request: made.request,
                     before: steps,
                     nonces: memory.nonces,
@@ -154,11 +168,12 @@ fn crate_and_reference_agree_on_generated_requests() {
                 scene.nonces.insert(nonce.clone(), made_at);
                 memory.nonces.insert(nonce.clone(), made_at);
             }
-            steps.push(Step { now_nanos, steady_nanos, request: made.request.clone() });
+            steps.push(Step { now_nanos, steady_nanos, said, request: made.request.clone() });
             before.push(made);
         }
     }
     eprintln!("{cases} requests of seed {seed}: {} passed", seen.passed);
+    eprintln!("said of revocation, and not taken: {}", seen.unheard);
     eprintln!("not known after the clock was set back: {}", seen.forgotten);
     eprintln!("refused, as the crate names it: {:?}", seen.kinds);
     eprintln!("refused, as the reference names it: {:?}", seen.reasons);
@@ -175,6 +190,7 @@ fn crate_and_reference_agree_on_generated_requests() {
 struct Seen {
     passed: usize,
     forgotten: usize,
+    unheard: usize,
     kinds: BTreeMap<&'static str, usize>,
     reasons: BTreeMap<&'static str, usize>,
     edits: BTreeMap<&'static str, (usize, usize)>,

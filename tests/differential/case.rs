@@ -7,13 +7,36 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::server::{By, Server};
-use crate::naive::{self, Memory, NaiveRequest, Verdict, World};
+use crate::naive::{self, Memory, NaiveRecord, NaiveRequest, NaiveRevocation, Verdict, World};
+
+/// What the reference says of a request, by the side of what the crate says: where it need not
+/// remember that a token was revoked, it forgets that if the crate did.
+pub(crate) fn reference(
+    world: &World,
+    memory: &mut Memory,
+    request: &NaiveRequest,
+    answer: &Answer,
+) -> Verdict {
+    let mut forgetful = memory.forgetful();
+    let verdict = naive::decide(world, memory, request);
+    if answer.agrees_with(&verdict) {
+        return verdict;
+    }
+    let other = naive::decide(world, &mut forgetful, request);
+    if !answer.agrees_with(&other) {
+        return verdict;
+    }
+    *memory = forgetful.no_more_forgetful();
+    other
+}
 
 /// A request, and when it comes.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) now_nanos: u128,
     pub(crate) steady_nanos: u128,
+    /// What was said of revocation before it.
+    pub(crate) said: Vec<NaiveRecord>,
     pub(crate) request: NaiveRequest,
 }
 
@@ -22,6 +45,10 @@ pub(crate) struct Step {
 pub(crate) struct Case {
     /// The world at the time of the request.
     pub(crate) world: World,
+    /// What its server looks at of revocation.
+    pub(crate) revocation: Option<NaiveRevocation>,
+    /// What was said of it before the request, and after those before.
+    pub(crate) said: Vec<NaiveRecord>,
     pub(crate) request: NaiveRequest,
     pub(crate) before: Vec<Step>,
     /// The nonces that servers made, and when.
@@ -51,40 +78,64 @@ impl Case {
     }
 
     pub(crate) fn verdicts(&self) -> Verdicts {
-        let mut memory = Memory::with_nonces(self.nonces.clone());
-        let mut worlds: Vec<(World, &NaiveRequest)> = Vec::new();
-        for Step { now_nanos, steady_nanos, request } in &self.before {
+        let mut memory = Memory::new(self.nonces.clone(), self.revocation.clone());
+        let mut worlds: Vec<(World, &[NaiveRecord], &NaiveRequest)> = Vec::new();
+        for Step { now_nanos, steady_nanos, said, request } in &self.before {
             let (now_nanos, steady_nanos) = (*now_nanos, *steady_nanos);
-            worlds.push((World { now_nanos, steady_nanos, ..self.world.clone() }, request));
+            let world = World { now_nanos, steady_nanos, ..self.world.clone() };
+            worlds.push((world, said, request));
         }
-        worlds.push((self.world.clone(), &self.request));
-        let by = |by: By| {
-            let server = Server::new(&worlds[0].0);
-            // Each of them uses something up.
-            let mut last = None;
-            for (world, request) in &worlds {
-                last = Some(server.decide(world, request, by));
-            }
-            last.unwrap()
+        worlds.push((self.world.clone(), &self.said, &self.request));
+        // Each of them uses something up.
+        let by = |by: By| -> Vec<Answer> {
+            let server = Server::new(&worlds[0].0, self.revocation.as_ref());
+            let decide = |(world, said, request): &(World, &[NaiveRecord], &NaiveRequest)| {
+                server.hear(said);
+                server.decide(world, request, by)
+            };
+            worlds.iter().map(decide).collect()
         };
+        let (mut by_server, mut by_guard) = (by(By::Server), by(By::Guard));
+        let naive = worlds.iter().zip(&by_server).map(|((world, said, request), answer)| {
+            memory.hear(said);
+            reference(world, &mut memory, request, answer)
+        });
         Verdicts {
-            by_server: by(By::Server),
-            by_guard: by(By::Guard),
-            naive: worlds
-                .iter()
-                .map(|(world, request)| naive::decide(world, &mut memory, request))
-                .last()
-                .unwrap(),
+            naive: naive.last().unwrap(),
+            by_server: by_server.pop().unwrap(),
+            by_guard: by_guard.pop().unwrap(),
         }
     }
 
-    /// The same without those of the requests before that change nothing.
+    /// The same without those of the requests before, and of what was said, that change nothing.
     fn shortened(mut self) -> Self {
         for at in (0..self.before.len()).rev() {
             let mut shorter = self.clone();
-            shorter.before.remove(at);
+            let Step { mut said, .. } = shorter.before.remove(at);
+            let next = match shorter.before.get_mut(at) {
+                Some(step) => &mut step.said,
+                None => &mut shorter.said,
+            };
+            said.append(next);
+            *next = said;
             if shorter.differs(&shorter.verdicts()) {
                 self = shorter;
+            }
+        }
+        for at in (0..=self.before.len()).rev() {
+            let said = |case: &Self| match case.before.get(at) {
+                Some(step) => step.said.clone(),
+                None => case.said.clone(),
+            };
+            for record in (0..said(&self).len()).rev() {
+                let mut shorter = self.clone();
+                match shorter.before.get_mut(at) {
+                    Some(step) => step.said.remove(record),
+                    None => shorter.said.remove(record),
+                };
+                if shorter.differs(&shorter.verdicts()) {
+                    self = shorter;
+                }
             }
         }
         self
@@ -97,6 +148,7 @@ impl Case {
             let mut before = of_request(&step.request);
             before["now_nanos"] = step.now_nanos.to_string().into();
             before["steady_nanos"] = step.steady_nanos.to_string().into();
+            before["said"] = json!(step.said);
             before
         });
         let members = [
@@ -117,6 +169,8 @@ impl Case {
                     .map(|(nonce, at)| (nonce.clone(), json!(at.to_string())))
                     .collect(),
             ),
+            ("said", json!(self.said)),
+            ("revocation", json!(self.revocation)),
             ("world", json!(self.world)),
         ];
         for (name, value) in members {
@@ -130,13 +184,20 @@ impl Case {
         let nanos = |value: &Value| value.as_str().unwrap().parse::<u128>().unwrap();
         let nonces = case["nonces"].as_object().into_iter().flatten();
         let before = case["before"].as_array().into_iter().flatten();
+        let said = |case: &Value| {
+            let said: Option<_> = serde_json::from_value(case["said"].clone()).unwrap();
+            said.unwrap_or_default()
+        };
         Self {
             world: serde_json::from_value(case["world"].clone()).unwrap(),
+            revocation: serde_json::from_value(case["revocation"].clone()).unwrap(),
+            said: said(&case),
             request: to_request(&case),
             before: before
                 .map(|step| Step {
                     now_nanos: nanos(&step["now_nanos"]),
                     steady_nanos: nanos(&step["steady_nanos"]),
+                    said: said(step),
                     request: to_request(step),
                 })
                 .collect(),
@@ -170,7 +231,8 @@ fn of_request(request: &NaiveRequest) -> Value {
     })
 }
 
-/// What a file does not name is as in a request for `/` that has nothing else.
+/// What a file does not name is as in a request for `/` that has nothing else. Where it says nothing of
+/// revocation, nothing is looked at.
 fn to_request(json: &Value) -> NaiveRequest {
     let octets = |value: &Value| -> Vec<u8> {
         let hex = value.as_str().unwrap();

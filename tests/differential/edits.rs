@@ -2,8 +2,10 @@
 
 use super::dice::Dice;
 use super::request::{Draft, Surroundings};
+use super::world::Scene;
 use super::{
-    claim_edits, header_edits, octet_edits, policy_edits, proof_edits, sender_edits, wire_edits,
+    claim_edits, header_edits, octet_edits, policy_edits, proof_edits, revocation_edits,
+    sender_edits, wire_edits,
 };
 
 /// When an edit is applied.
@@ -48,10 +50,11 @@ pub(crate) const fn edit(
     Edit { name, stage, weight, apply }
 }
 
-const TABLES: [&[Edit]; 7] = [
+const TABLES: [&[Edit]; 8] = [
     header_edits::EDITS,
     claim_edits::EDITS,
     policy_edits::EDITS,
+    revocation_edits::EDITS,
     octet_edits::EDITS,
     sender_edits::EDITS,
     proof_edits::EDITS,
@@ -59,10 +62,11 @@ const TABLES: [&[Edit]; 7] = [
 ];
 
 /// An edit; where nothing but the sender is of interest it is mostly one of that.
-pub(crate) fn choose(plain: bool, dice: &mut Dice) -> &'static Edit {
+pub(crate) fn choose(scene: &Scene, dice: &mut Dice) -> &'static Edit {
     // of a token with a bad form nobody asks more
     let tables = match dice.below(100) {
-        0..90 if plain => &[sender_edits::EDITS, proof_edits::EDITS][..],
+        0..15 if scene.revocation.is_some() => &[revocation_edits::EDITS][..],
+        0..90 if scene.plain => &[sender_edits::EDITS, proof_edits::EDITS][..],
         0..25 => &[policy_edits::EDITS][..],
         25..45 => &[sender_edits::EDITS, proof_edits::EDITS][..],
         _ => &TABLES[..],

@@ -10,6 +10,7 @@ use super::edits::{self, Edit, Stage};
 use super::keys::Pool;
 use super::members::{Members, odd_value, quoted};
 use super::policies::{self, CLIENTS, KIND_CLAIM};
+use super::revocations;
 use super::senders::{self, Clients, ProofDraft};
 use super::times::seconds;
 use super::world::{Scene, Signer};
@@ -88,6 +89,8 @@ pub(crate) fn request(
     let around = Surroundings { pool, clients, scene, signer };
     let repeats = if scene.jumps {
         50
+    } else if scene.revokes {
+        40
     } else if scene.plain {
         35
     } else {
@@ -96,9 +99,11 @@ pub(crate) fn request(
     if !before.is_empty() && dice.percent(repeats) {
         return again::again(before, &around, dice);
     }
-    let edits: Vec<&Edit> = (0..dice.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 3]))
-        .map(|_| edits::choose(scene.plain, dice))
-        .collect();
+    let counts = match scene.revokes {
+        true => [0, 0, 0, 0, 0, 0, 0, 1, 1, 2],
+        false => [0, 0, 1, 1, 1, 1, 1, 2, 2, 3],
+    };
+    let edits: Vec<&Edit> = (0..dice.pick(&counts)).map(|_| edits::choose(scene, dice)).collect();
     let mut traits = Vec::new();
     let mut draft = good(&around, &mut traits, dice);
     let apply = |draft: &mut Draft, stage: Stage, dice: &mut Dice| {
@@ -159,7 +164,7 @@ pub(crate) fn sign_proof(proof: &mut ProofDraft, around: &Surroundings<'_>) {
 }
 
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 43] = [
+pub(crate) const TRAITS: [&str; 49] = [
     "wanted clients",
     "wanted subjects",
     "wanted actors",
@@ -203,6 +208,12 @@ pub(crate) const TRAITS: [&str; 43] = [
     "another origin than the resource's",
     "again as it was",
     "again with another proof",
+    "a server that looks at revocation",
+    "something was said of revocation",
+    "a source that never spoke",
+    "a session",
+    "a claim that records can name",
+    "an array that records can name",
 ];
 
 /// A token that this signer's issuer would give out for this resource.
@@ -333,6 +344,7 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
     if !world.classes.is_empty() {
         traits.push("classes");
     }
+    revocations::add_claims(&mut payload, around.scene.revocation.as_ref(), traits, dice);
     if world.single_use {
         traits.push("a token for one use");
     }

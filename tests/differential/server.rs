@@ -27,9 +27,10 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::mint::timestamp;
+use super::told;
 use crate::naive::{
     NaiveActor, NaiveClass, NaiveDpop, NaiveException, NaiveNames, NaiveOrigin, NaiveProfile,
-    NaiveRequest, NaiveTest, World,
+    NaiveRecord, NaiveRequest, NaiveRevocation, NaiveTest, World,
 };
 
 /// More uses than one world has requests, and not so many that nothing is tidied up.
@@ -57,22 +58,27 @@ enum Order {
 }
 
 impl Server {
-    pub(crate) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World, revocation: Option<&NaiveRevocation>) -> Self {
         let clock = ManualClock::new();
         set(&clock, world);
-        let default = TokenClass::default_at_most(seconds(world.max_lifetime_secs));
         let (room, share) = world.replay_room.unwrap_or(ROOM);
+        let freshness = revocation.and_then(|known| known.default_freshness_secs);
+        let default = TokenClass::default_at_most(seconds(world.max_lifetime_secs));
+        let ages = [world.max_age_secs, freshness];
         let mut builder = ResourceServer::builder(&world.resource)
             .binding(binding(&world.binding))
-            .class(wanting(default, None, world.max_age_secs, world.default_binding.as_deref()))
+            .class(wanting(default, None, ages, world.default_binding.as_deref()))
             .leeway(seconds(world.leeway_secs))
             .other_audiences(match world.no_other_audience {
                 true => OtherAudiences::Refuse,
                 false => OtherAudiences::Accept,
             })
             .replay_store(MemoryReplayStore::with_capacity(room).client_share(share))
-            .policy(policy(world, Order::ScopesFirst))
+            .policy(policy(world, revocation, Order::ScopesFirst))
             .clock(clock.clone());
+        if let Some(naive) = revocation {
+            builder = builder.revocation(told::revocation(naive));
+        }
         if let Some(naive) = &world.dpop {
             builder = builder.dpop(dpop(naive));
         }
@@ -96,8 +102,13 @@ impl Server {
             builder = builder.issuer(issuer);
         }
         let api = builder.build().unwrap_or_else(|fault| panic!("{fault}\n{world:#?}"));
-        let guard = api.guard(policy(world, Order::ScopesLast)).unwrap();
+        let guard = api.guard(policy(world, revocation, Order::ScopesLast)).unwrap();
         Self { api, guard, clock }
+    }
+
+    /// Whether it takes what it is told of revocation.
+    pub(crate) fn hear(&self, records: &[NaiveRecord]) -> bool {
+        ready(self.api.revocations().revoke_all(records.iter().map(told::record))).is_ok()
     }
 
     /// Decides at the time of this world, which is the one that it was made for.
@@ -169,7 +180,7 @@ fn dpop(naive: &NaiveDpop) -> Dpop {
     dpop
 }
 
-fn seconds(seconds: u64) -> Duration {
+pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -187,7 +198,7 @@ fn kind(name: &str) -> SubjectKind {
         .unwrap()
 }
 
-fn policy(world: &World, order: Order) -> Policy {
+fn policy(world: &World, revocation: Option<&NaiveRevocation>, order: Order) -> Policy {
     let mut checks: Vec<Arc<dyn Check>> = Vec::new();
     if !world.needed_scopes.is_empty() {
         checks.push(Arc::new(all_scopes(world.needed_scopes.clone())));
@@ -245,6 +256,10 @@ fn policy(world: &World, order: Order) -> Policy {
     let policy = match &world.route_binding {
         None => policy,
         Some(name) => policy.binding(binding(name)),
+    };
+    let policy = match revocation {
+        None => policy,
+        Some(naive) => told::wanting(policy, naive),
     };
     let policy = if world.route_nonce { policy.require_nonce() } else { policy };
     if world.single_use { policy.single_use() } else { policy }
@@ -305,13 +320,14 @@ fn class(naive: &NaiveClass, index: usize) -> TokenClass {
         .scopes(naive.scopes.clone())
         .subject_kinds(naive.kinds.iter().map(|name| kind(name)))
         .audiences(naive.audiences.clone());
-    wanting(class, naive.max_lifetime_secs, naive.max_age_secs, naive.binding.as_deref())
+    let ages = [naive.max_age_secs, naive.freshness_secs];
+    wanting(class, naive.max_lifetime_secs, ages, naive.binding.as_deref())
 }
 
 fn wanting(
     mut class: TokenClass,
     max_lifetime: Option<u64>,
-    max_age: Option<u64>,
+    [max_age, freshness]: [Option<u64>; 2],
     bound: Option<&str>,
 ) -> TokenClass {
     if let Some(most) = max_lifetime {
@@ -319,6 +335,9 @@ fn wanting(
     }
     if let Some(most) = max_age {
         class = class.max_age(seconds(most));
+    }
+    if let Some(most) = freshness {
+        class = class.freshness(seconds(most));
     }
     if let Some(name) = bound {
         class = class.binding(binding(name));

@@ -9,13 +9,20 @@ use super::keys::{self, KIDS, Pool};
 use super::members::{Members, quoted, quoted_oddly};
 use super::mint::Mint;
 use super::policies;
+use super::revocations;
 use super::senders;
 use super::times::Passing;
-use crate::naive::{NaiveIssuer, NaiveProfile, World};
+use crate::naive::{NaiveIssuer, NaiveProfile, NaiveRecord, NaiveRevocation, World};
 
 /// A world and who can sign in it.
 pub(crate) struct Scene {
     pub(crate) world: World,
+    /// What the server looks at of revocation.
+    pub(crate) revocation: Option<NaiveRevocation>,
+    /// What it was told of it.
+    pub(crate) said: Vec<NaiveRecord>,
+    /// Whether that is of most interest.
+    pub(crate) revokes: bool,
     pub(crate) signers: Vec<Signer>,
     /// Every nonce that its servers made, and when.
     pub(crate) nonces: BTreeMap<String, u128>,
@@ -86,6 +93,9 @@ impl Scene {
                 // where a clock set by hand begins
                 steady_nanos: 1_000 * NANOS_PER_SECOND,
             },
+            revocation: None,
+            said: Vec::new(),
+            revokes: false,
             signers: Vec::new(),
             nonces: BTreeMap::new(),
             foreign_nonce: String::new(),
@@ -105,6 +115,8 @@ impl Scene {
             true => policies::add_bindings(&mut scene.world, dice),
             false => policies::add(&mut scene.world, dice),
         }
+        scene.revocation = revocations::add(&mut scene.world, dice);
+        scene.revokes = scene.revocation.is_some() && dice.percent(50);
         if scene.jumps {
             // what was forgotten once is no longer counted
             scene.world.replay_room = None;

@@ -1,22 +1,29 @@
 //! What a server knows of requests before this one: the nonces that it made, and step 10, what was
-//! used.
+//! used. And what it was told of revocation.
 
 use std::collections::BTreeMap;
 
 use super::json::NANOS_PER_SECOND;
 use super::proof::GoodProof;
 use super::reasons::{Refused, Why};
+use super::revocation;
 use super::token::Claims;
-use super::world::World;
+use super::world::{NaiveRecord, NaiveRevocation, World};
 
 /// How much longer something is remembered than it is good: for memories that are far away.
 const LONGER_SECONDS: u128 = 2;
 
-/// What a server knows of requests before this one.
+/// What a server knows of requests before this one, and of revocation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     /// Every nonce that a server of this resource with this key made, and when.
     pub(crate) nonces: BTreeMap<String, u128>,
+    /// What it looks at of revocation; nothing at all unless it is said.
+    pub(super) revocation: Option<NaiveRevocation>,
+    /// What was said of tokens, in this order.
+    pub(super) said: Vec<NaiveRecord>,
+    /// Whether it remembers of single tokens only what it has to.
+    pub(super) is_forgetful: bool,
     used: Vec<Used>,
 }
 
@@ -34,8 +41,33 @@ struct Used {
 
 impl Memory {
     #[allow(dead_code, reason = "each user of this reading uses a part of it")]
-    pub(crate) fn with_nonces(nonces: BTreeMap<String, u128>) -> Self {
-        Self { nonces, ..Self::default() }
+    pub(crate) fn new(nonces: BTreeMap<String, u128>, revocation: Option<NaiveRevocation>) -> Self {
+        Self { nonces, revocation, ..Self::default() }
+    }
+
+    /// It is told all of these, or none of them if one could mean no token.
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn hear(&mut self, records: &[NaiveRecord]) -> bool {
+        let usable = self.revocation.as_ref().is_some_and(|revocation| {
+            records.iter().all(|record| revocation::can_be_meant(revocation, record))
+        });
+        if usable {
+            self.said.extend_from_slice(records);
+        }
+        usable
+    }
+
+    /// The same for one request, of a server that keeps the record of a single token as long as it has
+    /// to: as long as a token can live that was issued by the time of the record (EVT-01).
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn forgetful(&self) -> Self {
+        Self { is_forgetful: true, ..self.clone() }
+    }
+
+    /// The same for the next request.
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn no_more_forgetful(self) -> Self {
+        Self { is_forgetful: false, ..self }
     }
 
     /// Step 10: a proof is good once, and a token where the route says so. The proof comes first.

@@ -20,6 +20,9 @@
 //!    server, class and route want it, unless an exception holds (BCP-01); one proof, in every detail
 //!    (DPOP-C01 to DPOP-C12b, DPOP-13, DPOP-15, DPOP-16, DPOP-20, DPOP-33, DPOP-34, DPOP-36,
 //!    DPOP-39, DPOP-40, decisions 3, 5 and 6)
+//! 8. what was said of tokens with this `jti`, of this key, issuer, session, subject, client or other
+//!    claim: the strictest of it, and times compared exactly (CAEP-02, CAEP-06, EVT-02, RISC-02,
+//!    decisions 11 and 15); then whether enough is known to say that it is not revoked (decision 13)
 //! 9. scopes, and how the user authenticated (AUTH-14, SCOPE-01, STEP-01 to STEP-04, STEP-06); then
 //!    the client, the subject, the actor, the authorization details (DEL-01, DEL-04, RAR-01, RAR-03, RAR-04,
 //!    RAR-05, RAR-07, RAR-08)
@@ -38,8 +41,15 @@
 //!
 //! What a nonce is it does not know: it is told which ones servers made, and when.
 //!
-//! It knows nothing of forwarded certificates and origins, introspection, revocation, or of other
-//! checks that a route brings along.
+//! Of revocation it hears what this process itself says, one record after the other, and keeps all of
+//! it for ever. What a server need not remember of a single token any more (EVT-01) it can be told to
+//! pass over. Its sources never said a word: how old what they said may be it does not know, nor status
+//! lists, events, feeds, a journal, or what becomes of records that there is no room for. A claim that
+//! records can name it reads as it reads `aud`: an empty array is malformed. A hold for a step-up ends
+//! with its release, whenever the user authenticated.
+//!
+//! It knows nothing of forwarded certificates and origins, introspection, or of other checks that a
+//! route brings along.
 #![allow(
     clippy::indexing_slicing,
     reason = "slices are matched or cut where their length is known"
@@ -54,6 +64,7 @@ mod memory;
 mod policy;
 mod proof;
 mod reasons;
+mod revocation;
 mod sender;
 mod token;
 mod uri;
@@ -68,8 +79,9 @@ use token::{Claims, verified_claims};
 
 #[allow(unused_imports, reason = "a fuzz target's world is simpler than a generated one")]
 pub(crate) use world::{
-    NaiveActor, NaiveClass, NaiveDetail, NaiveDpop, NaiveException, NaiveIssuer, NaiveNames,
-    NaiveNonces, NaiveOrigin, NaiveProfile, NaiveStepUp, NaiveTest, World,
+    NaiveActor, NaiveClaim, NaiveClass, NaiveDetail, NaiveDpop, NaiveEffect, NaiveException,
+    NaiveIssuer, NaiveNames, NaiveNonces, NaiveOrigin, NaiveProfile, NaiveRecord, NaiveRevocation,
+    NaiveSource, NaiveStale, NaiveStepUp, NaiveTarget, NaiveTest, World,
 };
 
 /// What is decided about.
@@ -181,7 +193,8 @@ fn steps(
     // 1
     let presented = credentials(world, &request.authorization)?;
     // 2 to 5
-    let claims = verified_claims(world, &presented.token).map_err(Refused::new)?;
+    let nameable = memory.revocation.as_ref().map_or(&[][..], |revocation| &revocation.claims);
+    let claims = verified_claims(world, nameable, &presented.token).map_err(Refused::new)?;
     // 6
     if !policy::audience_fits(world, &claims) {
         return Err(Refused::new("another audience"));
@@ -191,6 +204,8 @@ fn steps(
     }
     // 7
     let sender = sender::prove(world, memory, &claims, &presented, request)?;
+    // 8
+    revocation::check(world, memory, &claims)?;
     // 9
     let has_scopes = world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed));
     match (policy::authenticated_well(world, &claims), has_scopes) {
@@ -241,7 +256,10 @@ fn refusal(world: &World, request: &NaiveRequest, refused: &Refused) -> Verdict 
     if !scopes.is_empty() {
         params.insert("scope", scopes.join(" "));
     }
-    if let (Some("insufficient_user_authentication"), Some(wanted)) = (error, &world.step_up) {
+    if let Some(age) = refused.max_age {
+        params.insert("max_age", age.to_string());
+    } else if let (Some("insufficient_user_authentication"), Some(wanted)) = (error, &world.step_up)
+    {
         if !wanted.acr_values.is_empty() {
             params.insert("acr_values", wanted.acr_values.join(" "));
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::json::{Json, Members, NANOS_PER_SECOND, absent_or, text};
 use super::reasons::Why;
 use super::token::Claims;
-use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, World};
+use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, NaiveRevocation, World};
 
 /// Whether the token is for this resource.
 pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
@@ -77,6 +77,17 @@ pub(super) fn bindings_of_classes<'a>(world: &'a World, claims: &Claims) -> Vec<
         of_classes.extend(world.default_binding.as_deref());
     }
     of_classes
+}
+
+/// Whether a class of the token wants to know of its revocation; what none says, the default says.
+pub(super) fn wants_freshness(
+    world: &World,
+    revocation: &NaiveRevocation,
+    claims: &Claims,
+) -> bool {
+    let of_classes = classes_of(world, claims);
+    of_classes.iter().any(|class| class.freshness_secs.is_some())
+        || revocation.default_freshness_secs.is_some()
 }
 
 /// Whether the token may do without the binding that the server wants.

@@ -63,6 +63,8 @@ pub(crate) const REASONS: &[(Why, Answer, &[&str])] = &[
     ("acr", INVALID_TOKEN, CLAIM),
     ("act", INVALID_TOKEN, CLAIM),
     ("authorization_details", INVALID_TOKEN, CLAIM),
+    ("sid", INVALID_TOKEN, CLAIM),
+    ("a claim that records can name", INVALID_TOKEN, CLAIM),
     ("another audience", INVALID_TOKEN, &["wrong_audience"]),
     ("expired", INVALID_TOKEN, &["expired"]),
     ("not valid yet", INVALID_TOKEN, &["not_yet_valid"]),
@@ -92,6 +94,12 @@ pub(crate) const REASONS: &[(Why, Answer, &[&str])] = &[
     ("a signature of another key", INVALID_PROOF, &["proof_bad_signature"]),
     ("a proof for another token", INVALID_PROOF, &["proof_for_other_token"]),
     ("a proof of another key", INVALID_TOKEN, &["other_key"]),
+    ("revoked by its name", INVALID_TOKEN, &["revoked"]),
+    ("revoked for ever", INVALID_TOKEN, &["revoked"]),
+    ("on hold", INVALID_TOKEN, &["suspended"]),
+    ("issued before it was revoked", INVALID_TOKEN, &["revoked"]),
+    ("a step-up that was demanded", INSUFFICIENT_AUTHENTICATION, &["step_up_demanded"]),
+    ("nobody knows whether it is revoked", UNAVAILABLE, &["revocation_unavailable"]),
     ("authentication", INSUFFICIENT_AUTHENTICATION, &["insufficient_user_authentication"]),
     ("authentication and scope", INSUFFICIENT_AUTHENTICATION, &["insufficient_user_authentication"]),
     ("scope missing", INSUFFICIENT_SCOPE, &["insufficient_scope"]),
@@ -115,19 +123,27 @@ pub(super) const NO_SCOPE_HELPS: [Why; 4] = [
 
 /// What is wrong with a request: one thing, or several of one step.
 #[derive(Debug)]
-pub(super) struct Refused(Vec<Why>);
+pub(super) struct Refused {
+    whys: Vec<Why>,
+    /// How long ago the user may have authenticated, in seconds, where that is not the route's to say.
+    pub(super) max_age: Option<u128>,
+}
 
 impl Refused {
     pub(super) fn new(why: Why) -> Self {
-        Self(vec![why])
+        Self::one_of(vec![why])
     }
 
     pub(super) fn one_of(whys: Vec<Why>) -> Self {
-        Self(whys)
+        Self { whys, max_age: None }
+    }
+
+    pub(super) fn for_step_up(why: Why, max_age: u128) -> Self {
+        Self { max_age: Some(max_age), ..Self::new(why) }
     }
 
     pub(super) fn why(&self) -> Why {
-        self.0[0]
+        self.whys[0]
     }
 
     pub(super) fn answer(&self) -> Answer {
@@ -135,7 +151,7 @@ impl Refused {
     }
 
     pub(super) fn kinds(&self) -> Vec<&'static str> {
-        self.0.iter().flat_map(|why| row(why).2).copied().collect()
+        self.whys.iter().flat_map(|why| row(why).2).copied().collect()
     }
 }
 

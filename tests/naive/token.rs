@@ -27,10 +27,21 @@ pub(super) struct Claims {
     pub(super) actor: Option<(String, String)>,
     pub(super) details: Vec<Members>,
     pub(super) cnf: Option<Json>,
+    pub(super) session: Option<String>,
+    /// The `kid` of the key that signed it.
+    pub(super) key_id: Option<String>,
+    /// Claims that records can name: each with one of its values.
+    pub(super) named: Vec<(String, String)>,
 }
 
-pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, Why> {
-    let (header, payload) = signed_objects(world, token).ok_or("form, key or signature")?;
+/// `nameable`: the claims that records can name, and that are read for it.
+pub(super) fn verified_claims(
+    world: &World,
+    nameable: &[String],
+    token: &str,
+) -> Result<Claims, Why> {
+    let signed = signed_objects(world, token).ok_or("form, key or signature")?;
+    let Signed { header, payload, key_id } = signed;
     let iss = non_empty_string(&payload, "iss").ok_or("issuer")?;
     let issuer = world.issuers.iter().find(|issuer| issuer.id == iss).ok_or("issuer")?;
     let profile = &issuer.profile;
@@ -96,9 +107,7 @@ pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, Why>
         None => return Err("no iat"),
     };
     let audiences = match first_member(&payload, &profile.audience_claims) {
-        Some(Json::Text(one)) => vec![one.clone()],
-        Some(Json::Array(items)) => strings(items).ok_or("audience")?,
-        Some(_) => return Err("audience"),
+        Some(value) => one_or_several_texts(value).ok_or("audience")?,
         None => return Err("no audience"),
     };
     let scopes = match first_member(&payload, &profile.scope_claims) {
@@ -117,6 +126,13 @@ pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, Why>
     let details = absent_or(&payload, "authorization_details", typed_objects)
         .ok_or("authorization_details")?
         .unwrap_or_default();
+    let session = absent_or(&payload, "sid", non_empty).ok_or("sid")?;
+    let mut named = Vec::new();
+    for name in nameable {
+        let values = absent_or(&payload, name, one_or_several_texts);
+        let values = values.ok_or("a claim that records can name")?;
+        named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
+    }
     let by_rule = profile.kinds.iter().find(|(_, test)| holds(test, &payload));
     let kind = match (by_rule, &client_id) {
         (Some((kind, _)), _) => ["client", "person", "workload", "unknown"]
@@ -144,11 +160,21 @@ pub(super) fn verified_claims(world: &World, token: &str) -> Result<Claims, Why>
         actor,
         details,
         cnf,
+        session,
+        key_id,
+        named,
     })
 }
 
+/// What a key of the issuer signed.
+struct Signed {
+    header: Members,
+    payload: Members,
+    key_id: Option<String>,
+}
+
 /// Steps 2 to 4: header and payload, if a key of the issuer signed them.
-fn signed_objects(world: &World, token: &str) -> Option<(Members, Members)> {
+fn signed_objects(world: &World, token: &str) -> Option<Signed> {
     // 2
     let parts: Vec<&str> = token.split('.').collect();
     let [header_part, payload_part, signature_part] = parts[..] else {
@@ -178,7 +204,7 @@ fn signed_objects(world: &World, token: &str) -> Option<(Members, Members)> {
     // 4
     let signed = format!("{header_part}.{payload_part}");
     require(key.public.verifies(&alg, signed.as_bytes(), &signature))?;
-    Some((header, payload))
+    Some(Signed { header, payload, key_id: key.kid.clone() })
 }
 
 /// Types that no profile can take.
@@ -213,6 +239,15 @@ const ID_TOKEN_CLAIMS: [&str; 4] = ["at_hash", "c_hash", "nonce", "s_hash"];
 /// The first of these members that is there, whatever it is.
 fn first_member<'a>(members: &'a Members, names: &[String]) -> Option<&'a Json> {
     names.iter().find_map(|name| member(members, name))
+}
+
+/// A string, or an array of strings that holds at least one.
+fn one_or_several_texts(value: &Json) -> Option<Vec<String>> {
+    match value {
+        Json::Text(one) => Some(vec![one.clone()]),
+        Json::Array(items) => strings(items),
+        _ => None,
+    }
 }
 
 /// Issuer and subject of an actor; without `iss` it is one of the token's issuer.

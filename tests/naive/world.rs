@@ -158,6 +158,9 @@ pub(crate) struct NaiveClass {
     pub(crate) audiences: Vec<String>,
     pub(crate) max_lifetime_secs: Option<u64>,
     pub(crate) max_age_secs: Option<u64>,
+    /// How old what is known of its revocation may be.
+    #[serde(default)]
+    pub(crate) freshness_secs: Option<u64>,
     pub(crate) binding: Option<String>,
 }
 
@@ -246,6 +249,86 @@ pub(crate) struct NaiveDetail {
     pub(crate) identifier: Option<String>,
 }
 
+/// What a server looks at of revocation beside the classes, and who could tell it. Its sources never
+/// said a word; what this process itself says is said between requests.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct NaiveRevocation {
+    /// The claims that records can name beside session, subject and client.
+    pub(crate) claims: Vec<String>,
+    pub(crate) sources: Vec<NaiveSource>,
+    /// What becomes of tokens where too little is known and nobody says more.
+    pub(crate) on_stale: Option<NaiveStale>,
+    /// How old what is known may be of tokens about which no class says more.
+    pub(crate) default_freshness_secs: Option<u64>,
+    /// What the route wants.
+    pub(crate) route_freshness_secs: Option<u64>,
+    pub(crate) route_on_stale: Option<NaiveStale>,
+}
+
+/// A source that never said a word.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveSource {
+    pub(crate) speaks_for: Vec<String>,
+    pub(crate) on_stale: Option<NaiveStale>,
+}
+
+/// What becomes of tokens where too little is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NaiveStale {
+    Deny,
+    /// In seconds since the source was last known.
+    AllowFor(u64),
+    InsecureUnbounded,
+}
+
+/// Something that is said of tokens of one issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NaiveRecord {
+    pub(crate) issuer: String,
+    pub(crate) target: NaiveTarget,
+    pub(crate) effect: NaiveEffect,
+    /// Nanoseconds since the Unix epoch.
+    #[serde(with = "as_text")]
+    pub(crate) at_nanos: u128,
+    /// When the token expires that is meant, if that is said.
+    #[serde(with = "as_text_or_null", default)]
+    pub(crate) until_nanos: Option<u128>,
+}
+
+/// Which tokens are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NaiveTarget {
+    /// The one with this `jti`.
+    Token(String),
+    /// Those that are signed with the key of this `kid`.
+    Key(String),
+    Issuer,
+    /// Those that have all of these.
+    Claims(Vec<(NaiveClaim, String)>),
+}
+
+/// A claim by which tokens are told apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum NaiveClaim {
+    Session,
+    Subject,
+    Client,
+    Named(String),
+}
+
+/// What becomes of the tokens that are meant; the reasons to hold are `account`, `device` and `risk`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NaiveEffect {
+    Refuse,
+    StepUp,
+    Hold(String),
+    HoldForStepUp(String),
+    Release(String),
+    Purge,
+    Lift,
+}
+
 fn where_bound() -> String {
     "where_bound".to_owned()
 }
@@ -266,5 +349,22 @@ mod as_text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The same where it need not be said.
+mod as_text_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[allow(clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<u128>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|value| value.to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<u128>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
