@@ -40,9 +40,6 @@ mod prefetch;
 mod reference;
 mod refresh;
 mod slot;
-#[cfg(test)]
-#[cfg(feature = "testing")]
-mod tests;
 mod token;
 
 pub(crate) use checked::CheckedLists;
