@@ -46,6 +46,11 @@ fn a_document_is_read_strictly_and_as_the_schema_says() {
     assert_eq!(judge(&full.to_string()), By::Nobody);
     assert_eq!(judge(&with(full.clone(), "since", 0.into()).to_string()), By::Nobody);
 
+    // The one of the documentation.
+    let format = include_str!("../../src/revocation/feed/format.md");
+    let shown = format.split("```json").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(judge(shown.unwrap()), By::Nobody);
+
     let document = |member: &str, value: Value| with(full.clone(), member, value);
     let text = "x".repeat(2_049);
     for (member, value, expected) in [

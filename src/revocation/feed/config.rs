@@ -22,8 +22,25 @@ use crate::transport::Transport;
 /// A JSON document that says what is revoked, asked for again and again.
 ///
 /// The issuer's database, or whatever knows of revocation, writes it; nothing else is needed than a
-/// place to fetch it from. It becomes a source with [`super::super::Source::new`], which says whose
-/// tokens it is believed about.
+/// place to fetch it from. [`FeedDocument`] says what the document looks like. It becomes a source with
+/// [`crate::revocation::Source::new`], which says whose tokens it is believed about.
+///
+/// # Rules
+///
+/// 1. A document is taken whole or not at all. A record that cannot be understood, also for a member that
+///    is not known, makes the document an error: it could be a revocation.
+/// 2. Only `removed` takes something back. A record that is no longer listed still counts, until it can
+///    matter no more: list a record as long as tokens live that it is about, and a removal as long as the
+///    record could come again.
+/// 3. `sequence` never goes back: an older document is an error. One with the same number says that all is
+///    known, as does 304 (`ETag`, RFC 9110 §13.1.2).
+/// 4. A delta counts if it begins at what is known or before; else the whole is fetched at once.
+/// 5. What is known is as old as the question that was answered last. An error, whatever it is, lets it
+///    grow older ([`crate::revocation::OnStale`]); then it is asked again after a second, two, at most a minute.
+/// 6. Only `https`, no redirect, bounded in size and time, gzip or none.
+///
+/// What it does not do: it does not look at the content type; it keeps no document; and it asks, so
+/// whoever is revoked is refused up to one interval later.
 ///
 /// ```
 /// use std::time::Duration;
@@ -145,7 +162,7 @@ impl JsonFeed {
     }
 
     /// The most records of one document; [`FeedDocument::MOST_RECORDS`] unless said otherwise. See also
-    /// [`super::super::Revocation::at_most`].
+    /// [`crate::revocation::Revocation::at_most`].
     pub fn max_records(mut self, records: usize) -> Self {
         self.max_records = records;
         self

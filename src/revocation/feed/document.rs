@@ -62,9 +62,7 @@ pub enum FeedError {
     },
 }
 
-/// One document of a feed, read strictly: [`super::JsonFeed`] says what it looks like.
-///
-/// A publisher can try its own documents with it.
+/// One document of a feed, read strictly. A publisher can try its own documents with it.
 ///
 /// ```
 /// use portcullis::revocation::{FeedDocument, FeedError};
@@ -86,6 +84,8 @@ pub enum FeedError {
 /// assert!(matches!(wrong, Err(FeedError::Record { .. })));
 /// # Ok::<(), FeedError>(())
 /// ```
+///
+#[doc = include_str!("format.md")]
 #[derive(Clone)]
 pub struct FeedDocument {
     feed: Box<str>,

@@ -1,8 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a [`super::Journal`]. Nothing of what was to be stored is stored, unless it says
-/// otherwise; what was stored before stays.
+/// What is wrong with a [`super::Journal`]. Nothing of what was to be stored counts; what was stored before
+/// stays.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {

@@ -1,24 +1,4 @@
 //! What was said of revocation, on disk: what was acknowledged is known again after a restart.
-//!
-//! 1. A write is on the disk before it is acknowledged (`fsync`, in two phases): neither the end of the
-//!    process nor that of the power takes anything of it back. All of it is stored, or nothing.
-//! 2. It keeps what counts, not what was said: one row for each target, in which all that was said of it
-//!    is merged, whatever the order in which it came. It grows with what is revoked, not with time.
-//! 3. It is read whole, and every page of it is checked, when it is opened. A file that is torn, was
-//!    changed, or is something else is an error that says so. It is never begun anew in its place.
-//! 4. One server has it at a time, and a lock on the file keeps others out.
-//! 5. After an error nothing of what was to be stored counts, and the next use opens the file again: a
-//!    disk that was full is no reason for a restart.
-//! 6. What can matter no more is dropped, a bounded number of rows at a time.
-//!
-//! What it does not do: nothing in it is encrypted. It names subjects and tokens (never a token itself);
-//! on Unix the file is made for its owner only. It needs a local file system: locks and `fsync` of
-//! network file systems promise less than they seem to. Whoever can write the file decides what is
-//! revoked. The one bit of it that says which of the last two writes counts has no checksum: where
-//! just that bit flips, the last write is forgotten.
-//!
-//! The file is a database of [redb](https://www.redb.org). A new one is made under its name with `.new`
-//! behind it, and is renamed.
 
 mod disk;
 mod error;
@@ -51,6 +31,26 @@ use super::source::Batch;
 use crate::time::Timestamp;
 
 /// What was said of revocation, on disk: see [`super::Revocation::journal`].
+///
+/// 1. A write is on the disk before it is acknowledged (`fsync`, in two phases): neither the end of the
+///    process nor that of the power takes anything of it back. All of it is stored, or nothing.
+/// 2. It keeps what counts, not what was said: one row for each target, in which all that was said of it
+///    is merged, whatever the order in which it came. It grows with what is revoked, not with time.
+/// 3. It is read whole, and every page of it is checked, when it is opened. A file that is torn, was
+///    changed, or is something else is an error that says so. It is never begun anew in its place.
+/// 4. One server has it at a time, and a lock on the file keeps others out.
+/// 5. After an error nothing was acknowledged, and the next use opens the file again: a disk that was full
+///    is no reason for a restart.
+/// 6. What can matter no more is dropped, a bounded number of rows at a time.
+///
+/// What it does not do: nothing in it is encrypted. It names subjects and tokens (never a token itself);
+/// on Unix the file is made for its owner only. It needs a local file system: locks and `fsync` of
+/// network file systems promise less than they seem to. Whoever can write the file decides what is
+/// revoked. The one bit of it that says which of the last two writes counts has no checksum: where
+/// just that bit flips, the last write is forgotten.
+///
+/// The file is a database of [redb](https://www.redb.org). A new one is made under its name with `.new`
+/// behind it, and is renamed.
 ///
 /// ```
 /// use portcullis::revocation::{Journal, JournalError, Revocation};
@@ -102,8 +102,8 @@ impl Journal {
 
     /// Opens the journal at this path. Where there is none it begins one; its directory has to be there.
     ///
-    /// It blocks: the file is read whole, some hundred megabytes a second, and for ten million revoked
-    /// tokens it has some 600 MB.
+    /// It blocks: the file is read whole. A million revoked tokens have some 60 MB, twice as much after
+    /// they were written at once, and take half a second.
     ///
     /// # Errors
     /// See [`JournalError`]. Of a file that is there nothing is ever overwritten with a new journal.
