@@ -10,6 +10,13 @@
 
 mod support;
 
+#[path = "effective_policy/revocation.rs"]
+mod revocation;
+#[path = "effective_policy/variants.rs"]
+mod variants;
+#[path = "effective_policy/world.rs"]
+mod world;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::pin::Pin;
