@@ -349,7 +349,7 @@ impl IssuerKeys {
         Err(self.flights.tally().last_error.unwrap_or(Arc::new(KeyFetchError::Dropped)))
     }
 
-    pub(super) fn health(&self) -> IssuerHealth {
+    pub(crate) fn health(&self) -> IssuerHealth {
         let snapshot = self.snapshot.load();
         let tally = self.flights.tally();
         let mut error = tally.last_error.as_ref().map(ToString::to_string);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use portcullis::RejectionKind as Kind;
 use portcullis::revocation::{
-    EventStream, Journal, OnStale, Push, Source, SourceState, Subjects, Verification,
+    EventStream, Journal, JournalError, OnStale, Push, Source, SourceState, Subjects, Verification,
 };
 use portcullis::secret::{Secret, SecretSource};
 use portcullis::testing::{Failure, ManualClock, TestTransmitter};
@@ -306,6 +306,18 @@ async fn one_of_two_streams_has_to_be_named() {
     assert_eq!(world.transmitter.asked()[0].0["stream_id"], "b");
 }
 
+/// The journal, as soon as the server of before is gone.
+async fn opened(place: &std::path::Path) -> Journal {
+    for _ in 0..200_000 {
+        match Journal::open(place) {
+            Ok(journal) => return journal,
+            Err(JournalError::Locked { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("it is still locked");
+}
+
 /// EVT-01, SSF-03, attack 42: what was acknowledged is known after a restart, and so is a pause.
 #[tokio::test]
 async fn what_was_acknowledged_is_known_after_a_restart() {
@@ -313,25 +325,33 @@ async fn what_was_acknowledged_is_known_after_a_restart() {
     let _ = std::fs::remove_file(&place);
     let clock = ManualClock::new();
     let secret = SecretFile::new("restart");
-    let start = |clock: &ManualClock| {
+    let start = |clock: &ManualClock, journal: Journal| {
         let stream = |tx: &TestTransmitter| {
             let asked = tx.verified().authorization(secret.source());
             tx.fixed_keys().push(with_secret().verification(asked))
         };
         let source = |stream: EventStream| Source::new("caep", stream);
-        let journal = Journal::open(&place).unwrap();
         World::at(clock.clone(), stream, source, |known| known.journal(journal))
     };
-    let world = start(&clock);
+    let world = start(&clock, opened(&place).await);
     world.start().await;
     until("a question", || world.transmitter.asked().len() == 1).await;
     assert_eq!(answer(&world).await, None);
     world.happens("risc/account-disabled", user("alice"), json!({})).await;
+    drop(world);
+    settle().await;
+
+    // What was proven is known too: it only grew older.
+    clock.advance(59 * SECOND);
+    let world = start(&clock, opened(&place).await);
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::Suspended));
+    assert_eq!(world.kind(&world.token().subject("bob")).await, None);
     assert!(world.push(&world.transmitter.stream_updated("paused")).await.accepted());
     drop(world);
     settle().await;
 
-    let world = start(&clock);
+    clock.advance(2 * SECOND);
+    let world = start(&clock, opened(&place).await);
     assert_eq!(world.kind(&world.token()).await, Some(Kind::Suspended));
     until("a question", || world.transmitter.asked().len() == 1).await;
     assert_eq!(answer(&world).await, None);

@@ -322,6 +322,48 @@ async fn attack_42_without_keys_nothing_is_said_about_a_set() {
     assert_eq!(world.kind(&world.issuer_token(MINUTE)).await, Some(Kind::Revoked));
 }
 
+/// Attack 42: a SET with a new key is not refused because its key could not be asked for: strangers may
+/// have used up what fetches there are. One with a key that is not there is, as soon as that is known.
+#[tokio::test]
+async fn attack_42_strangers_do_not_make_good_sets_bad() {
+    let world = World::with(|tx| tx.jwks().push(Push::new().signature_only()), pushed);
+    let set = || world.transmitter.session_revoked(ISSUER, "alice");
+    assert!(world.push(&set()).await.accepted());
+    for stranger in 0..10 {
+        let set = set().header("kid", format!("stranger-{stranger}"));
+        let status = world.push_text(set.tampered()).await.status.as_u16();
+        assert!(matches!(status, 400 | 503), "{status}");
+    }
+    world.clock.advance(SECOND);
+    world.transmitter.issuer().rotate();
+    let new = set();
+    let answer = world.push(&new).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key(RETRY_AFTER));
+    world.clock.advance(5 * SECOND);
+    assert!(world.push(&new).await.accepted());
+    world.clock.advance(5 * SECOND);
+    let unknown = set().header("kid", "nobody's");
+    assert_eq!(world.push(&unknown).await.err().as_deref(), Some("invalid_key"));
+}
+
+/// What strangers send is not written into our books, where strangers are let in; what the transmitter
+/// signed is.
+#[tokio::test]
+async fn strangers_are_not_counted() {
+    let world = World::with(|tx| tx.fixed_keys().push(Push::new().signature_only()), pushed);
+    let set = || world.transmitter.session_revoked(ISSUER, "alice");
+    for bad in [set().tampered(), set().unsigned("none"), "hello".to_owned()] {
+        assert_eq!(world.push_text(bad).await.status, StatusCode::BAD_REQUEST);
+    }
+    let other = set().claim("iss", "https://evil.example").sign();
+    assert_eq!(world.push_text(other).await.err().as_deref(), Some("invalid_issuer"));
+    assert_eq!((world.health().discarded, world.health().failures), (0, 0));
+    let signed = set().claim("exp", 1_900_000_000);
+    assert_eq!(world.push(&signed).await.err().as_deref(), Some("invalid_request"));
+    assert_eq!(world.health().discarded, 1);
+}
+
 /// PUSH-04: a key that was changed is fetched; one that was withdrawn is refused.
 #[tokio::test]
 async fn keys_of_the_transmitter_change() {

@@ -2,8 +2,9 @@
 
 use super::error::SetError;
 use super::kind::{AssuranceChange, Compliance, CredentialChange, EventKind, RiskLevel};
+use super::matching::Miss;
 use super::subject::SubjectId;
-use super::subjects::{Miss, Subjects};
+use super::subjects::Subjects;
 use super::token::SecurityEvent;
 use crate::revocation::record::{Effect, Hold, Record, Target};
 

@@ -106,6 +106,11 @@ impl Door {
         Self { accepted }
     }
 
+    /// Whether everybody is let in.
+    pub(super) fn is_open(&self) -> bool {
+        self.accepted.is_none()
+    }
+
     /// Whether somebody with these fields is let in.
     pub(super) async fn admit(&self, headers: &HeaderMap, clock: &dyn Clock) -> Result<(), Closed> {
         let Some(accepted) = &self.accepted else { return Ok(()) };
@@ -180,6 +185,6 @@ fn hash(value: &[u8]) -> Hash {
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("open", &self.accepted.is_none()).finish_non_exhaustive()
+        f.debug_struct("Door").field("open", &self.is_open()).finish_non_exhaustive()
     }
 }

@@ -30,19 +30,27 @@
 //! then no state is kept of what could not be told apart: a hold of it is a refusal of what was issued
 //! before.
 //!
-//! What it does not do: it creates no stream and adds no subject at the transmitter, and passes nothing
-//! on to other processes.
+//! What it does not do: it creates no stream and adds no subject at the transmitter; it passes nothing
+//! on to other processes; it reads no events as they were before SSF 1.0, whose subject is inside the
+//! event.
+//!
+//! Deployment: a pushed stream proves nothing before the server takes requests, so that a warm-up
+//! before that cannot see it fresh; with a journal it is as fresh as it was before the restart.
 
+mod check;
 mod config;
+mod delivery;
 mod effects;
 mod error;
 mod exchange;
 mod inbound;
 mod kind;
 mod liveness;
+mod matching;
 mod outbound;
 mod poller;
 mod receiver;
+mod rest;
 mod stream;
 mod streams;
 mod subject;
@@ -54,8 +62,9 @@ mod verifying;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::StreamSetting;
-pub use config::{DangerousEventStream, EventStream, Poll, Push, Verification};
+pub(crate) use check::StreamSetting;
+pub use config::{DangerousEventStream, EventStream};
+pub use delivery::{Poll, Push, Verification};
 pub use effects::{AssuranceAction, RiskAction};
 pub use error::{SetError, SetErrorCode};
 pub use inbound::AuthorizationValue;

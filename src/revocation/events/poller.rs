@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::config::Pace;
+use super::delivery::Pace;
 use super::error::SetError;
 use super::exchange::{Given, More, Pending, Wanted};
 use super::outbound::{AskError, Question};
-use super::stream::{Judged, Meaning, NotTaken, Place, Polled, Rest, Stream};
+use super::rest::Rest;
+use super::stream::{Judged, Meaning, NotTaken, Place, Polled, Stream};
 use super::streams::Delivery;
 use super::transmitter::TIMEOUT;
 use crate::revocation::source::{Batch, SourceHandle};
@@ -201,7 +202,9 @@ impl Poller<'_> {
                         about_stream.push((jti, judged));
                     }
                 },
-                Err(NotTaken::Refused(error)) => self.refuse(jti, error),
+                Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
+                    self.refuse(jti, error);
+                }
                 Err(NotTaken::NotNow(why)) => not_now = Some(why),
             }
             // Signatures take time that others want too.
@@ -211,7 +214,9 @@ impl Poller<'_> {
         for (jti, judged) in about_stream {
             match self.stream.take(judged, self.handle).await {
                 Ok(()) => stored.push(jti),
-                Err(NotTaken::Refused(error)) => self.refuse(jti, error),
+                Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
+                    self.refuse(jti, error);
+                }
                 Err(NotTaken::NotNow(why)) => not_now = Some(why),
             }
         }
@@ -225,7 +230,9 @@ impl Poller<'_> {
             Ok(()) => self.pending.ack.extend(stored),
             Err(NotTaken::NotNow(why)) => not_now = Some(why),
             // INVARIANT: what is stored was judged.
-            Err(NotTaken::Refused(error)) => not_now = Some(error.to_string()),
+            Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
+                not_now = Some(error.to_string());
+            }
         }
         not_now.map_or(Ok(()), |why| Err(format!("events have to come again: {why}")))
     }

@@ -72,12 +72,9 @@ impl EventReceiver {
         }
         // 2.
         let clock = self.handle.clock();
-        let door = self.stream.door.as_ref();
-        let admitted = match door {
-            Some(door) => door.admit(&head.headers, &**clock).await,
-            // INVARIANT: a stream that is not pushed has no receiver.
-            None => Err(Closed::Unknown),
-        };
+        // INVARIANT: a stream that is not pushed has no receiver.
+        let Some(door) = &self.stream.door else { return later() };
+        let admitted = door.admit(&head.headers, &**clock).await;
         match admitted {
             Ok(()) => {}
             Err(Closed::Unknown) => {
@@ -86,7 +83,7 @@ impl EventReceiver {
                 return refused(StatusCode::BAD_REQUEST, &error);
             }
             Err(Closed::Unreadable(why)) => {
-                self.handle.failed(why);
+                self.stream.complain(why, &self.handle);
                 return later();
             }
         }
@@ -115,12 +112,16 @@ impl EventReceiver {
         };
         match taken {
             Ok(()) => status(StatusCode::ACCEPTED),
-            Err(NotTaken::Refused(error)) => {
+            // What strangers send is not worth a line of ours.
+            Err(NotTaken::Unproven(error)) if door.is_open() => {
+                refused(StatusCode::BAD_REQUEST, &error)
+            }
+            Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
                 self.handle.discarded(format!("a SET was refused: {error}"));
                 refused(StatusCode::BAD_REQUEST, &error)
             }
             Err(NotTaken::NotNow(why)) => {
-                self.handle.failed(format!("a SET has to come again: {why}"));
+                self.stream.complain(format!("a SET has to come again: {why}"), &self.handle);
                 later()
             }
         }

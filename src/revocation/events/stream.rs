@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::config::Pace;
+use super::delivery::Pace;
 use super::effects::{Effects, Said};
 use super::error::{SetError, SetErrorCode};
 use super::inbound::Door;
@@ -19,7 +20,8 @@ use super::subject::SubjectId;
 use super::token::{SecurityEventToken, SetRules};
 use super::transmitter::{TIMEOUT, Transmitter};
 use super::{poller, verifying};
-use crate::issuer::KeySearchError;
+use crate::issuer::{IssuerKeys, KeySearchError, KeyState};
+use crate::jose::KeyChoiceError;
 use crate::revocation::record::Record;
 use crate::revocation::source::{Batch, RevocationSource, Running, SourceHandle};
 use crate::time::Timestamp;
@@ -37,6 +39,8 @@ pub(crate) struct Stream {
     pub(super) door: Option<Door>,
     /// Places of deliveries.
     pub(super) deliveries: Arc<Semaphore>,
+    /// The steady second of the last complaint about a delivery.
+    pub(super) complained: AtomicU64,
     pub(super) verification: Option<Asked>,
     pub(super) poll: Option<Polled>,
 }
@@ -87,7 +91,9 @@ pub(super) enum Meaning {
 /// Why a SET is not taken.
 #[derive(Clone, Debug)]
 pub(super) enum NotTaken {
-    /// It is bad, and its transmitter is told.
+    /// It is not proven to be the transmitter's: anybody can have made it.
+    Unproven(SetError),
+    /// It is the transmitter's, and bad.
     Refused(SetError),
     /// It can be good, and has to come again.
     NotNow(String),
@@ -112,18 +118,27 @@ impl Stream {
 
     /// Reads a SET and verifies it. Nothing has happened yet.
     pub(super) async fn judge(&self, set: &str) -> Result<Judged, NotTaken> {
-        let set = SecurityEventToken::read(set, &self.rules)?;
+        let set = SecurityEventToken::read(set, &self.rules).map_err(NotTaken::Unproven)?;
         let known = self.transmitter.known().await;
         let known = known.map_err(|error| NotTaken::NotNow(error.to_string()))?;
         let clock = self.transmitter.clock();
+        let came = clock.moment();
         let key = known.keys.find_or_fetch(set.kid(), set.algorithm(), &**clock).await;
         let key = key.map_err(|error| match error {
+            KeySearchError::Choice(KeyChoiceError::Unknown)
+                if !were_read(&known.keys, clock.moment().since(came)) =>
+            {
+                NotTaken::NotNow(format!("{error}, and its keys were not read again yet"))
+            }
             KeySearchError::Choice(choice) => {
-                SetError::new(SetErrorCode::InvalidKey, choice.to_string()).into()
+                NotTaken::Unproven(SetError::new(SetErrorCode::InvalidKey, choice.to_string()))
             }
             KeySearchError::NoKeys(_) => NotTaken::NotNow(error.to_string()),
         })?;
-        let event = set.verify(&key, clock.now())?;
+        let event = set.verify(&key, clock.now()).map_err(|error| match error.code() {
+            SetErrorCode::InvalidKey => NotTaken::Unproven(error),
+            _ => NotTaken::Refused(error),
+        })?;
         let own = || match event.subject() {
             // SSF §8.1.4.1, §8.1.5.
             SubjectId::Opaque(stream_id) => Ok(stream_id.clone()),
@@ -157,8 +172,7 @@ impl Stream {
                 Ok(())
             }
             Meaning::Verification { state, stream_id } => {
-                self.verified(state.as_deref(), &stream_id, handle)?;
-                Ok(())
+                self.verified(state.as_deref(), &stream_id, handle).await
             }
             Meaning::Updated { status, stream_id } => {
                 self.updated(status, &stream_id, set.at, handle).await
@@ -171,22 +185,21 @@ impl Stream {
     }
 
     /// SSF §8.1.4: one that nobody asked for has no state, and proves nothing.
-    fn verified(
+    async fn verified(
         &self,
         state: Option<&str>,
         stream_id: &str,
         handle: &SourceHandle,
-    ) -> Result<(), SetError> {
+    ) -> Result<(), NotTaken> {
         let Some(state) = state else { return Ok(()) };
         match self.liveness.answered(state, stream_id, handle.clock().moment()) {
-            Proof::Alive(asked) => handle.synchronised(asked),
-            Proof::Nothing => {}
+            Proof::Alive(asked) => self.store(Batch::default().synchronised(asked), handle).await,
+            Proof::Nothing => Ok(()),
             Proof::Unknown => {
                 let what = "`state` is not one that was asked with, of this stream";
-                return Err(SetError::new(SetErrorCode::InvalidState, what));
+                Err(SetError::new(SetErrorCode::InvalidState, what).into())
             }
         }
-        Ok(())
     }
 
     /// SSF §8.1.5. It is kept, so that a restart does not make a stream believed that is paused.
@@ -210,6 +223,15 @@ impl Stream {
             status => handle.failed(format!("the transmitter says: {}", status.as_str())),
         }
         Ok(())
+    }
+
+    /// A delivery could not be taken. Strangers can be behind it: once a second is enough.
+    pub(super) fn complain(&self, why: String, handle: &SourceHandle) {
+        // Never zero, which is never.
+        let now = handle.clock().steady().as_secs().saturating_add(1);
+        if self.complained.swap(now, Ordering::Relaxed) != now {
+            handle.failed(why);
+        }
     }
 
     /// What was known of the stream before a restart.
@@ -247,6 +269,14 @@ impl Stream {
     }
 }
 
+/// Whether the transmitter was asked for its keys within this time, or never is: then a key that is not
+/// among them is not its. A SET with a new key must not be refused because its key could not be asked
+/// for: whoever hears "bad" sends it no more.
+fn were_read(keys: &IssuerKeys, within: Duration) -> bool {
+    let health = keys.health();
+    health.state == KeyState::Fixed || health.age.is_some_and(|age| age <= within)
+}
+
 impl RevocationSource for Stream {
     fn run(&self, handle: SourceHandle) -> Running<'_> {
         Box::pin(async move {
@@ -278,27 +308,5 @@ impl fmt::Debug for Stream {
             .field("transmitter", self.transmitter.id())
             .field("liveness", &self.liveness)
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits between failures: doubling from the first to the last.
-pub(super) struct Rest(Duration);
-
-impl Rest {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LAST: Duration = Duration::from_mins(1);
-
-    pub(super) const fn new() -> Self {
-        Self(Self::FIRST)
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let rest = self.0;
-        self.0 = rest.saturating_mul(2).min(Self::LAST);
-        rest
-    }
-
-    pub(super) fn reset(&mut self) {
-        *self = Self::new();
     }
 }

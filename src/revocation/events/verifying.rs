@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::outbound::{AskError, Question, Wording};
-use super::stream::{Asked, Place, Rest, Stream};
+use super::rest::Rest;
+use super::stream::{Asked, Place, Stream};
 use super::streams::{Delivery, StreamEntry};
 use super::transmitter::TIMEOUT;
 use crate::revocation::source::SourceHandle;
