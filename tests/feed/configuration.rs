@@ -75,12 +75,12 @@ fn faults_are_told_with_their_places() {
         (
             "a signer over http",
             JsonFeed::signed(URL, Issuer::discover("http://signer.example")),
-            Some("issuer.id"),
+            Some("signed_by.id"),
         ),
         (
             "a signer without algorithms",
             JsonFeed::signed(URL, Issuer::discover("https://s.example").algorithms([])),
-            Some("issuer.algorithms"),
+            Some("signed_by.algorithms"),
         ),
     ] {
         let expected: Vec<String> =

@@ -261,7 +261,8 @@ impl JsonFeed {
         let issuer = match &self.signed_by {
             None => None,
             Some(issuer) => {
-                let checked = faults.at("issuer", |faults| issuer.check(IssuerRules::ANY, faults));
+                let checked =
+                    faults.at("signed_by", |faults| issuer.check(IssuerRules::ANY, faults));
                 Some(checked?)
             }
         };
