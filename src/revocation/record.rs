@@ -1,6 +1,7 @@
 //! What can be said of revocation, whoever says it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +85,8 @@ pub enum Effect {
     StepUp,
     /// All are refused, whenever they were issued, until this reason goes.
     Hold(Hold),
-    /// All are refused until the user has authenticated again, whenever they were issued, until this
-    /// reason goes.
+    /// All are refused, whenever they were issued, until the user has authenticated after the time of the
+    /// record (`auth_time`), or this reason goes.
     HoldForStepUp(Hold),
     /// This reason is gone: of all that was said of it, what has the latest time counts.
     Release(Hold),
@@ -185,8 +186,9 @@ impl Record {
         Self::new(issuer, Target::Issuer, Effect::Refuse, at)
     }
 
-    /// Of one token: when it expires (`exp`), so that it needs to be remembered no longer. Of others it
-    /// has no meaning.
+    /// Of one token: when it expires (`exp`), so that it needs to be remembered no longer; unless it is
+    /// said, the record is kept for as long as a token can live that is issued now. Of others it has no
+    /// meaning.
     #[must_use]
     pub fn until(mut self, expires_at: Timestamp) -> Self {
         self.until = Some(expires_at);
@@ -234,12 +236,15 @@ impl Record {
         matches!((&self.target, self.effect), (Target::Token(_), Effect::Release(_)))
     }
 
-    /// Whatever is said of one token refuses it, but what takes back.
-    pub(super) fn simplify(&mut self) {
+    /// Whatever is said of one token refuses it, but what takes back. Where nobody says when it expires
+    /// it can have been issued as late as now.
+    pub(super) fn simplify(&mut self, now: Timestamp, longest_life: Duration) {
         if let (Target::Token(_), effect) = (&self.target, self.effect)
             && effect != Effect::Lift
         {
             self.effect = Effect::Refuse;
+            let latest = self.at.max(now).plus(longest_life);
+            self.until = Some(self.until.unwrap_or(latest));
         }
     }
 

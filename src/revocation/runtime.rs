@@ -557,7 +557,9 @@ impl Inlet {
         counts.applied = batch.records.len();
         // Of one token there is nothing to say but that it is refused, or that it is not.
         batch.records.retain(|record| !record.says_nothing());
-        batch.records.iter_mut().for_each(Record::simplify);
+        let now = self.clock.now();
+        let life = self.store.longest_life();
+        batch.records.iter_mut().for_each(|record| record.simplify(now, life));
         let (synchronised, newest) = (batch.synchronised, batch.newest);
         let state: Option<Arc<[u8]>> = batch.state.as_deref().map(Into::into);
         if let Err(error) = self.store.commit(&self.name, batch).await {

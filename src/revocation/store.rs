@@ -1,6 +1,7 @@
 //! The one place where records are stored and applied, whoever tells them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -16,6 +17,7 @@ use crate::time::{Clock, Timestamp};
 pub(crate) struct Store {
     index: Index,
     journal: Option<Arc<Journal>>,
+    longest_life: Duration,
     most: usize,
     when_full: WhenFull,
     clock: Arc<dyn Clock>,
@@ -49,7 +51,13 @@ impl Store {
         setting: &Setting<'_>,
     ) -> Self {
         let clock = Arc::clone(setting.clock);
-        Self { index, journal, most, when_full, clock, queue: Mutex::default() }
+        let longest_life = setting.longest_life;
+        Self { index, journal, longest_life, most, when_full, clock, queue: Mutex::default() }
+    }
+
+    /// The longest that a token may live.
+    pub(super) fn longest_life(&self) -> Duration {
+        self.longest_life
     }
 
     pub(super) fn index(&self) -> &Index {

@@ -111,8 +111,11 @@ fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
 fn named(claims: &ClaimsSet<'_>, wanted: &[Box<str>]) -> Result<NamedClaims, ClaimError> {
     let mut found = Vec::new();
     for (place, name) in (0_u16..).zip(wanted) {
-        for value in claims.texts(name)?.unwrap_or_default() {
-            found.push((place, value.into()));
+        let malformed = || ClaimError::malformed(name, "a string or an array of strings");
+        let Some(value) = claims.value(name) else { continue };
+        let values = value.as_array().unwrap_or_else(|| vec![value]);
+        for value in values {
+            found.push((place, value.as_str().ok_or_else(malformed)?.into()));
         }
     }
     Ok(found.into())

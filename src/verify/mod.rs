@@ -295,7 +295,7 @@ impl Rules {
             session: true,
             status: revocation.reads_status(issuer.id()),
         });
-        let wanted = wanted.unwrap_or(Wanted { session: true, ..Wanted::default() });
+        let wanted = wanted.unwrap_or_default();
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted);
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();
@@ -361,7 +361,10 @@ impl Rules {
         // 8. Revocation, and how old what is known of it may be.
         if let Some(revocation) = &self.revocation {
             let demand = route.demand.and_freshness(applied.freshness);
-            revocation.decide(&facts, demand, at)?;
+            revocation.decide(&facts, demand, at).map_err(|objection| match objection {
+                Objection::Refused(refusal) => refused_for_step_up(refusal, route.context).into(),
+                objection => Stop::from(objection),
+            })?;
         }
 
         // 9. The policy's checks, in the order given.
@@ -549,6 +552,16 @@ pub(crate) fn refused_by_check(
             refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
         }
         refusal.kind = RejectionKind::InsufficientAuthentication;
+        refusal.step_up =
+            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
+    }
+    refusal
+}
+
+/// One authentication has to be enough: a record that wants a step-up is answered with what the route's
+/// policies want as well.
+fn refused_for_step_up(mut refusal: Refusal, context: &PolicyContext) -> Refusal {
+    if refusal.kind == RejectionKind::StepUpDemanded {
         refusal.step_up =
             combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
     }

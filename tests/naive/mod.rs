@@ -193,7 +193,7 @@ fn steps(
     // 1
     let presented = credentials(world, &request.authorization)?;
     // 2 to 5
-    let nameable = memory.revocation.as_ref().map_or(&[][..], |revocation| &revocation.claims);
+    let nameable = memory.revocation.as_ref().map(|revocation| revocation.claims.as_slice());
     let claims = verified_claims(world, nameable, &presented.token).map_err(Refused::new)?;
     // 6
     if !policy::audience_fits(world, &claims) {
@@ -256,15 +256,17 @@ fn refusal(world: &World, request: &NaiveRequest, refused: &Refused) -> Verdict 
     if !scopes.is_empty() {
         params.insert("scope", scopes.join(" "));
     }
-    if let Some(age) = refused.max_age {
-        params.insert("max_age", age.to_string());
-    } else if let (Some("insufficient_user_authentication"), Some(wanted)) = (error, &world.step_up)
-    {
-        if !wanted.acr_values.is_empty() {
-            params.insert("acr_values", wanted.acr_values.join(" "));
+    if error == Some("insufficient_user_authentication") {
+        let mut ages = Vec::from_iter(refused.max_age);
+        if let Some(wanted) = &world.step_up {
+            if !wanted.acr_values.is_empty() {
+                params.insert("acr_values", wanted.acr_values.join(" "));
+            }
+            ages.extend(wanted.max_age_secs.map(u128::from));
         }
-        if let Some(most) = wanted.max_age_secs {
-            params.insert("max_age", most.to_string());
+        // one authentication has to be enough for all that want one
+        if let Some(least) = ages.into_iter().min() {
+            params.insert("max_age", least.to_string());
         }
     }
     let challenges = match status {

@@ -79,8 +79,10 @@ pub(super) fn check(world: &World, memory: &Memory, claims: &Claims) -> Result<(
         return Err(Refused::new("issued before it was revoked"));
     }
 
-    let for_step_up =
-        holds.iter().filter(|one| matches!(one.effect, NaiveEffect::HoldForStepUp(_)));
+    let for_step_up = holds.iter().filter(|one| {
+        let did_since = claims.auth_time.is_some_and(|at| at > one.at_nanos);
+        matches!(one.effect, NaiveEffect::HoldForStepUp(_)) && !did_since
+    });
     let since = for_step_up.chain(of_old(NaiveEffect::StepUp)).map(|record| record.at_nanos).max();
     if let Some(since) = since {
         // an authentication at that very time is too old

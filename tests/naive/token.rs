@@ -34,10 +34,11 @@ pub(super) struct Claims {
     pub(super) named: Vec<(String, String)>,
 }
 
-/// `nameable`: the claims that records can name, and that are read for it.
+/// `nameable`: the claims that records can name, and that are read for it; `None` where nothing is
+/// known of revocation.
 pub(super) fn verified_claims(
     world: &World,
-    nameable: &[String],
+    nameable: Option<&[String]>,
     token: &str,
 ) -> Result<Claims, Why> {
     let signed = signed_objects(world, token).ok_or("form, key or signature")?;
@@ -126,10 +127,13 @@ pub(super) fn verified_claims(
     let details = absent_or(&payload, "authorization_details", typed_objects)
         .ok_or("authorization_details")?
         .unwrap_or_default();
-    let session = absent_or(&payload, "sid", non_empty).ok_or("sid")?;
+    let session = match nameable {
+        None => None,
+        Some(_) => absent_or(&payload, "sid", non_empty).ok_or("sid")?,
+    };
     let mut named = Vec::new();
-    for name in nameable {
-        let values = absent_or(&payload, name, one_or_several_texts);
+    for name in nameable.into_iter().flatten() {
+        let values = absent_or(&payload, name, any_texts);
         let values = values.ok_or("a claim that records can name")?;
         named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
     }
@@ -247,6 +251,14 @@ fn one_or_several_texts(value: &Json) -> Option<Vec<String>> {
         Json::Text(one) => Some(vec![one.clone()]),
         Json::Array(items) => strings(items),
         _ => None,
+    }
+}
+
+/// A string, or an array of strings.
+fn any_texts(value: &Json) -> Option<Vec<String>> {
+    match value {
+        Json::Array(items) if items.is_empty() => Some(Vec::new()),
+        value => one_or_several_texts(value),
     }
 }
 

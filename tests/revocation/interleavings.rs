@@ -74,7 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// The naive reader: the log, as it was said.
 #[derive(Default)]
-struct Log(Vec<Record>);
+struct Log(Vec<(Record, Timestamp)>);
 
 struct Shown<'a> {
     jti: &'a str,
@@ -102,14 +102,18 @@ impl Log {
 
     /// Looks through the whole log, target by target.
     fn says(&self, token: &Shown<'_>, now: Timestamp) -> Option<Kind> {
-        let about: Vec<_> = self.0.iter().filter(|record| Self::is_about(record, token)).collect();
-        let mut targets: Vec<_> = about.iter().map(|record| record.target()).collect();
+        let about: Vec<_> =
+            self.0.iter().filter(|(record, _)| Self::is_about(record, token)).collect();
+        let mut targets: Vec<_> = about.iter().map(|(record, _)| record.target()).collect();
         targets.sort();
         targets.dedup();
         let mut worst: Option<(u8, Kind)> = None;
         for target in targets {
-            let of_target: Vec<_> =
-                about.iter().filter(|record| record.target() == target).copied().collect();
+            let of_target: Vec<_> = about
+                .iter()
+                .filter(|(record, _)| record.target() == target)
+                .map(|(record, heard)| (record, *heard))
+                .collect();
             let found = match target {
                 Target::Token(_) => Self::of_token(&of_target, now),
                 _ => Self::of_claims(&of_target, token.issued_at),
@@ -119,25 +123,27 @@ impl Log {
         worst.map(|(_, kind)| kind)
     }
 
-    fn of_token(records: &[&Record], now: Timestamp) -> Option<(u8, Kind)> {
-        // An hour is what a token may live, and two leeways.
-        let life = Duration::from_secs(3_620);
+    fn of_token(records: &[(&Record, Timestamp)], now: Timestamp) -> Option<(u8, Kind)> {
+        // An hour is what a token may live that was issued when it was heard, and five minutes is the
+        // largest leeway.
+        let life = Duration::from_secs(3_900);
         let (mut until, mut lift): (Option<Timestamp>, Option<Timestamp>) = (None, None);
-        for record in records {
+        for (record, heard) in records {
             match record.effect() {
                 Effect::Release(_) => {}
                 Effect::Lift => {
                     until = None;
                     lift = lift.max(Some(record.at()));
                 }
-                _ if Some(record.at()) > lift => until = until.max(Some(record.at().plus(life))),
+                _ if Some(record.at()) > lift => until = until.max(Some(heard.plus(life))),
                 _ => {}
             }
         }
         until.filter(|until| now < *until).map(|_| (4, Kind::Revoked))
     }
 
-    fn of_claims(records: &[&Record], issued_at: Timestamp) -> Option<(u8, Kind)> {
+    fn of_claims(records: &[(&Record, Timestamp)], issued_at: Timestamp) -> Option<(u8, Kind)> {
+        let records: Vec<_> = records.iter().map(|(record, _)| *record).collect();
         // A lift takes back what was said up to its time, before it or after it.
         let lifts = records.iter().filter(|record| record.effect() == Effect::Lift);
         let lift = lifts.map(|record| record.at()).max();
@@ -231,13 +237,14 @@ async fn interleave(steps: &[Step]) -> Result<(), TestCaseError> {
                     })
                     .collect();
                 said.push(records.clone());
-                log.0.extend(records.clone());
+                log.0.extend(records.iter().cloned().map(|record| (record, now)));
                 hand.handle().await.apply(Batch::of(records)).await.unwrap();
             }
             Step::Repeat(which) => {
                 let Some(records) = said.get(*which) else { continue };
                 // A lift that is said again takes back what was said since: it is a new word.
-                log.0.extend(records.clone());
+                let now = clock.now();
+                log.0.extend(records.iter().cloned().map(|record| (record, now)));
                 let batch = Batch::of(records.clone());
                 hand.handle().await.apply(batch).await.unwrap();
             }

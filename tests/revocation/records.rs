@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
+use portcullis::check::acr;
 use portcullis::issuer::{OptionalClaim, TokenProfile};
 use portcullis::revocation::{Claim, Claims, Effect, Hold, Record, Revocation, Source, Target};
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder, challenges};
@@ -35,7 +36,7 @@ async fn attack_38_a_token_is_known_by_its_jti_however_it_is_written() {
     let (r, s) = (mirrored.r(), mirrored.s());
     let other_s = -*s;
     let mirrored = p256::ecdsa::Signature::from_scalars(r.to_bytes(), other_s.to_bytes()).unwrap();
-    assert_ne!(mirrored.to_bytes().as_slice(), &signature[..]);
+    assert_ne!(mirrored.to_vec(), signature);
     let spelled = compact(&format!("{header}.{payload}"), mirrored.to_bytes());
     let sent = send(&world.api.layer(), bearer(&spelled)).await;
     assert_eq!(sent.kind(), Some(Kind::Revoked));
@@ -326,6 +327,72 @@ async fn a_step_up_is_asked_for_in_its_own_words() {
 
     world.hand.says([Record::new(ISSUER, target(), Effect::Refuse, at)]).await;
     assert_eq!(world.kind(&old).await, Some(Kind::Revoked));
+}
+
+/// CAEP-09: a hold for a step-up is over for whoever has authenticated since, and for nobody else.
+#[tokio::test]
+async fn a_hold_for_a_step_up_ends_with_a_new_authentication() {
+    let world = World::new().await;
+    let at = ago(&world, 90);
+    let target = Target::Claims(Claims::subject("user-1"));
+    let effect = Effect::HoldForStepUp(Hold::Risk);
+    world.hand.says([Record::new(ISSUER, target, effect, at)]).await;
+    let token = || world.token().subject("user-1").issued_at(world.now());
+    let demanded = Some(Kind::StepUpDemanded);
+    assert_eq!(world.kind(&token()).await, demanded, "nobody knows when");
+    assert_eq!(world.kind(&token().claim("auth_time", at.as_secs())).await, demanded);
+    assert_eq!(world.kind(&token().claim("auth_time", at.as_secs() + 1)).await, None);
+}
+
+/// STEP-03: one authentication is enough: what a record wants and what the route wants are asked for
+/// together.
+#[tokio::test]
+async fn a_step_up_names_what_the_route_wants_too() {
+    let world = World::new().await;
+    let target = Target::Claims(Claims::subject("user-1"));
+    world.hand.says([Record::new(ISSUER, target, Effect::StepUp, ago(&world, 90))]).await;
+    let old = world.token().subject("user-1").issued_at(ago(&world, 100));
+    for (within, told) in [(30, "30"), (300, "90")] {
+        let layer = world.api.protect(acr(["phr"]).within(Duration::from_secs(within)));
+        let sent = send(&layer, bearer(&old.sign())).await;
+        assert_eq!(sent.kind(), Some(Kind::StepUpDemanded));
+        let challenge = challenges(sent.response.headers());
+        assert_eq!(challenge[0].param("acr_values"), Some("phr"));
+        assert_eq!(challenge[0].param("max_age"), Some(told));
+    }
+}
+
+/// A user in no group is a user: an empty array names nothing. Another type is no claim that could be
+/// compared, and the token is refused.
+#[tokio::test]
+async fn a_named_claim_is_a_text_or_an_array_of_texts() {
+    let world = World::with(|revocation| revocation.claim("groups"), |server| server).await;
+    for (groups, expected) in [
+        (json!([]), None),
+        (json!("staff"), None),
+        (json!(["staff"]), None),
+        (json!(7), Some(Kind::MalformedClaim)),
+        (json!(["staff", 7]), Some(Kind::MalformedClaim)),
+        (json!(null), Some(Kind::MalformedClaim)),
+    ] {
+        let token = world.token().claim("groups", &groups);
+        assert_eq!(world.kind(&token).await, expected, "{groups}");
+    }
+}
+
+/// A token that was revoked long after its issue, or as of long ago, stays revoked as long as it lives.
+#[tokio::test]
+async fn a_record_of_long_ago_counts_from_when_it_was_heard() {
+    let world = World::new().await;
+    for at in [portcullis::time::Timestamp::EPOCH, ago(&world, 100_000), world.now()] {
+        let jti = format!("t-{at}");
+        world.hand.says([Record::token(ISSUER, jti.as_str(), at)]).await;
+        let token = world.token().claim("jti", &jti).issued_at(world.now());
+        let token = token.expires_at(world.now().plus(Duration::from_mins(59)));
+        assert_eq!(world.kind(&token).await, Some(Kind::Revoked), "{at}");
+        world.clock.advance(Duration::from_mins(58));
+        assert_eq!(world.kind(&token).await, Some(Kind::Revoked), "{at}: to its end");
+    }
 }
 
 /// What was lifted counts no more; what was said after that does.

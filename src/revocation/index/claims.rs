@@ -289,7 +289,7 @@ impl ClaimIndex {
             .entries
             .iter()
             .filter(|entry| entry.conditions.iter().all(|condition| condition.holds(facts)))
-            .map(|entry| entry.state.finding(key.about(), facts.issued_at))
+            .map(|entry| entry.state.finding(key.about(), facts.issued_at, facts.auth_time))
             .fold(Finding::Clear, Finding::or)
     }
 

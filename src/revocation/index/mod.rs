@@ -197,13 +197,10 @@ impl Index {
         &self.version
     }
 
-    /// From when on a token can be accepted no more.
+    /// From when on a token can be accepted no more, whatever the leeway is.
     fn until(&self, record: &Record) -> Timestamp {
-        // It was issued before it was revoked.
-        let latest = record.at.plus(self.life);
-        // A leeway and more is in `life`, twice.
-        let said = record.until.map(|until| until.plus(super::LEEWAY_MOST));
-        said.map_or(latest, |said| said.min(latest))
+        let expires_at = record.until.unwrap_or(record.at.plus(self.life));
+        expires_at.plus(super::LEEWAY_MOST)
     }
 
     fn key<'a>(&self, claim: &'a Claim, value: &'a str) -> Option<Key<'a>> {

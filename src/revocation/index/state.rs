@@ -117,8 +117,13 @@ impl State {
         self.lift
     }
 
-    /// What it means for a token that was issued then.
-    pub(super) fn finding(&self, about: About, issued_at: Option<Timestamp>) -> Finding {
+    /// What it means for a token that was issued then, for a user who authenticated then.
+    pub(super) fn finding(
+        &self,
+        about: About,
+        issued_at: Option<Timestamp>,
+        authenticated_at: Option<Timestamp>,
+    ) -> Finding {
         // A token that does not say when it was issued was issued before.
         let before = |cut_off: &Timestamp| issued_at.is_none_or(|issued| issued <= *cut_off);
         let mut finding = Finding::Clear;
@@ -130,10 +135,12 @@ impl State {
                 Some(Register { says: Says::Refuse, .. }) => {
                     return Finding::Held(about, Some(*hold));
                 }
-                Some(Register { says: Says::StepUp, at }) => {
+                Some(Register { says: Says::StepUp, at })
+                    if authenticated_at.is_none_or(|authenticated| authenticated <= at) =>
+                {
                     finding = finding.or(Finding::StepUp(about, at));
                 }
-                Some(Register { says: Says::Released, .. }) | None => {}
+                Some(_) | None => {}
             }
         }
         if let Some(at) = self.refuse.filter(before) {
