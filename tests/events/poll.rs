@@ -1,10 +1,14 @@
 //! What is fetched (RFC 8936): what is asked, what is told, and when.
 
-use http::StatusCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LANGUAGE, CONTENT_TYPE};
+use http::{Request, StatusCode};
 use portcullis::RejectionKind as Kind;
-use portcullis::revocation::{EventStream, Poll, Revocation, Source, SourceState};
-use portcullis::testing::{Failure, ManualClock, TestTransmitter, TokenBuilder};
+use portcullis::revocation::{EventStream, Poll, Push, Revocation, Source, SourceState};
+use portcullis::testing::{Failure, ManualClock, TestNetwork, TestTransmitter, TokenBuilder};
+use portcullis::transport::{Fetch, FetchLimits, Transport};
 use serde_json::{Value, json};
 
 use crate::support::{ISSUER, settle};
@@ -398,6 +402,57 @@ async fn a_paused_stream_proves_nothing_by_polls() {
     next_poll(&world).await;
     next_poll(&world).await;
     assert_eq!(world.health().state, SourceState::Fresh);
+}
+
+/// SSF-02: a verification event that was asked for can come by a poll too.
+#[tokio::test]
+async fn a_verification_event_can_be_fetched() {
+    let stream = |tx: &TestTransmitter| {
+        tx.without_authorization();
+        let push = Push::new().signature_only().verification(tx.verified());
+        tx.fixed_keys().push(push).poll(tx.polled())
+    };
+    let world = World::with(stream, |source| source);
+    world.start().await;
+    until("a question", || world.transmitter.asked().len() == 1).await;
+    let state = world.transmitter.last_state();
+    world.transmitter.offer(&world.transmitter.verification(state.as_deref()));
+    next_poll(&world).await;
+    until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
+    assert_eq!(world.transmitter.refused(), []);
+}
+
+/// A transport that panics once.
+struct Panics {
+    network: TestNetwork,
+    done: AtomicBool,
+}
+
+impl Transport for Panics {
+    fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
+        assert!(self.done.swap(true, Ordering::Relaxed), "a bug in somebody's transport");
+        self.network.fetch(request, limits)
+    }
+}
+
+/// A panic of one poll does not end the source.
+#[tokio::test]
+async fn a_panic_of_a_poll_is_survived() {
+    let stream = |tx: &TestTransmitter| {
+        tx.without_authorization();
+        let network = TestNetwork::of(&[]).with_transmitter(tx);
+        tx.fixed_keys()
+            .poll(tx.polled())
+            .transport(Panics { network, done: AtomicBool::new(false) })
+    };
+    let world = World::with(stream, |source| source);
+    world.transmitter.offer(&world.transmitter.session_revoked(ISSUER, "alice"));
+    world.start().await;
+    until("the panic is seen", || world.health().failures == 1).await;
+    assert!(world.health().last_error.unwrap().contains("panicked"));
+    world.clock.advance(SECOND);
+    until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
+    assert_eq!(world.kind(&world.issuer_token(MINUTE)).await, Some(Kind::Revoked));
 }
 
 /// EVT-01: what was not acknowledged before a restart is given again.

@@ -10,7 +10,8 @@ use crate::name::LoopbackHttp;
 use crate::transport::Transport;
 
 /// A stream of security events (SSF 1.0): who transmits it, how it comes, and what it is compared with.
-/// It becomes a source with [`super::Source::new`], which says whose tokens it is believed about.
+/// It becomes a source with [`crate::revocation::Source::new`], which says whose tokens it is believed
+/// about.
 ///
 /// ```
 /// use std::time::Duration;

@@ -9,8 +9,8 @@ use super::outbound::CredentialScheme;
 use crate::secret::SecretSource;
 use crate::time::shown_duration;
 
-/// That a transmitter sends events to us (RFC 8935), to where `ResourceServer::event_receiver` is
-/// mounted.
+/// That a transmitter sends events to us (RFC 8935), to where
+/// [`crate::ResourceServer::event_receiver`] is mounted.
 ///
 /// A stream has one receiver. Behind a load balancer one process gets an event and the others do not:
 /// give each process a stream of its own, or let one of them pass events on.
@@ -118,7 +118,8 @@ impl Verification {
         Self { at: Some(url.into()), authorization: None }
     }
 
-    /// At the verification endpoint of the metadata: see [`EventStream::discover`].
+    /// At the verification endpoint of the metadata: see
+    /// [`EventStream::discover`](crate::revocation::EventStream::discover).
     pub fn discovered() -> Self {
         Self { at: None, authorization: None }
     }
@@ -148,7 +149,7 @@ impl Poll {
     }
 
     /// From the endpoint of our stream, which the transmitter's configuration endpoint says: see
-    /// [`EventStream::discover`].
+    /// [`EventStream::discover`](crate::revocation::EventStream::discover).
     pub fn discovered() -> Self {
         Self::with(None)
     }
