@@ -250,7 +250,7 @@ fn aliases_name_the_same_subject() {
     let email = r#"{"format":"email","email":"a@b"}"#;
     let aliases = format!(r#"{{"format":"aliases","identifiers":[{ANN},{email}]}}"#);
     let ann = (AS.to_owned(), Target::Claims(Claims::subject("ann")));
-    assert_eq!(targets(&Subjects::new(), &aliases), [ann.clone()]);
+    assert_eq!(targets(&Subjects::new(), &aliases), std::slice::from_ref(&ann));
     let by_email = at_both(&Claims::one(Claim::Named("email".into()), "a@b"));
     let expected = [vec![ann], by_email].concat();
     assert_eq!(targets(&Subjects::new().email("email"), &aliases), expected);
