@@ -15,13 +15,18 @@ use crate::issuer::TenantList;
 use crate::server::{Metadata, Policy, ResourceServer, ServerBuilder};
 use crate::verify::{Exception, TokenClass};
 
+/// What a file becomes.
+pub(super) struct Made {
+    /// With everything that the file says.
+    pub(super) builder: ServerBuilder,
+    /// What is wrong with it that no builder can be told.
+    pub(super) faults: Faults,
+    /// Whether the builder tells of faults at places that are not those of a file.
+    pub(super) misplaces: bool,
+}
+
 impl File {
-    /// The builder with everything that the file says, and what is wrong with it.
-    pub(super) fn builder(
-        &self,
-        directory: Option<&Path>,
-        journals: Journals,
-    ) -> (ServerBuilder, Faults) {
+    pub(super) fn made(&self, directory: Option<&Path>, journals: Journals) -> Made {
         let mut faults = Faults::new();
         let resource = self.resource.clone().unwrap_or_else(|| {
             let fault = "no resource: say `resource = \"https://...\"`";
@@ -110,12 +115,19 @@ impl File {
             }
         }
         // The last: no journal is begun for a file that has faults.
-        if let Some(Table(revocation)) = &self.revocation {
-            let journals = if faults.len() == 0 { journals } else { Journals::LookedAt };
-            let look = |faults: &mut Faults| revocation.revocation(files, journals, faults);
-            builder = builder.revocation(faults.at("revocation", look));
+        let mut misplaces = false;
+        if let Some(Table(table)) = &self.revocation {
+            let mut revocation = faults.at("revocation", |faults| table.sources(files, faults));
+            misplaces = table.misplaces(&revocation);
+            let good = faults.len() == 0 && !misplaces;
+            let journals = if good { journals } else { Journals::LookedAt };
+            let open = |faults: &mut Faults| table.journal(files, journals, faults);
+            if let Some(journal) = faults.at("revocation", open) {
+                revocation = revocation.journal(journal);
+            }
+            builder = builder.revocation(revocation);
         }
-        (builder, faults)
+        Made { builder, faults, misplaces }
     }
 
     /// The place in a file of what the builder says is wrong.

@@ -88,6 +88,9 @@ fn measured_by(place: &str, fault: &ConfigFault) -> &'static [&'static str] {
 /// revoked, and how fresh that is.
 fn revocation_said_at(place: &str, gap: &str) -> bool {
     let Some(said) = gap.strip_prefix("revocation") else { return false };
+    if let Some(push) = place.strip_suffix(".push.authorization") {
+        return gap.strip_prefix(push) == Some(".push.signature_only");
+    }
     let is_source = said.starts_with(".sources");
     if place.starts_with("revocation.sources[") && place.ends_with(".events.push") {
         // Another source, or how old it may become, may make up for a stream that is only pushed.

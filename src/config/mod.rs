@@ -150,6 +150,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{BuildError, ConfigFault, Faults};
 use crate::server::{ResourceServer, ServerBuilder};
 
+use build::Made;
 use merged::Merged;
 use revocation::Journals;
 use shape::File;
@@ -230,12 +231,12 @@ impl ServerConfig {
     /// missing, a policy that asks nothing. Faults that [`ServerBuilder::build`] would find come
     /// with them, as far as they are known.
     pub fn builder(self) -> Result<ServerBuilder, BuildError> {
-        let (builder, faults) = self.file.builder(self.directory.as_deref(), Journals::Opened);
-        if faults.len() == 0 {
-            return Ok(builder);
+        let made = self.file.made(self.directory.as_deref(), Journals::Opened);
+        if made.faults.len() == 0 && !made.misplaces {
+            return Ok(made.builder);
         }
         let mut merged = Merged::new(&[]);
-        self.add_to(&mut merged, builder, faults, &Cuts::default());
+        self.add_to(&mut merged, made, &Cuts::default());
         Err(merged.into_error())
     }
 
@@ -252,19 +253,18 @@ impl ServerConfig {
         let mut merged = Merged::new(read);
         // Nothing is known of a text that is no table, or that has faults without end.
         if !read.iter().any(|fault| fault.path.is_empty()) {
-            let directory = self.directory.as_deref();
-            let (builder, faults) = self.file.builder(directory, Journals::LookedAt);
-            self.add_to(&mut merged, builder, faults, cuts);
+            let made = self.file.made(self.directory.as_deref(), Journals::LookedAt);
+            self.add_to(&mut merged, made, cuts);
         }
         merged.into_error()
     }
 
     /// What was wrong with each member, and with all of it together.
-    fn add_to(&self, merged: &mut Merged, builder: ServerBuilder, faults: Faults, cuts: &Cuts) {
-        if let Err(error) = faults.unless_none(()) {
+    fn add_to(&self, merged: &mut Merged, made: Made, cuts: &Cuts) {
+        if let Err(error) = made.faults.unless_none(()) {
             merged.add(&error, str::to_owned, cuts);
         }
-        if let Err(error) = builder.build() {
+        if let Err(error) = made.builder.build() {
             merged.add(&error, |place| self.file.place(place), cuts);
         }
     }

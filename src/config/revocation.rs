@@ -119,13 +119,8 @@ pub(super) enum Journals {
 }
 
 impl RevocationTable {
-    pub(super) fn revocation(
-        &self,
-        files: Files<'_>,
-        journals: Journals,
-        faults: &mut Faults,
-    ) -> Revocation {
-        let before = faults.len();
+    /// What is known of revocation, but for the journal.
+    pub(super) fn sources(&self, files: Files<'_>, faults: &mut Faults) -> Revocation {
         let mut revocation = Revocation::new();
         if let Some(stale) = &self.on_stale {
             revocation = revocation.on_stale(on_stale(stale, faults));
@@ -147,18 +142,23 @@ impl RevocationTable {
             let look = |faults: &mut Faults| source.source(files, faults);
             revocation = revocation.source(faults.at_element("sources", index, look));
         }
-        self.check_kinds(&revocation, faults);
-        let Some(path) = &self.journal else { return revocation };
-        let journals = if faults.len() == before { journals } else { Journals::LookedAt };
-        match faults.at("journal", |faults| journal(files, path, journals, faults)) {
-            Some(journal) => revocation.journal(journal),
-            None => revocation,
-        }
+        revocation
     }
 
-    /// What is wrong with streams and feeds. The builder tells it of their source, and here it is known
-    /// whether the file says `events` or `feed`.
-    fn check_kinds(&self, revocation: &Revocation, faults: &mut Faults) {
+    /// The journal, if it was to be opened.
+    pub(super) fn journal(
+        &self,
+        files: Files<'_>,
+        journals: Journals,
+        faults: &mut Faults,
+    ) -> Option<Journal> {
+        let path = self.journal.as_ref()?;
+        faults.at("journal", |faults| journal(files, path, journals, faults))
+    }
+
+    /// Whether something is wrong with streams or feeds: the builder tells it of their source, and only
+    /// here it is known whether the file says `events` or `feed`.
+    pub(super) fn misplaces(&self, revocation: &Revocation) -> bool {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let setting = Setting {
             issuers: Issuers { configured: &[], open: true, without_iat: &[] },
@@ -169,11 +169,7 @@ impl RevocationTable {
         };
         let mut found = Faults::new();
         let _ = revocation.prepare(&setting, &mut found);
-        for (place, fault) in found.into_error().places() {
-            if let Some(place) = self.place(place) {
-                faults.push_at(&place, fault.clone());
-            }
-        }
+        found.into_error().places().any(|(place, _)| self.place(place).is_some())
     }
 
     /// Where in a file, from this table on, a fault of a stream or a feed is that the builder tells of

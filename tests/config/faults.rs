@@ -365,6 +365,12 @@ fn an_empty_list_or_null_is_not_read_as_anything() {
         ("/dpop", json!({ "public_origins": [] })),
         ("/dpop", json!({ "nonces": { "mode": "required", "keys": [] } })),
         ("/mtls", json!({ "direct": null })),
+        ("/revocation", json!({ "claims": [] })),
+        ("/revocation", json!({ "status_lists": { "issuers": [] } })),
+        ("/revocation", json!({ "status_lists": { "allow_uris_at": [] } })),
+        ("/revocation", json!({ "status_lists": { "algorithms": [] } })),
+        ("/revocation", json!({ "status_lists": { "prefetch": [] } })),
+        ("/revocation", json!({ "on_stale": null })),
         (
             "/exceptions",
             json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from_networks": [] }]),
@@ -387,6 +393,9 @@ fn a_list_is_no_table() {
         ("/dpop", json!([["ES256"]])),
         ("/mtls", json!([true])),
         ("/replay", json!([1, 1])),
+        ("/revocation", json!(["journal"])),
+        ("/revocation", json!({ "status_lists": [["https://as.example"], true] })),
+        ("/revocation", json!({ "on_stale": ["1m"] })),
     ] {
         let found = faults(&with(least(), place, value.clone()));
         assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");

@@ -19,6 +19,7 @@ mod revocation;
 mod schema;
 mod secrets;
 mod senders;
+mod sources;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -194,16 +194,30 @@ fn loopback_http_is_a_named_hazard_in_a_file_too() {
     assert_eq!(faults(&file), []);
 }
 
-/// No source of revocation exists yet, and a class that wants to know of it does not build.
+/// A class or a policy that wants to know of revocation does not build where nobody tells of it.
 #[test]
 fn a_freshness_without_a_source_of_revocation_is_a_fault() {
-    let mut file = with(least(), "/default_class/freshness", json!("1m"));
+    let mut file = asking(json!({ "allow_all": true, "freshness": "1m", "on_stale": "deny" }));
+    file["default_class"]["freshness"] = json!("1m");
     file["classes"] = json!([{ "name": "c", "scopes": ["a"], "freshness": "30s" }]);
-    let found = faults(&file);
-    for place in ["default_class.freshness", "classes[0].freshness"] {
-        let of = |(at, what): &(String, String)| at == place && what.contains("revocation");
-        assert!(found.iter().any(of), "{place}: {found:?}");
+    for (revocation, fresh) in [
+        (json!({}), false),
+        (json!({ "status_lists": false }), false),
+        (json!({ "status_lists": true }), true),
+    ] {
+        let file = with(file.clone(), "/revocation", revocation);
+        let found = faults(&file);
+        for place in [
+            "default_class.freshness",
+            "classes[0].freshness",
+            "policies.p.freshness",
+            "policies.p.on_stale",
+        ] {
+            let of = |(at, what): &(String, String)| at == place && what.contains("revocation");
+            assert_eq!(found.iter().any(of), !fresh, "{place}: {found:?}");
+        }
     }
+    assert_eq!(faults(&file).len(), 4);
 }
 
 /// FAPI-03, FAPI-06: the switch is the builder's.
@@ -223,6 +237,14 @@ fn a_security_profile_holds_the_whole_file_to_it() {
     );
     // Tenants are held to it as well.
     assert!(at("tenants.issuers[0].algorithms[1]"), "{found:?}");
+    // And somebody has to say what is revoked.
+    let mut file = with(least(), "/security_profile", json!("fapi2"));
+    file["binding"] = json!("dpop");
+    file["dpop"] = json!({});
+    let found = faults(&file);
+    assert!(found.len() == 1 && found[0].0 == "revocation", "{found:?}");
+    file["revocation"] = json!({ "status_lists": true });
+    assert_eq!(faults(&file), []);
 }
 
 #[test]

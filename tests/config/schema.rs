@@ -3,6 +3,7 @@
 use portcullis::config::JSON_SCHEMA;
 use serde_json::{Value, json};
 
+use super::support::ISSUER;
 use super::{DIRECTORY, faults, least, with};
 
 #[test]
@@ -13,6 +14,13 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
     let full: Value = serde_json::from_str(&full).unwrap();
     schema.check(schema.root, &full).unwrap();
     schema.check(schema.root, &least()).unwrap();
+    let source = |kind: &str, members: Value| json!({ "sources": [{ "name": "a", "speaks_for": [ISSUER], kind: members }] });
+    let stream = |member: &str, value: Value| {
+        source("events", json!({ "id": ISSUER, "audience": ["x"], member: value }))
+    };
+    let good = with(least(), "/revocation", stream("poll", json!({})));
+    schema.check(schema.root, &good).unwrap();
+    assert_eq!(faults(&good), []);
     for (place, value) in [
         ("/surprise", json!(1)),
         ("/binding", json!("bearer")),
@@ -44,6 +52,29 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
         ("/replay", json!({ "capacity": "1000" })),
         ("/replay", json!({ "capacity": -1 })),
         ("/policies", json!({ "p": { "allow_all": true, "single_use": "yes" } })),
+        ("/policies", json!({ "p": { "allow_all": true, "freshness": 60 } })),
+        ("/policies", json!({ "p": { "allow_all": true, "on_stale": "allow" } })),
+        ("/revocation", json!(true)),
+        ("/revocation", json!({ "journal": { "path": "x" } })),
+        ("/revocation", json!({ "on_stale": {} })),
+        ("/revocation", json!({ "on_stale": { "allow_for": 60 } })),
+        ("/revocation", json!({ "when_full": "drop" })),
+        ("/revocation", json!({ "claims": [] })),
+        ("/revocation", json!({ "status_lists": "on" })),
+        ("/revocation", json!({ "status_lists": { "application_specific": { "3": "ignore" } } })),
+        ("/revocation", json!({ "status_lists": { "prefetch": ["https://x.example"] } })),
+        ("/revocation", json!({ "sources": [{ "feed": { "url": "https://x.example" } }] })),
+        ("/revocation", json!({ "sources": [{ "name": "a", "speaks_for": [], "feed": {} }] })),
+        ("/revocation", source("feed", json!({ "delta": "https://x.example" }))),
+        ("/revocation", source("feed", json!({ "url": "https://x.example", "bearer": "secret" }))),
+        ("/revocation", source("feed", json!({ "url": "https://x.example", "signed_by": "x" }))),
+        ("/revocation", source("events", json!({ "id": "https://x.example" }))),
+        ("/revocation", stream("subjects", json!({ "email": ["email"] }))),
+        ("/revocation", stream("push", json!({ "authorization": { "env": "A" } }))),
+        ("/revocation", stream("push", json!({ "authorization": ["secret"] }))),
+        ("/revocation", stream("push", json!({ "verification": true }))),
+        ("/revocation", stream("poll", json!({ "every": 10 }))),
+        ("/revocation", stream("on_high_risk", json!("block"))),
     ] {
         let file = with(least(), place, value.clone());
         assert!(schema.check(schema.root, &file).is_err(), "{place} = {value}");

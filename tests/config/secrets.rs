@@ -6,7 +6,7 @@ use portcullis::config::ServerConfig;
 use portcullis::observe::{Decision, Observer};
 use serde_json::{Value, json};
 
-use super::support::present;
+use super::support::{ISSUER, present};
 use super::{DIRECTORY, Desk, config, faults, least, told, with};
 
 /// Keeps the hash of the last token.
@@ -85,6 +85,40 @@ fn what_stands_in_place_of_a_secret_is_never_shown() {
             assert!(!format!("{error} {error:?}").contains("12345"), "{error}");
         }
     }
+    // Nor what is shown to others, or by them.
+    let poll = |shown: Value| json!({ "poll": shown });
+    let verification = |shown: Value| json!({ "push": { "verification": shown } });
+    for value in [
+        json!(SECRET),
+        json!([SECRET]),
+        json!({ "env": SECRET }),
+        json!({ "value": SECRET }),
+        json!({ "env": "HOME", "file": SECRET }),
+        json!(12345),
+    ] {
+        for (kind, members, place) in [
+            ("events", poll(json!({ "authorization": value })), "poll.authorization"),
+            ("events", poll(json!({ "bearer": value })), "poll.bearer"),
+            (
+                "events",
+                verification(json!({ "authorization": value })),
+                "push.verification.authorization",
+            ),
+            ("events", verification(json!({ "bearer": value })), "push.verification.bearer"),
+            ("events", json!({ "push": { "authorization": [value] } }), "push.authorization[0]"),
+            ("feed", json!({ "authorization": value }), "authorization"),
+            ("feed", json!({ "bearer": value }), "bearer"),
+        ] {
+            let sources = json!([{ "name": "a", "speaks_for": [ISSUER], kind: members }]);
+            let file = with(least(), "/revocation", json!({ "sources": sources }));
+            let error = config(&file).unwrap_err();
+            let place = format!("revocation.sources[0].{kind}.{place}");
+            let there = |(at, told): &(String, String)| *at == place && told.contains("reference");
+            assert!(told(&error).iter().any(there), "{place}: {error}");
+            let text = format!("{error} {error:?} {:?}", error.faults());
+            assert!(!text.contains("hunter2") && !text.contains("12345"), "{place}: {text}");
+        }
+    }
     // Nor where it stands in a list, or in place of one.
     for (keys, place) in [
         (json!([SECRET]), "dpop.nonces.keys[0]"),
@@ -106,8 +140,13 @@ fn what_stands_in_place_of_a_secret_is_never_shown() {
         assert!(!text.contains("hunter2") && !text.contains("12345"), "{keys}: {text}");
     }
     let keys = json!({ "keys": [{ "kty": "oct", "k": SECRET }] }).to_string();
-    for (member, value) in [("keys", keys), ("ca_file", format!("-----BEGIN {SECRET}"))] {
-        let found = faults(&with(least(), &format!("/issuers/0/{member}"), json!(value)));
+    for (place, value) in [
+        ("/issuers/0/keys", &keys),
+        ("/issuers/0/ca_file", &format!("-----BEGIN {SECRET}")),
+        ("/revocation/journal", &keys),
+    ] {
+        let file = with(least(), "/revocation", json!({}));
+        let found = faults(&with(file, place, json!(value)));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(!found[0].1.contains("hunter2") && found[0].1.contains("path"), "{found:?}");
     }
@@ -115,7 +154,11 @@ fn what_stands_in_place_of_a_secret_is_never_shown() {
     let file = with(least(), "/token_hash_key", json!({ "env": "CARGO_PKG_DESCRIPTION" }));
     let keys = json!([{ "env": "CARGO_PKG_DESCRIPTION" }]);
     let nonces = json!({ "nonces": { "mode": "optional", "keys": keys } });
-    for file in [file, with(least(), "/dpop", nonces)] {
+    let poll = json!({ "url": "https://x.example", "bearer": { "env": "CARGO_PKG_DESCRIPTION" } });
+    let events = json!({ "id": "https://x.example", "audience": ["x"], "poll": poll });
+    let sources = json!([{ "name": "a", "speaks_for": [ISSUER], "events": events }]);
+    let shown = with(least(), "/revocation", json!({ "sources": sources }));
+    for file in [file, with(least(), "/dpop", nonces), shown] {
         let (read, builder) = (config(&file).unwrap(), config(&file).unwrap().builder());
         let policy = config(&file).unwrap().build().unwrap().effective_policy();
         let shown = format!("{read:?} {builder:?} {policy}");
