@@ -52,6 +52,13 @@ struct Running {
     stream: Option<Arc<Stream>>,
 }
 
+impl Running {
+    /// Whether it can say something before this server serves: what is pushed has nowhere to go yet.
+    fn can_be_asked(&self) -> bool {
+        self.source.is_some() && self.stream.as_ref().is_none_or(|stream| stream.is_polled())
+    }
+}
+
 /// Where the records of one source come in.
 pub(crate) struct Inlet {
     name: Arc<str>,
@@ -406,8 +413,9 @@ impl Runtime {
     pub(crate) async fn warm_up(self: &Arc<Self>) -> Vec<(String, String)> {
         self.start();
         let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-        for Running { inlet, source, .. } in &self.sources {
-            if source.is_some() && inlet.on_stale != OnStale::InsecureUnbounded {
+        let asked = || self.sources.iter().filter(|source| source.can_be_asked());
+        for Running { inlet, .. } in asked() {
+            if inlet.on_stale != OnStale::InsecureUnbounded {
                 let mut outcomes = inlet.outcomes.subscribe();
                 waits.push(Box::pin(async move {
                     let done = |count: &u64| *count > 0;
@@ -423,8 +431,9 @@ impl Runtime {
             () = all => {}
             () = self.clock.sleep(Self::WARM_UP) => {}
         }
-        self.health()
-            .into_iter()
+        let now = self.clock.moment();
+        asked()
+            .map(|source| source.inlet.health(now))
             .filter(|health| health.state == SourceState::NeverSynchronised)
             .map(|health| {
                 let error = health.last_error.unwrap_or_else(|| "no answer yet".to_owned());

@@ -138,7 +138,8 @@ impl ResourceServer {
     }
 
     /// Loads every issuer's keys now, and asks every source of revocation, so that the first request
-    /// does not pay for it. It waits for sources for at most five seconds.
+    /// does not pay for it. It waits for sources for at most five seconds, and for those that only push
+    /// not at all: they have nowhere to push to before the service serves.
     ///
     /// # Errors
     /// If the keys of an issuer could not be loaded, or a source said nothing. They are tried again in the background, and

@@ -385,9 +385,9 @@ async fn set_06_a_set_is_no_access_token() {
     );
 }
 
-/// The examples of SSF, CAEP and RISC, and the SET of RFC 8935: what is read of each.
+/// Every shape that SSF, CAEP and RISC show, and the SET of RFC 8935: what is read of each.
 #[test]
-fn published_examples_are_read() {
+fn every_published_shape_is_read() {
     let vectors: Value = serde_json::from_str(include_str!("../vectors/events.json")).unwrap();
     let clock = ManualClock::new();
     let transmitter = TestTransmitter::new(TRANSMITTER, AUDIENCE, &clock);
@@ -399,7 +399,7 @@ fn published_examples_are_read() {
         for (claim, value) in example["claims"].as_object().unwrap() {
             set = set.claim(claim, value);
         }
-        // The transmitter and the receiver of the examples are others.
+        // Their transmitters and receivers are others.
         let set = set.claim("iss", TRANSMITTER).claim("aud", AUDIENCE);
         let read = read(&transmitter, &set.sign(), clock.now());
         match (read, example["kind"].as_str(), example["err"].as_str()) {

@@ -106,6 +106,11 @@ impl From<SetError> for NotTaken {
 }
 
 impl Stream {
+    /// Whether it asks for events, and does not only wait for them.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.poll.is_some()
+    }
+
     /// How long one answer to a question about streams may be.
     const MAX_STREAMS: usize = 256 * 1024;
 
