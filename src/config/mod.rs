@@ -39,7 +39,6 @@
 //! A schema for editors is [`JSON_SCHEMA`].
 //!
 //! ```
-//! use portcullis::check::Denial;
 //! use portcullis::config::ServerConfig;
 //!
 //! let config = ServerConfig::from_toml(r#"

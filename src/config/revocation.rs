@@ -16,7 +16,8 @@ use super::value::{Count, Some1, Switch, Table, Time, WordOr};
 use super::word::words;
 use crate::error::{ConfigFault, Faults};
 use crate::revocation::{
-    Issuers, Journal, JsonFeed, OnStale, Revocation, Setting, Source, SourceKind, WhenFull,
+    Issuers, Journal, JournalError, JsonFeed, OnStale, Revocation, Setting, Source, SourceKind,
+    WhenFull,
 };
 use crate::secret::SecretSource;
 use crate::time::{Clock, SystemClock};
@@ -183,7 +184,6 @@ impl RevocationTable {
         match member {
             "name" | "speaks_for" | "max_age" | "on_stale" | "events" | "feed" => None,
             "" => Some(format!("sources[{index}].{kind}")),
-            "issuer" => Some(format!("sources[{index}].{kind}.signed_by{within}")),
             member => Some(format!("sources[{index}].{kind}.{member}{within}")),
         }
     }
@@ -244,6 +244,8 @@ fn journal(
     }
     match Journal::open(&path) {
         Ok(journal) => (journals == Journals::Opened).then_some(journal),
+        // Whoever has it shows that it is good.
+        Err(JournalError::Locked { .. }) if journals == Journals::LookedAt => None,
         Err(error) => {
             faults.push(ConfigFault::Revocation(format!("journal: {error}")));
             None

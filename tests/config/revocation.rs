@@ -17,7 +17,7 @@ use portcullis::{RejectionKind as Kind, ResourceServer};
 use serde_json::{Value, json};
 
 use super::support::{ISSUER, RESOURCE, present, settle};
-use super::{Directory, config, least, told, with};
+use super::{Directory, config, faults, least, told, with};
 
 const AUDIENCE: &str = "https://rs.example/events";
 /// What is in the environment variable that the secrets of these files are in.
@@ -349,6 +349,9 @@ async fn a_journal_of_the_file_is_opened_and_begun() {
     let second = told(&read.clone().builder().unwrap_err());
     assert_eq!(second.len(), 1, "{second:?}");
     assert!(second[0].0 == "revocation.journal" && second[0].1.contains("in use"), "{second:?}");
+    // That is no fault of a file that has another one.
+    let found = faults(&with(file(&path), "/leeway", json!(10)));
+    assert!(found.len() == 1 && found[0].0 == "leeway", "{found:?}");
     drop(api);
     let api = loop {
         // A server that just ended may have a thread that still tidies up.

@@ -20,11 +20,14 @@ use super::world::{
 };
 use crate::support::{bearer, send, settle};
 
+type Probe =
+    for<'a> fn(&'a World, &'a ResourceServer) -> Pin<Box<dyn Future<Output = String> + 'a>>;
+
 /// A setting: its lines, a change of it, and requests that show the difference.
 struct Line {
     pointers: &'static [&'static str],
     change: fn(&mut Known),
-    probe: for<'a> fn(&'a World, &'a ResourceServer) -> Pin<Box<dyn Future<Output = String> + 'a>>,
+    probe: Probe,
 }
 
 macro_rules! line {
