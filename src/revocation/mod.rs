@@ -45,12 +45,15 @@
 //! ```
 
 mod config;
+mod decision;
 mod events;
 mod feed;
 mod freshness;
 mod index;
+mod inlet;
 mod journal;
 mod local;
+mod prepare;
 mod record;
 mod runtime;
 mod source;
@@ -61,6 +64,7 @@ use std::time::Duration;
 
 pub(crate) use config::Issuers;
 pub use config::{Revocation, Source, SourceKind, WhenFull};
+pub(crate) use decision::Objection;
 pub use events::*;
 pub use feed::*;
 pub(crate) use freshness::Demand;
@@ -68,8 +72,9 @@ pub use freshness::{OnStale, SourceHealth, SourceState};
 pub use index::{Inserted, Purged, RevokedTokens, TokenFingerprint};
 pub use journal::{Journal, JournalError};
 pub use local::{Revocations, RevokeError, RevokeOnDrop};
+pub(crate) use prepare::{Prepared, Setting};
 pub use record::{Claim, Claims, Effect, Hold, Record, Target};
-pub(crate) use runtime::{Objection, Prepared, Runtime, Setting};
+pub(crate) use runtime::Runtime;
 pub use source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 pub(crate) use status_list::ListSlot;
 pub use status_list::*;

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inlet::Inlet;
 use super::journal::JournalError;
 use super::record::Record;
-use super::runtime::Inlet;
 use crate::time::{Clock, Moment, Timestamp};
 use crate::transport::Transport;
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::config::WhenFull;
 use super::index::Index;
 use super::journal::{Entry, Journal, JournalError};
-use super::runtime::Setting;
+use super::prepare::Setting;
 use super::source::{ApplyError, Batch};
 use crate::time::{Clock, Timestamp};
 

@@ -1,0 +1,117 @@
+//! Step 8: whether anything speaks against a token, and whether that would be known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::freshness::Demand;
+use super::index::Finding;
+use super::inlet::Inlet;
+use super::runtime::Runtime;
+use super::status_list::{ListObjection, ListSlot};
+use crate::access::Facts;
+use crate::error::{Refusal, RejectionKind, StepUp};
+use crate::time::Moment;
+
+/// What speaks against a token.
+pub(crate) enum Objection {
+    Refused(Refusal),
+    /// The list is not there yet. Unless something can be done about it, this is the refusal.
+    NoList {
+        list: Arc<ListSlot>,
+        refusal: Refusal,
+    },
+}
+
+impl Runtime {
+    /// Step 8: whether anything speaks against this token. It waits for nothing.
+    pub(crate) fn decide(
+        &self,
+        facts: &Facts,
+        demand: Demand,
+        at: Moment,
+    ) -> Result<(), Objection> {
+        match self.store.index().ask(facts, at.wall()) {
+            Finding::Clear => {}
+            finding => return Err(Objection::Refused(self.refusal(finding, at))),
+        }
+        self.ask_lists(facts, demand, at)?;
+        let places =
+            self.speaking.get(facts.issuer.as_str()).map(AsRef::as_ref).unwrap_or_default();
+        let asked = self.lists.is_some() && facts.status.is_some();
+        if places.is_empty() && !asked && demand.freshness.is_some() {
+            let detail = "no revocation source speaks for the token's issuer, and fresh knowledge is \
+                          wanted";
+            let refusal = Refusal::new(RejectionKind::RevocationUnavailable, detail);
+            return Err(Objection::Refused(refusal));
+        }
+        for source in places.iter().filter_map(|place| self.sources.get(*place)) {
+            self.check_age(&source.inlet, demand, at).map_err(Objection::Refused)?;
+        }
+        Ok(())
+    }
+
+    fn ask_lists(&self, facts: &Facts, demand: Demand, at: Moment) -> Result<(), Objection> {
+        let Some(lists) = &self.lists else { return Ok(()) };
+        lists.decide(&facts.issuer, facts.status.as_ref(), demand, at).map_err(|objection| {
+            match objection {
+                ListObjection::Refused(refusal) | ListObjection::StepUp(refusal) => {
+                    Objection::Refused(refusal)
+                }
+                ListObjection::Missing { list, refusal } => Objection::NoList { list, refusal },
+            }
+        })
+    }
+
+    fn check_age(&self, inlet: &Inlet, demand: Demand, at: Moment) -> Result<(), Refusal> {
+        let Some(most) = demand.most(inlet.on_stale, inlet.max_age) else { return Ok(()) };
+        let age = inlet.last.age(at);
+        if age.is_some_and(|age| age <= most) {
+            return Ok(());
+        }
+        let name = &inlet.name;
+        let detail = match age {
+            None => format!("revocation source `{name}` was never synchronised"),
+            Some(age) => format!(
+                "revocation source `{name}` was synchronised {age:?} ago, at most {most:?} is accepted"
+            ),
+        };
+        let mut refusal = Refusal::new(RejectionKind::RevocationUnavailable, detail);
+        refusal.retry_after = inlet.next_attempt();
+        Err(refusal)
+    }
+
+    fn refusal(&self, finding: Finding, at: Moment) -> Refusal {
+        let (kind, detail) = match finding {
+            Finding::Clear | Finding::Token => {
+                (RejectionKind::Revoked, "the token was revoked, by its `jti`".to_owned())
+            }
+            Finding::IssuedBefore(subject, cut_off) => {
+                let who = self.store.index().shown(subject);
+                let detail = format!("what was issued up to {cut_off} was revoked, by its {who}");
+                (RejectionKind::Revoked, detail)
+            }
+            Finding::Held(subject, hold) => {
+                let who = self.store.index().shown(subject);
+                let why = hold.map_or("for ever".to_owned(), |hold| {
+                    format!("while its {} is on hold", hold.as_str())
+                });
+                let kind =
+                    if hold.is_some() { RejectionKind::Suspended } else { RejectionKind::Revoked };
+                (kind, format!("it is revoked {why}, by its {who}"))
+            }
+            Finding::StepUp(subject, since) => {
+                let who = self.store.index().shown(subject);
+                let detail = format!(
+                    "the user has to authenticate again, after {since}: so says a record about its {who}"
+                );
+                let mut refusal = Refusal::new(RejectionKind::StepUpDemanded, detail);
+                // Whole seconds, rounded down: an authentication at that very time is too old.
+                let passed = at.wall().since(since).unwrap_or_default().as_secs();
+                refusal.step_up =
+                    Some(Box::new(StepUp::new().max_age(Duration::from_secs(passed))));
+                return refusal;
+            }
+        };
+        Refusal::new(kind, detail)
+    }
+}
