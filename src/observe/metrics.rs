@@ -19,7 +19,8 @@ use crate::error::RejectionKind;
 /// | `portcullis_revocation_lag_seconds`, histogram | `source` |
 /// | `portcullis_revocation_records`, gauge | |
 ///
-/// A label that does not apply is `none`. At most 100 issuers are named, those that signed a token
+/// The `source` of all status lists is `status_lists`: the time is that of the list that was fetched
+/// last. A label that does not apply is `none`. At most 100 issuers are named, those that signed a token
 /// first; the tokens of others are counted under `other`.
 ///
 /// ```
@@ -101,8 +102,10 @@ impl Observer for MetricsObserver {
             "event" => event.kind.as_str(),
         )
         .increment(1);
-        let records = u32::try_from(event.records).unwrap_or(u32::MAX);
-        gauge!("portcullis_revocation_records").set(f64::from(records));
+        if let Some(records) = event.records {
+            let records = u32::try_from(records).unwrap_or(u32::MAX);
+            gauge!("portcullis_revocation_records").set(f64::from(records));
+        }
         match event.kind {
             SourceEventKind::Synchronised => {
                 // A time, and no age: an age would stand still exactly when nothing comes any more.

@@ -59,7 +59,8 @@ pub trait Observer: Send + Sync + 'static {
     /// A request was decided.
     fn observe(&self, decision: &Decision<'_>);
 
-    /// A source of revocation told something, or failed to.
+    /// A source of revocation told something, or failed to; or a status list was fetched, or was
+    /// not.
     fn revocation(&self, event: &SourceEvent<'_>) {
         let _ = event;
     }
@@ -308,17 +309,22 @@ pub struct ExceptionStatus<'a> {
 }
 
 /// Something that happened to a source of revocation: see [`crate::revocation`].
+///
+/// Of status lists ([`crate::revocation::StatusLists`]) there is one event after each fetch of one,
+/// [`SourceEventKind::Synchronised`] or [`SourceEventKind::Failed`]; and one after a failed fetch of a
+/// document that names lists. How each list is doing tell [`crate::revocation::StatusListHealth`]s.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SourceEvent<'a> {
-    /// Its name, from the configuration: fit for a metric label.
+    /// Its name, from the configuration, or `status_lists`: fit for a metric label.
     pub source: &'a str,
     /// What happened.
     pub kind: SourceEventKind<'a>,
-    /// Since its last good synchronisation; `None`: there was none.
+    /// Since its last good synchronisation, or since the last good fetch of the status list that the
+    /// event is about; `None`: there was none.
     pub age: Option<Duration>,
-    /// How many records the server keeps, of all sources.
-    pub records: usize,
+    /// How many records the server keeps, of all sources; `None` of status lists, which are no records.
+    pub records: Option<usize>,
     /// When, by the server's clock.
     pub at: Timestamp,
 }
@@ -348,7 +354,7 @@ pub enum SourceEventKind<'a> {
         /// Why, for a log. It holds no secret.
         why: &'a str,
     },
-    /// Everything is known that was to be known.
+    /// Everything is known that was to be known; of status lists: one was fetched, or found unchanged.
     Synchronised,
     /// Something went wrong.
     #[non_exhaustive]

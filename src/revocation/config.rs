@@ -382,8 +382,13 @@ impl Source {
     fn check(&self, others: &[Self], issuers: &Issuers<'_>, faults: &mut Faults) {
         let fault =
             |what: String| ConfigFault::Revocation(format!("source {}: {what}", key(&self.name)));
-        if self.name.is_empty() || self.name == super::LOCAL {
-            let what = "a source needs a name of its own, and `local` is this process";
+        let taken = match &*self.name {
+            "" => Some("a source needs a name of its own"),
+            super::LOCAL => Some("`local` is this process"),
+            super::status_list::SOURCE => Some("`status_lists` are the status lists"),
+            _ => None,
+        };
+        if let Some(what) = taken {
             faults.push_at("name", fault(what.to_owned()));
         }
         if others.iter().any(|other| other.name == self.name) {

@@ -196,7 +196,7 @@ impl Inlet {
             source: &self.name,
             kind,
             age: self.last.age(now),
-            records: self.store.index().len(),
+            records: Some(self.store.index().len()),
             at: now.wall(),
         };
         observers.tell_source(&event);

@@ -201,7 +201,8 @@ impl Prepared {
         if let (Some(lists), Some(transport)) = (lists, transport) {
             let version = Arc::clone(runtime.store.index().version());
             let (registry, clock) = (Arc::downgrade(registry), Arc::clone(&runtime.clock));
-            runtime.lists = Some(Lists::new(lists, registry, transport, clock, version));
+            let observers = Arc::clone(observers);
+            runtime.lists = Some(Lists::new(lists, registry, transport, clock, version, observers));
         }
         runtime
     }

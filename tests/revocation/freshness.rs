@@ -376,6 +376,11 @@ fn a_faulty_configuration_does_not_build() {
         (Revocation::new().source(named("")), "revocation.sources[0].name", "a name of its own"),
         (Revocation::new().source(named("local")), "revocation.sources[0].name", "this process"),
         (
+            Revocation::new().source(named("status_lists")),
+            "revocation.sources[0].name",
+            "the status lists",
+        ),
+        (
             Revocation::new().source(named("a")).source(named("a")),
             "revocation.sources[1].name",
             "another source",

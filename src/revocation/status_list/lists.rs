@@ -20,6 +20,7 @@ use crate::access::StatusReference;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{IssuerKeys, Registry, Resolved};
 use crate::name::IssuerId;
+use crate::observe::Observers;
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
@@ -74,6 +75,7 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     /// One more with every change of a list.
     version: Arc<AtomicU64>,
+    pub(super) observers: Arc<Observers>,
 }
 
 impl Core {
@@ -102,15 +104,16 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// `version` grows with every change of a list.
+    /// `version` grows with every change of a list. `observers` are told of every fetch.
     pub(crate) fn new(
         rules: CheckedLists,
         registry: Weak<Registry>,
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
         version: Arc<AtomicU64>,
+        observers: Arc<Observers>,
     ) -> Arc<Self> {
-        let core = Arc::new(Core { rules, registry, transport, clock, version });
+        let core = Arc::new(Core { rules, registry, transport, clock, version, observers });
         Arc::new_cyclic(|this| Self {
             core,
             table: ArcSwap::default(),
@@ -353,7 +356,8 @@ mod tests {
             let rules = StatusLists::new().check(&[issuer.id().to_owned()], &mut faults).unwrap();
             let version = Arc::new(AtomicU64::new(0));
             let weak = Arc::downgrade(&registry);
-            let lists = Lists::new(rules, weak, transport, shared, Arc::clone(&version));
+            let (known, observers) = (Arc::clone(&version), Arc::default());
+            let lists = Lists::new(rules, weak, transport, shared, known, observers);
             Self { clock, issuer, list, registry, lists, version }
         }
 

@@ -30,6 +30,7 @@
 mod checked;
 mod config;
 mod error;
+mod flight;
 mod get;
 mod held;
 mod list;
@@ -41,6 +42,9 @@ mod reference;
 mod refresh;
 mod slot;
 mod token;
+
+/// The name under which observers are told of lists: no source has it.
+pub(crate) const SOURCE: &str = "status_lists";
 
 pub(crate) use checked::CheckedLists;
 pub use config::{DangerousStatusLists, StatusAction, StatusLists};

@@ -34,6 +34,7 @@ pub(super) async fn keep_fetching(core: Arc<Core>, lists: Weak<Lists>, place: Pr
             Err(error) => {
                 let (issuer, uri) = (&*place.issuer, &*place.uri);
                 tracing::warn!(issuer, uri, "status lists to prefetch are not known: {error}");
+                core.tell(uri, None, Some(&error.to_string()));
                 let rest = backoff;
                 backoff = backoff.saturating_mul(2).min(LAST_BACKOFF);
                 rest

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::StatusAction;
 use super::checked::Meaning;
+use super::flight::Flight;
 use super::get::{ListError, Tag};
 use super::held::Held;
 use super::lists::{Core, ListObjection, Lists, StatusListHealth};
@@ -251,7 +252,7 @@ impl ListSlot {
             Clearance::UnderWay(number) => Some(number),
             Clearance::TakeOff(number) => {
                 // A runtime that is shutting down drops the task right here: no lock is held.
-                let flight = Flight { slot: Arc::clone(self), number, result: None };
+                let flight = Flight::new(Arc::clone(self), number);
                 let task = runtime.spawn(flight.fly());
                 self.flights.departed(number, task.abort_handle());
                 if self.flights.needs_refresh_task() {
@@ -315,30 +316,6 @@ impl ListSlot {
 impl AsRef<Waiting> for Arc<ListSlot> {
     fn as_ref(&self) -> &Waiting {
         self.flights.waiting()
-    }
-}
-
-/// Books the end of a fetch, however it ends: also when its task is dropped with its runtime.
-struct Flight {
-    slot: Arc<ListSlot>,
-    number: u64,
-    result: Option<Result<(), ListError>>,
-}
-
-impl Flight {
-    async fn fly(mut self) {
-        self.result = Some(self.slot.load().await);
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        let result = self.result.take().unwrap_or(Err(ListError::Dropped));
-        if let Err(error) = &result {
-            let (issuer, uri) = (&*self.slot.issuer, &*self.slot.uri);
-            tracing::warn!(issuer, uri, "a status list could not be fetched: {error}");
-        }
-        self.slot.flights.land(self.number, result, self.slot.core.clock.steady());
     }
 }
 
