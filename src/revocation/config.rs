@@ -357,7 +357,7 @@ impl Source {
         self
     }
 
-    fn report(&self, server: OnStale) -> Value {
+    pub(super) fn report(&self, server: OnStale) -> Value {
         let mut report = json!({
             "name": self.name,
             "speaks_for": self.speaks_for,

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::Record;
 use super::freshness::{LastSync, OnStale, SourceHealth, SourceState};
-use super::source::{Applied, ApplyError, Batch, RevocationSource, SourceHandle};
-use super::store::Store;
+use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
+use super::store::{From, Store};
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
@@ -19,8 +19,7 @@ use crate::transport::Transport;
 /// Where the records of one source come in.
 pub(crate) struct Inlet {
     pub(super) name: Arc<str>,
-    /// `None`: all.
-    pub(super) speaks_for: Option<Box<[Box<str>]>>,
+    pub(super) from: From,
     pub(super) max_age: Duration,
     pub(super) on_stale: OnStale,
     pub(super) store: Arc<Store>,
@@ -68,7 +67,7 @@ impl Inlet {
         batch.records.iter_mut().for_each(|record| record.simplify(now, life));
         let (synchronised, newest) = (batch.synchronised, batch.newest);
         let state: Option<Arc<[u8]>> = batch.state.as_deref().map(Into::into);
-        if let Err(error) = self.store.commit(&self.name, batch).await {
+        if let Err(error) = self.store.commit(&self.from, batch).await {
             self.failed(error.to_string().into());
             return Err(error);
         }
@@ -153,7 +152,7 @@ impl Inlet {
     }
 
     fn speaks_for(&self, issuer: &str) -> bool {
-        let Some(issuers) = &self.speaks_for else { return true };
+        let Some(issuers) = &self.from.issuers else { return true };
         issuers.iter().any(|known| &**known == issuer)
     }
 
@@ -165,7 +164,7 @@ impl Inlet {
 
     pub(super) fn health(&self, now: Moment) -> SourceHealth {
         let age = self.last.age(now);
-        let local = self.speaks_for.is_none();
+        let local = self.from.issuers.is_none();
         let state = match age {
             _ if local => SourceState::Local,
             None if self.on_stale == OnStale::InsecureUnbounded => SourceState::Unbounded,
@@ -216,9 +215,13 @@ pub(super) async fn keep_running(source: Arc<dyn RevocationSource>, inlet: Arc<I
     loop {
         let began = inlet.clock.steady();
         let handle = SourceHandle { inlet: Arc::clone(&inlet) };
-        let mut running = source.run(handle);
+        let mut running: Option<Running<'_>> = None;
         let ended = std::future::poll_fn(|context| {
-            let poll = AssertUnwindSafe(|| running.as_mut().poll(context));
+            // Its first step can panic as well as every later one.
+            let poll = AssertUnwindSafe(|| {
+                let running = running.get_or_insert_with(|| source.run(handle.clone()));
+                running.as_mut().poll(context)
+            });
             match std::panic::catch_unwind(poll) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(())) => Poll::Ready("it ended"),

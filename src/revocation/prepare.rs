@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::LOCAL;
-use super::config::{Issuers, Kind, Revocation};
+use super::config::{Issuers, Kind, Revocation, Source};
 use super::events::StreamSetting;
 use super::freshness::{LastSync, OnStale};
 use super::index::Index;
@@ -17,9 +18,10 @@ use super::journal::{Journal, JournalError};
 use super::runtime::{Running, Runtime};
 use super::source::RevocationSource;
 use super::status_list::{CheckedLists, Lists};
-use super::store::Store;
+use super::store::{From, Store};
 use crate::error::{ConfigFault, Faults};
 use crate::issuer::Registry;
+use crate::jose::base64url;
 use crate::observe::Observers;
 use crate::time::Clock;
 use crate::transport::Transport;
@@ -53,11 +55,10 @@ impl Revocation {
         let index = Index::new(self.named_claims().into(), life);
         let store = Store::new(index, self.journal.clone(), self.most(), self.when_full, setting);
         let store = Arc::new(store);
-        let inlet = |name: &str, speaks_for: Option<&[String]>, max_age, on_stale| {
+        let inlet = |name: &str, from: From, max_age, on_stale| {
             Arc::new(Inlet {
                 name: name.into(),
-                speaks_for: speaks_for
-                    .map(|issuers| issuers.iter().map(|name| name.as_str().into()).collect()),
+                from,
                 max_age,
                 on_stale,
                 store: Arc::clone(&store),
@@ -69,12 +70,17 @@ impl Revocation {
                 observers: OnceLock::new(),
             })
         };
-        let local = inlet(LOCAL, None, Duration::MAX, OnStale::InsecureUnbounded);
+        let from = From { kept_as: LOCAL.into(), issuers: None };
+        let local = inlet(LOCAL, from, Duration::MAX, OnStale::InsecureUnbounded);
         let mut sources = vec![Running { inlet: local, source: None, stream: None }];
+        // What cannot say how old it is, beside others that can: these are asked in its place.
+        let mut ageless = Vec::new();
         for (index, source) in self.sources.iter().enumerate() {
             faults.at_element("sources", index, |faults| {
                 let (transport, clock) = (setting.transport, setting.clock);
                 let on_stale = source.on_stale.unwrap_or(self.on_stale);
+                let only_told = matches!(&source.kind, Kind::Events(events) if !events.is_asked());
+                let covered = only_told && self.is_covered_beside(index);
                 let (run, stream): (Option<Arc<dyn RevocationSource>>, _) = match &source.kind {
                     Kind::Own(own) => (Some(Arc::clone(own)), None),
                     Kind::Feed(feed) => {
@@ -82,7 +88,6 @@ impl Revocation {
                         (feed.check(name, issuers, transport, clock, faults), None)
                     }
                     Kind::Events(stream) => {
-                        let covered = self.is_covered_beside(index);
                         let setting = StreamSetting {
                             name: &source.name,
                             speaks_for: &source.speaks_for,
@@ -99,24 +104,29 @@ impl Revocation {
                         (run, stream)
                     }
                 };
-                let inlet =
-                    inlet(&source.name, Some(&source.speaks_for), source.most_age(), on_stale);
+                let issuers = source.speaks_for.iter().map(|name| name.as_str().into()).collect();
+                let from = From { kept_as: self.kept_as(source), issuers: Some(issuers) };
+                let on_stale = if covered {
+                    ageless.push(sources.len());
+                    OnStale::InsecureUnbounded
+                } else {
+                    on_stale
+                };
+                let inlet = inlet(&source.name, from, source.most_age(), on_stale);
                 sources.push(Running { inlet, source: run, stream });
             });
         }
         if faults.len() > before {
             return None;
         }
-        if let Some(journal) = &self.journal {
-            let kept = restore(journal, &store, &sources, setting);
-            if let Err(fault) = kept {
-                faults.push_at("journal", fault);
-                return None;
-            }
+        if let Some(fault) = self.journal.as_ref().and_then(|journal| unfit(journal, setting)) {
+            faults.push_at("journal", fault);
+            return None;
         }
         let mut speaking: HashMap<Box<str>, Vec<usize>> = HashMap::new();
-        for (place, source) in sources.iter().enumerate() {
-            for issuer in source.inlet.speaks_for.iter().flatten() {
+        let aged = |(place, _): &(usize, &Running)| !ageless.contains(place);
+        for (place, source) in sources.iter().enumerate().filter(aged) {
+            for issuer in source.inlet.from.issuers.iter().flat_map(|issuers| issuers.iter()) {
                 speaking.entry(issuer.clone()).or_default().push(place);
             }
         }
@@ -135,10 +145,24 @@ impl Revocation {
         Some(Prepared { runtime, lists, transport: setting.transport.cloned() })
     }
 
+    /// What the journal knows a source by: its name, and what it was. Of another source by that name, or
+    /// of the same for other issuers, nothing was ever known.
+    fn kept_as(&self, source: &Source) -> Arc<str> {
+        let mut what = source.report(self.on_stale);
+        if let Some(members) = what.as_object_mut() {
+            // How old it may become is no part of what it is.
+            members.remove("max_age");
+            members.remove("on_stale");
+        }
+        let what = format!("{what} {:?}", self.named_claims());
+        let digest = Sha256::digest(what.as_bytes());
+        format!("{} {}", source.name, base64url::encode(digest)).into()
+    }
+
     /// Whether other sources say, within a bound, what this one would say of its issuers.
     fn is_covered_beside(&self, index: usize) -> bool {
         let Some(source) = self.sources.get(index) else { return false };
-        let asked = |other: &&super::Source| match &other.kind {
+        let asked = |other: &&Source| match &other.kind {
             Kind::Events(stream) => stream.is_asked(),
             Kind::Feed(_) | Kind::Own(_) => true,
         };
@@ -149,6 +173,7 @@ impl Revocation {
             .filter(|(place, _)| *place != index)
             .map(|(_, other)| other)
             .filter(asked)
+            .filter(|other| other.on_stale.unwrap_or(self.on_stale) != OnStale::InsecureUnbounded)
             .collect();
         source
             .speaks_for
@@ -157,41 +182,51 @@ impl Revocation {
     }
 }
 
-/// Brings back what was kept.
-fn restore(
-    journal: &Journal,
-    store: &Store,
-    sources: &[Running],
-    setting: &Setting<'_>,
-) -> Result<(), ConfigFault> {
-    let unreadable = |error: JournalError| ConfigFault::Revocation(format!("journal: {error}"));
-    let (life, now) = (setting.longest_life, setting.clock.moment());
-    match journal.longest_life().map_err(unreadable)? {
-        Some(kept) if kept < life => {
-            let what = format!(
-                "journal: it kept cut-offs for tokens that live {kept:?} at most, and now a token \
-                 class allows {life:?}: a longer-lived token of before could pass a cut-off that is \
-                 gone. Keep the classes as they were until the last token of before has expired, or \
-                 start with a new journal and let every source say all that it knows"
-            );
-            return Err(ConfigFault::Revocation(what));
-        }
-        Some(kept) if kept == life => {}
-        // A shorter one lets records go earlier; the longer one comes back never.
-        _ => journal.set_longest_life(life).map_err(unreadable)?,
-    }
-    store.restore(journal).map_err(unreadable)?;
-    for Running { inlet, .. } in sources {
-        let kept = journal.source(&inlet.name).map_err(unreadable)?;
-        if let Some(then) = kept.synchronised {
-            inlet.last.restore(then, now);
-        }
-        inlet.tally().state = kept.state;
-    }
-    Ok(())
+/// Why this journal is not for this configuration.
+fn unfit(journal: &Journal, setting: &Setting<'_>) -> Option<ConfigFault> {
+    let life = setting.longest_life;
+    let what = match journal.longest_life() {
+        Ok(Some(kept)) if kept < life => format!(
+            "journal: it kept cut-offs for tokens that live {kept:?} at most, and now a token class \
+             allows {life:?}: a longer-lived token of before could pass a cut-off that is gone. Keep \
+             the classes as they were until the last token of before has expired, or start with a \
+             new journal and let every source say all that it knows"
+        ),
+        Ok(_) => return None,
+        Err(error) => format!("journal: {error}"),
+    };
+    Some(ConfigFault::Revocation(what))
 }
 
 impl Prepared {
+    /// Brings back what was kept. Nothing else is wrong with the configuration.
+    pub(crate) fn restore(&self, faults: &mut Faults) {
+        let runtime = &self.runtime;
+        let Some(journal) = runtime.store.journal() else { return };
+        if let Err(error) = self.restore_from(journal) {
+            let fault = ConfigFault::Revocation(format!("journal: {error}"));
+            faults.push_at("revocation.journal", fault);
+        }
+    }
+
+    fn restore_from(&self, journal: &Journal) -> Result<(), JournalError> {
+        let store = &self.runtime.store;
+        let now = self.runtime.clock.moment();
+        // A shorter one lets records go earlier; the longer one comes back never.
+        if journal.longest_life()? != Some(store.longest_life()) {
+            journal.set_longest_life(store.longest_life())?;
+        }
+        store.restore(journal)?;
+        for Running { inlet, .. } in &self.runtime.sources {
+            let kept = journal.source(&inlet.from.kept_as)?;
+            if let Some(then) = kept.synchronised {
+                inlet.last.restore(then, now);
+            }
+            inlet.tally().state = kept.state;
+        }
+        Ok(())
+    }
+
     /// Ready to be asked.
     pub(crate) fn with(self, registry: &Arc<Registry>, observers: &Arc<Observers>) -> Runtime {
         let Self { mut runtime, lists, transport } = self;

@@ -80,8 +80,8 @@ pub enum Effect {
     /// Of one token: it is refused. Of others: those that were issued at the time of the record or
     /// before (`iat`) are refused, and those without `iat`.
     Refuse,
-    /// Those that were issued at the time of the record or before (`iat`) are refused until the user has
-    /// authenticated again (RFC 9470).
+    /// Those that were issued at the time of the record or before (`iat`), or for an authentication of then
+    /// or before (`auth_time`), are refused until the user has authenticated again (RFC 9470).
     StepUp,
     /// All are refused, whenever they were issued, until this reason goes.
     Hold(Hold),
@@ -93,7 +93,7 @@ pub enum Effect {
     /// All are refused, whenever they were issued, for ever.
     Purge,
     /// What was said of this target up to the time of the record counts no more, whoever said it, also
-    /// if it comes late. Of one token everything that was said before this counts no more.
+    /// if it comes late. Of one token times count in whole seconds.
     Lift,
 }
 

@@ -32,9 +32,18 @@ struct Queue {
     stopped: bool,
 }
 
+/// Who tells.
+#[derive(Clone)]
+pub(super) struct From {
+    /// As the journal knows it.
+    pub(super) kept_as: Arc<str>,
+    /// The issuers that it speaks for; `None`: this process, which speaks for all.
+    pub(super) issuers: Option<Arc<[Box<str>]>>,
+}
+
 /// A batch that is to be stored, and who wants to know.
 struct Waiting {
-    source: Arc<str>,
+    source: From,
     batch: Batch,
     done: oneshot::Sender<Result<(), ApplyError>>,
 }
@@ -42,6 +51,10 @@ struct Waiting {
 impl Store {
     /// How many records one transaction of the journal takes at most, unless one batch has more.
     const TOGETHER: usize = 100_000;
+    /// How many are brought back at a time.
+    const RESTORED_TOGETHER: usize = 100_000;
+    /// How many records are applied on the thread of whoever tells them, where there is no journal.
+    const AT_ONCE: usize = 1_000;
 
     pub(super) fn new(
         index: Index,
@@ -70,13 +83,19 @@ impl Store {
 
     /// Brings back what was kept.
     pub(super) fn restore(&self, journal: &Journal) -> Result<(), JournalError> {
+        let mut some = Vec::new();
         journal.load(&mut |record| {
             if self.index.can_match(&record) {
-                self.index.apply(&record);
+                some.push(record);
+            }
+            if some.len() >= Self::RESTORED_TOGETHER {
+                self.index.apply(&some);
+                some.clear();
             }
         })?;
-        if self.when_full == WhenFull::FoldCutOffs && self.index.len() > self.most {
-            self.index.drop_all_covered();
+        self.index.apply(&some);
+        if self.when_full == WhenFull::FoldCutOffs {
+            while self.index.len() > self.most && self.fold(None) {}
         }
         Ok(())
     }
@@ -85,26 +104,28 @@ impl Store {
     /// takes all that wait.
     pub(super) async fn commit(
         self: &Arc<Self>,
-        source: &Arc<str>,
+        source: &From,
         batch: Batch,
     ) -> Result<(), ApplyError> {
         if batch.records.is_empty() && batch.state.is_none() && batch.synchronised.is_none() {
             return Ok(());
         }
+        let records = batch.records.len();
         let (done, answer) = oneshot::channel();
         let lead = {
             let mut queue = self.queue();
             if queue.stopped {
                 return Err(ApplyError::Ended);
             }
-            queue.waiting.push(Waiting { source: Arc::clone(source), batch, done });
+            queue.waiting.push(Waiting { source: source.clone(), batch, done });
             !std::mem::replace(&mut queue.writing, true)
         };
         if lead {
             let lead = Lead { store: Arc::clone(self), finished: false };
-            match (&self.journal, Handle::try_current()) {
+            let blocks = self.journal.is_some() || records > Self::AT_ONCE;
+            match Handle::try_current() {
                 // On a thread that may block. Once begun it ends, whoever is gone meanwhile.
-                (Some(_), Ok(runtime)) => drop(runtime.spawn_blocking(move || lead.write_all())),
+                Ok(runtime) if blocks => drop(runtime.spawn_blocking(move || lead.write_all())),
                 _ => lead.write_all(),
             }
         }
@@ -136,7 +157,8 @@ impl Store {
         let mut coming = 0_usize;
         for waiting in waiting {
             let new = self.index.new_among(&waiting.batch.records, now);
-            match self.make_room(coming.saturating_add(new)) {
+            match self.make_room(coming.saturating_add(new), new, waiting.source.issuers.as_deref())
+            {
                 Ok(()) => {
                     coming = coming.saturating_add(new);
                     taken.push(waiting);
@@ -147,7 +169,7 @@ impl Store {
         if let Some(journal) = &self.journal {
             let entries: Vec<_> = taken
                 .iter()
-                .map(|waiting| Entry { source: &waiting.source, batch: &waiting.batch })
+                .map(|waiting| Entry { source: &waiting.source.kept_as, batch: &waiting.batch })
                 .collect();
             if let Err(error) = journal.commit(&entries) {
                 let error = Arc::new(error);
@@ -159,49 +181,58 @@ impl Store {
             }
         }
         for Waiting { batch, done, .. } in taken {
-            for record in &batch.records {
-                self.index.apply(record);
-            }
+            self.index.apply(&batch.records);
             drop(done.send(Ok(())));
         }
     }
 
-    /// Whether so many more fit; folds if that was chosen.
-    fn make_room(&self, new: usize) -> Result<(), ApplyError> {
-        let fits = || self.index.len().saturating_add(new) <= self.most;
-        while !fits() {
-            let full = ApplyError::Full { records: self.index.len(), most: self.most };
-            if self.when_full == WhenFull::Refuse || new == 0 {
-                return if new == 0 { Ok(()) } else { Err(full) };
-            }
-            let before = self.index.len();
-            let Some(record) = self.index.fold() else { return Err(full) };
-            if let Some(journal) = &self.journal {
-                let batch = Batch::of([record.clone()]);
-                let entry = Entry { source: super::LOCAL, batch: &batch };
-                journal.commit(&[entry]).map_err(|error| ApplyError::Journal(Arc::new(error)))?;
-            }
-            tracing::warn!(
-                issuer = record.issuer_id(),
-                at = record.at().as_secs(),
-                "revocation: no room: cut-offs were folded into one for the whole issuer"
-            );
-            self.index.apply(&record);
-            self.index.drop_covered(record.issuer_id());
-            if self.index.len() >= before {
-                return Err(full);
+    /// Whether so many more fit, of which this batch brings `new`; folds if that was chosen. Sources
+    /// leave an eighth to this process, so that none of them can keep it from revoking.
+    fn make_room(
+        &self,
+        coming: usize,
+        new: usize,
+        issuers: Option<&[Box<str>]>,
+    ) -> Result<(), ApplyError> {
+        if new == 0 {
+            return Ok(());
+        }
+        let reserved = match issuers {
+            None => 0,
+            Some(_) => self.most.checked_div(8).unwrap_or_default(),
+        };
+        let most = self.most.saturating_sub(reserved);
+        while self.index.len().saturating_add(coming) > most {
+            let records = self.index.len();
+            let folded = self.when_full == WhenFull::FoldCutOffs && self.fold(issuers);
+            if !folded || self.index.len() >= records {
+                return Err(ApplyError::Full { records, most });
             }
         }
         Ok(())
     }
 
+    /// Folds cut-offs of one of these issuers; whether there were any. What the journal has stays there
+    /// until it is too old to matter.
+    fn fold(&self, issuers: Option<&[Box<str>]>) -> bool {
+        let Some((issuer, at)) = self.index.fold(issuers) else { return false };
+        let at = at.as_secs();
+        tracing::warn!(
+            issuer,
+            at,
+            "revocation: no room: cut-offs were folded into one for the whole issuer"
+        );
+        true
+    }
+
     /// Drops some of what can matter no more.
     pub(super) async fn purge(self: Arc<Self>, now: Timestamp) {
-        self.index.purge(now);
-        let Some(journal) = self.journal.clone() else { return };
-        let life = self.index.life();
-        let purged = tokio::task::spawn_blocking(move || journal.purge(now, life)).await;
-        if let Ok(Err(error)) = purged {
+        let purged = tokio::task::spawn_blocking(move || {
+            self.index.purge(now);
+            let life = self.index.life();
+            self.journal.as_ref().map_or(Ok(0), |journal| journal.purge(now, life))
+        });
+        if let Ok(Err(error)) = purged.await {
             tracing::warn!("revocation: the journal could not be purged: {error}");
         }
     }
@@ -239,14 +270,24 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        // It panicked, or the runtime ended before it began: nobody else writes for those that wait.
-        if !self.finished {
-            let mut queue = self.store.queue();
-            queue.writing = false;
-            let lost = std::mem::take(&mut queue.waiting);
-            drop(queue);
-            // Dropped, they say that nothing was stored.
-            drop(lost);
+        if self.finished {
+            return;
         }
+        if !std::thread::panicking() {
+            // The runtime ended before it began: what was told is stored all the same.
+            loop {
+                let some = self.store.take_some();
+                if some.is_empty() {
+                    return;
+                }
+                self.store.write(some);
+            }
+        }
+        let mut queue = self.store.queue();
+        queue.writing = false;
+        let lost = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        // Dropped, they say that nothing was stored.
+        drop(lost);
     }
 }

@@ -300,7 +300,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Checks everything. It does no I/O and starts no task.
+    /// Checks everything. It starts no task, and does no I/O but to read the journal of
+    /// [`Self::revocation`], if there is one, so that what was acknowledged is known.
     ///
     /// # Errors
     /// Every fault of the configuration, at once.
@@ -408,6 +409,11 @@ impl ServerBuilder {
             return Err(faults.into_error());
         };
         faults.unless_none(())?;
+        if let Some(prepared) = &prepared {
+            let mut faults = Faults::new();
+            prepared.restore(&mut faults);
+            faults.unless_none(())?;
+        }
 
         let endings = exceptions.iter().map(CheckedException::ending).collect();
         let observers = Arc::new(Observers::new(self.observers, key, endings));

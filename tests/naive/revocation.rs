@@ -115,16 +115,19 @@ fn is_about(record: &NaiveRecord, claims: &Claims) -> bool {
     record.issuer == claims.iss && target
 }
 
-/// Whether what this record says was taken back: up to a time, whenever it came; of one token also
-/// whatever came before.
+/// Whether what this record says was taken back: up to a time, whenever that was said. Of one token times
+/// count in whole seconds.
 fn is_lifted(memory: &Memory, place: usize) -> bool {
     let record = &memory.said[place];
-    let is_token = matches!(record.target, NaiveTarget::Token(_));
+    let time = |record: &NaiveRecord| match record.target {
+        NaiveTarget::Token(_) => record.at_nanos / NANOS_PER_SECOND,
+        _ => record.at_nanos,
+    };
     record.effect == NaiveEffect::Lift
-        || memory.said.iter().enumerate().any(|(other_place, other)| {
+        || memory.said.iter().any(|other| {
             other.effect == NaiveEffect::Lift
                 && is_same_target(other, record)
-                && (record.at_nanos <= other.at_nanos || (is_token && place < other_place))
+                && time(record) <= time(other)
         })
 }
 

@@ -46,8 +46,8 @@ async fn without_room_nothing_is_taken_and_nothing_is_lost() {
     world.hand.synchronised().await;
     assert_eq!(world.kind(&world.token().claim("jti", "t-1")).await, None, "what takes back fits");
     assert!(handle.apply(Batch::of([subject("bob", &world, 10)])).await.is_err());
-    // When the hour has passed that a token may live, there is room again.
-    for _ in 0..200 {
+    // When two hours have passed, twice what a token may live, there is room again.
+    for _ in 0..360 {
         world.clock.advance(MINUTE / 2);
         crate::support::settle().await;
     }

@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 
 /// What is known of issuers, keys, sessions, subjects, clients and other claims.
 ///
-/// Each entry is found by its most telling claim; what else it wants of a token it says itself. A
-/// change copies one of many small parts and publishes the copy, so that reading takes no lock.
+/// Each entry is found by one of its claims, the one with the fewest entries; what else it wants of a
+/// token it says itself. A change copies one of many small parts and publishes the copy, so that reading takes no lock.
 pub(super) struct ClaimIndex {
     parts: Box<[ArcSwap<Part>]>,
     keys: (u64, u64),
@@ -164,10 +164,28 @@ impl ClaimIndex {
         finding
     }
 
-    /// Whether something was said of it, whatever it wants beside.
-    pub(super) fn knows(&self, issuer: &str, key: Key<'_>) -> bool {
-        let fingerprint = self.fingerprint(issuer, key);
-        self.part(fingerprint).is_some_and(|part| part.load().contains_key(&fingerprint))
+    /// Whether something was said of tokens with all of these.
+    pub(super) fn knows(&self, issuer: &str, keys: &[Key<'_>]) -> bool {
+        self.place_of(issuer, keys).is_some()
+    }
+
+    /// Under which of these the entry is that wants all of them.
+    fn place_of(&self, issuer: &str, keys: &[Key<'_>]) -> Option<usize> {
+        (0..keys.len()).find(|place| {
+            let Some(key) = keys.get(*place) else { return false };
+            let fingerprint = self.fingerprint(issuer, *key);
+            let part = self.part(fingerprint).map(|part| part.load());
+            let found = part.as_ref().and_then(|part| part.get(&fingerprint));
+            let others = others(keys, *place);
+            found
+                .is_some_and(|found| found.entries.iter().any(|entry| *entry.conditions == *others))
+        })
+    }
+
+    /// How many entries are under this.
+    fn crowd(&self, fingerprint: u128) -> usize {
+        let Some(part) = self.part(fingerprint) else { return 0 };
+        part.load().get(&fingerprint).map_or(0, |found| found.entries.len())
     }
 
     /// Up to when what was said of it counts no more, as far as it wants nothing beside.
@@ -178,48 +196,48 @@ impl ClaimIndex {
         entries.iter().find(|entry| entry.conditions.is_empty())?.state.lifted()
     }
 
-    /// One writer at a time.
-    pub(super) fn apply(
-        &self,
-        issuer: &str,
-        key: Key<'_>,
-        conditions: Vec<Condition>,
-        effect: Effect,
-        at: Timestamp,
-    ) {
-        let fingerprint = self.fingerprint(issuer, key);
-        let Some(place) = self.part(fingerprint) else { return };
+    fn change(&self, place: &ArcSwap<Part>, changes: Vec<Change>) {
         let before = place.load_full();
-        let found = before.get(&fingerprint);
-        let mut entries: Vec<Entry> = found.map(|found| found.entries.to_vec()).unwrap_or_default();
-        let known = entries.len();
-        let entry = match entries.iter_mut().find(|entry| *entry.conditions == *conditions) {
-            Some(entry) => entry,
-            None => {
-                entries.push(Entry { conditions: conditions.into(), state: State::default() });
-                let Some(entry) = entries.last_mut() else { return };
-                entry
+        let mut touched: HashMap<u128, (Arc<str>, usize, Vec<Entry>)> = HashMap::new();
+        for Change { fingerprint, issuer, kind, conditions, says, at } in changes {
+            let (_, _, entries) =
+                touched.entry(fingerprint).or_insert_with(|| match before.get(&fingerprint) {
+                    Some(found) => (Arc::clone(&found.issuer), found.kind, found.entries.to_vec()),
+                    None => (issuer, kind, Vec::new()),
+                });
+            let known = entries.iter_mut().find(|entry| *entry.conditions == *conditions);
+            let state = match known {
+                Some(entry) => &mut entry.state,
+                None => {
+                    entries.push(Entry { conditions: conditions.into(), state: State::default() });
+                    let Some(entry) = entries.last_mut() else { continue };
+                    &mut entry.state
+                }
+            };
+            match says {
+                Word::Effect(effect) => state.apply(effect, at),
+                Word::Fold => state.fold(at),
             }
-        };
-        let earlier = entry.state.clone();
-        entry.state.apply(effect, at);
-        if entry.state == earlier {
-            return;
         }
-        entries.retain(|entry| entry.state != State::default());
-        let left = entries.len();
-        let issuer = found.map_or_else(|| issuer.into(), |found| Arc::clone(&found.issuer));
         let mut after = Part::clone(&before);
-        if entries.is_empty() {
-            after.remove(&fingerprint);
-        } else {
-            let found = Found { issuer, kind: key.kind(), entries: entries.into() };
-            after.insert(fingerprint, found);
+        let (mut more, mut less) = ([0_usize; Self::KINDS], [0_usize; Self::KINDS]);
+        for (fingerprint, (issuer, kind, mut entries)) in touched {
+            entries.retain(|entry| entry.state != State::default());
+            let known = before.get(&fingerprint).map_or(0, |found| found.entries.len());
+            if let (Some(more), Some(less)) = (more.get_mut(kind), less.get_mut(kind)) {
+                *more = more.saturating_add(entries.len().saturating_sub(known));
+                *less = less.saturating_add(known.saturating_sub(entries.len()));
+            }
+            if entries.is_empty() {
+                after.remove(&fingerprint);
+            } else {
+                after.insert(fingerprint, Found { issuer, kind, entries: entries.into() });
+            }
         }
         // The count first: who sees a count of zero must not have missed an entry.
-        self.count(key.kind(), known, left.max(known));
+        more.into_iter().enumerate().for_each(|(kind, more)| self.count(kind, 0, more));
         place.store(Arc::new(after));
-        self.count(key.kind(), left.max(known), left);
+        less.into_iter().enumerate().for_each(|(kind, less)| self.count(kind, less, 0));
     }
 
     /// Forgets what can matter no more, in some of the parts: the next ones the next time.
@@ -234,11 +252,16 @@ impl ClaimIndex {
         }
     }
 
-    /// Of the issuer with the most cut-offs: it, and the time that half of them do not pass.
-    pub(super) fn foldable(&self) -> Option<(String, Timestamp)> {
+    /// Of the issuer with the most cut-offs among these: it, and the time that half of them do not pass.
+    pub(super) fn foldable(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
         let mut cut_offs: HashMap<Arc<str>, Vec<Timestamp>> = HashMap::new();
+        let may = |found: &&Found| {
+            let among = issuers
+                .is_none_or(|issuers| issuers.iter().any(|issuer| **issuer == *found.issuer));
+            among && found.kind != Key::Issuer.kind()
+        };
         for part in &self.parts {
-            for found in part.load().values().filter(|found| found.kind != Key::Issuer.kind()) {
+            for found in part.load().values().filter(may) {
                 let times = found.entries.iter().filter_map(|entry| entry.state.only_cut_off());
                 let of_issuer = cut_offs.entry(Arc::clone(&found.issuer)).or_default();
                 of_issuer.extend(times);
@@ -250,30 +273,15 @@ impl ClaimIndex {
         Some((issuer.to_string(), *times.get(middle)?))
     }
 
-    /// Drops the cut-offs that the issuer's own covers.
-    pub(super) fn drop_covered(&self, issuer: &str) {
-        let fingerprint = self.fingerprint(issuer, Key::Issuer);
-        let all = self.part(fingerprint).and_then(|part| {
-            let part = part.load();
-            let entries = &part.get(&fingerprint)?.entries;
-            entries.iter().filter_map(|entry| entry.state.cut_off()).max()
-        });
-        let Some(all) = all else { return };
+    /// One cut-off for the whole issuer, in place of those that are not later.
+    pub(super) fn fold(&self, issuer: &str, at: Timestamp) {
+        let mut changes = Changes::new(self);
+        changes.fold(issuer, at);
+        changes.publish();
         self.retain(|found, entry| {
             let covered = &*found.issuer == issuer && found.kind != Key::Issuer.kind();
-            !(covered && entry.state.only_cut_off().is_some_and(|at| at <= all))
+            !(covered && entry.state.only_cut_off().is_some_and(|time| time <= at))
         });
-    }
-
-    /// The same of every issuer.
-    pub(super) fn drop_all_covered(&self) {
-        let mut issuers: Vec<Arc<str>> = Vec::new();
-        for part in &self.parts {
-            let part = part.load();
-            let own = part.values().filter(|found| found.kind == Key::Issuer.kind());
-            issuers.extend(own.map(|found| Arc::clone(&found.issuer)));
-        }
-        issuers.iter().for_each(|issuer| self.drop_covered(issuer));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -341,8 +349,11 @@ impl ClaimIndex {
     }
 
     fn part(&self, fingerprint: u128) -> Option<&ArcSwap<Part>> {
-        let place = usize::try_from(fingerprint % Self::PARTS).ok()?;
-        self.parts.get(place)
+        self.parts.get(Self::place(fingerprint)?)
+    }
+
+    fn place(fingerprint: u128) -> Option<usize> {
+        usize::try_from(fingerprint % Self::PARTS).ok()
     }
 
     /// The lengths go first: behind them the texts need nothing between them.
@@ -358,6 +369,86 @@ impl ClaimIndex {
         hasher.write(issuer.as_bytes());
         hasher.write(key.value().as_bytes());
         hasher.finish128().as_u128()
+    }
+}
+
+/// All but the one at this place.
+fn others(keys: &[Key<'_>], place: usize) -> Vec<Condition> {
+    let others = keys.iter().enumerate().filter(|(other, _)| *other != place);
+    others.map(|(_, key)| Condition::of(*key)).collect()
+}
+
+/// Changes that are published together, part by part: each part is copied once.
+pub(super) struct Changes<'a> {
+    index: &'a ClaimIndex,
+    parts: HashMap<usize, Vec<Change>>,
+    /// Entries that come to each fingerprint.
+    coming: HashMap<u128, usize>,
+}
+
+struct Change {
+    fingerprint: u128,
+    issuer: Arc<str>,
+    kind: usize,
+    conditions: Vec<Condition>,
+    says: Word,
+    at: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Effect(Effect),
+    Fold,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(index: &'a ClaimIndex) -> Self {
+        Self { index, parts: HashMap::new(), coming: HashMap::new() }
+    }
+
+    /// This effect on tokens with all of these: under the one with the fewest entries.
+    pub(super) fn add(&mut self, issuer: &str, keys: &[Key<'_>], effect: Effect, at: Timestamp) {
+        let place = self.index.place_of(issuer, keys).or_else(|| {
+            let crowd = |place: &usize| {
+                let key = keys.get(*place)?;
+                let fingerprint = self.index.fingerprint(issuer, *key);
+                let coming = self.coming.get(&fingerprint).copied().unwrap_or_default();
+                Some(self.index.crowd(fingerprint).saturating_add(coming))
+            };
+            (0..keys.len()).min_by_key(crowd)
+        });
+        if let Some(place) = place {
+            self.push(issuer, keys, place, Word::Effect(effect), at);
+        }
+    }
+
+    fn fold(&mut self, issuer: &str, at: Timestamp) {
+        self.push(issuer, &[Key::Issuer], 0, Word::Fold, at);
+    }
+
+    fn push(&mut self, issuer: &str, keys: &[Key<'_>], place: usize, says: Word, at: Timestamp) {
+        let Some(key) = keys.get(place) else { return };
+        let fingerprint = self.index.fingerprint(issuer, *key);
+        let Some(part) = ClaimIndex::place(fingerprint) else { return };
+        let coming = self.coming.entry(fingerprint).or_default();
+        *coming = coming.saturating_add(1);
+        self.parts.entry(part).or_default().push(Change {
+            fingerprint,
+            issuer: issuer.into(),
+            kind: key.kind(),
+            conditions: others(keys, place),
+            says,
+            at,
+        });
+    }
+
+    /// One writer at a time.
+    pub(super) fn publish(self) {
+        for (place, changes) in self.parts {
+            if let Some(part) = self.index.parts.get(place) {
+                self.index.change(part, changes);
+            }
+        }
     }
 }
 

@@ -10,12 +10,13 @@ mod claims;
 mod state;
 mod tokens;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(super) use age::Age;
-use claims::{ClaimIndex, Key};
+use claims::{Changes, ClaimIndex, Key};
 pub(crate) use state::{About, Finding};
 pub use tokens::{Inserted, Purged, RevokedTokens, TokenFingerprint};
 
@@ -66,62 +67,80 @@ impl Index {
         self.claims.ask(facts)
     }
 
-    /// Applies one record, which was found usable.
-    pub(super) fn apply(&self, record: &Record) {
+    /// Applies records that were found usable. Whoever asks meanwhile sees some of them.
+    pub(super) fn apply(&self, records: &[Record]) {
         let _writer = self.writing();
-        match &record.target {
-            Target::Token(jti) => {
-                let token = self.tokens.fingerprint(&record.issuer, jti);
-                match record.effect {
-                    Effect::Release(_) => {}
-                    Effect::Lift => {
-                        // The memory of it first: nobody writes in between.
-                        self.apply_to(Key::Token(jti), &[], record);
-                        self.tokens.remove(token);
+        let mut changes = Changes::new(&self.claims);
+        for record in records {
+            let (issuer, effect, at) = (&*record.issuer, record.effect, record.at);
+            match &record.target {
+                Target::Token(jti) => self.apply_to_token(record, jti),
+                Target::Key(kid) => changes.add(issuer, &[Key::Signer(kid)], effect, at),
+                Target::Issuer => changes.add(issuer, &[Key::Issuer], effect, at),
+                Target::Claims(claims) => {
+                    let keys: Option<Vec<_>> =
+                        claims.iter().map(|(claim, value)| self.key(claim, value)).collect();
+                    if let Some(keys) = keys {
+                        changes.add(issuer, &keys, effect, at);
                     }
-                    _ => {
-                        let lifted = self.claims.lifted(&record.issuer, Key::Token(jti));
-                        if lifted.is_none_or(|lifted| record.at > lifted) {
-                            self.tokens.insert(token, self.until(record));
-                        }
-                    }
-                }
-            }
-            Target::Key(kid) => self.apply_to(Key::Signer(kid), &[], record),
-            Target::Issuer => self.apply_to(Key::Issuer, &[], record),
-            Target::Claims(claims) => {
-                let mut conditions: Vec<_> = claims.iter().collect();
-                if conditions.is_empty() {
-                    return;
-                }
-                let (claim, value) = conditions.remove(0);
-                if let Some(key) = self.key(claim, value) {
-                    self.apply_to(key, &conditions, record);
                 }
             }
         }
-        self.changed();
+        changes.publish();
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn apply_to_token(&self, record: &Record, jti: &str) {
+        let token = self.tokens.fingerprint(&record.issuer, jti);
+        match record.effect {
+            Effect::Release(_) => {}
+            Effect::Lift => {
+                // The memory of it first: nobody writes in between.
+                let mut changes = Changes::new(&self.claims);
+                changes.add(&record.issuer, &[Key::Token(jti)], Effect::Lift, record.at);
+                changes.publish();
+                // The end of a record says when the token was revoked: what was revoked later stays so.
+                if !self.tokens.contains(token, self.end_of(record.at)) {
+                    self.tokens.remove(token);
+                }
+            }
+            _ => {
+                let lifted = self.claims.lifted(&record.issuer, Key::Token(jti));
+                if lifted.is_none_or(|lifted| record.at > lifted) {
+                    self.tokens.insert(token, self.until(record));
+                }
+            }
+        }
     }
 
     /// How many records of these are about something of which nothing is known yet.
     pub(super) fn new_among(&self, records: &[Record], now: Timestamp) -> usize {
-        let is_new = |record: &&Record| match (&record.target, record.effect) {
-            (Target::Token(_), Effect::Release(_)) => false,
-            (Target::Token(jti), _) => {
-                !self.tokens.contains(self.tokens.fingerprint(&record.issuer, jti), now)
-                    && !self.claims.knows(&record.issuer, Key::Token(jti))
+        let mut new = HashSet::new();
+        for record in records {
+            if !self.knows(record, now) {
+                new.insert((&record.issuer, &record.target));
             }
-            (Target::Key(kid), _) => !self.claims.knows(&record.issuer, Key::Signer(kid)),
-            (Target::Issuer, _) => !self.claims.knows(&record.issuer, Key::Issuer),
-            (Target::Claims(claims), _) => claims.iter().next().is_none_or(|(claim, value)| {
-                // Further conditions are further entries.
-                claims.iter().len() > 1
-                    || self
-                        .key(claim, value)
-                        .is_some_and(|key| !self.claims.knows(&record.issuer, key))
-            }),
-        };
-        records.iter().filter(is_new).count()
+        }
+        new.len()
+    }
+
+    /// Whether something is known of the target of this record, or it says nothing new.
+    fn knows(&self, record: &Record, now: Timestamp) -> bool {
+        let issuer = &*record.issuer;
+        match (&record.target, record.effect) {
+            (Target::Token(_), Effect::Release(_)) => true,
+            (Target::Token(jti), _) => {
+                self.tokens.contains(self.tokens.fingerprint(issuer, jti), now)
+                    || self.claims.knows(issuer, &[Key::Token(jti)])
+            }
+            (Target::Key(kid), _) => self.claims.knows(issuer, &[Key::Signer(kid)]),
+            (Target::Issuer, _) => self.claims.knows(issuer, &[Key::Issuer]),
+            (Target::Claims(claims), _) => {
+                let keys: Option<Vec<_>> =
+                    claims.iter().map(|(claim, value)| self.key(claim, value)).collect();
+                keys.is_none_or(|keys| self.claims.knows(issuer, &keys))
+            }
+        }
     }
 
     /// Whether a record names only claims that are looked at.
@@ -144,24 +163,14 @@ impl Index {
         self.claims.purge(now, self.life);
     }
 
-    /// Replaces the older half of one issuer's cut-offs by one for the whole issuer, and gives that;
-    /// `None` if there is nothing to fold.
-    pub(super) fn fold(&self) -> Option<Record> {
+    /// Makes one cut-off of the older half of an issuer's, of the one among these that has the most, and
+    /// gives both; `None` if there is nothing to fold. `None` for all issuers.
+    pub(super) fn fold(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
         let _writer = self.writing();
-        let (issuer, at) = self.claims.foldable()?;
-        Some(Record::issuer(issuer, at))
-    }
-
-    /// Drops the cut-offs that the issuer's own covers.
-    pub(super) fn drop_covered(&self, issuer: &str) {
-        let _writer = self.writing();
-        self.claims.drop_covered(issuer);
-    }
-
-    /// Drops every cut-off that its issuer's own covers.
-    pub(super) fn drop_all_covered(&self) {
-        let _writer = self.writing();
-        self.claims.drop_all_covered();
+        let (issuer, at) = self.claims.foldable(issuers)?;
+        self.claims.fold(&issuer, at);
+        self.version.fetch_add(1, Ordering::Release);
+        Some((issuer, at))
     }
 
     /// What a record is about, for an operator: the name of the claim.
@@ -197,10 +206,19 @@ impl Index {
         &self.version
     }
 
-    /// From when on a token can be accepted no more, whatever the leeway is.
+    /// How long the record of a token is kept: until it can be accepted no more, whoever said when that
+    /// is. It is as long as two tokens live, so that it says when the token was revoked.
     fn until(&self, record: &Record) -> Timestamp {
-        let expires_at = record.until.unwrap_or(record.at.plus(self.life));
-        expires_at.plus(super::LEEWAY_MOST)
+        let said = record.until.map(|expires_at| expires_at.plus(super::LEEWAYS_MOST));
+        let end = self.end_of(record.at);
+        said.map_or(end, |said| said.max(end))
+    }
+
+    /// The end of the record of a token that was revoked then: in whole seconds.
+    fn end_of(&self, at: Timestamp) -> Timestamp {
+        let twice = self.life.saturating_mul(2).saturating_add(super::LEEWAYS_MOST);
+        let whole = Duration::from_secs(twice.as_secs().saturating_add(1));
+        Timestamp::from_secs(at.as_secs()).plus(whole)
     }
 
     fn key<'a>(&self, claim: &'a Claim, value: &'a str) -> Option<Key<'a>> {
@@ -213,20 +231,6 @@ impl Index {
                 Key::Named(u16::try_from(place).ok()?, value)
             }
         })
-    }
-
-    fn apply_to(&self, key: Key<'_>, conditions: &[(&Claim, &str)], record: &Record) {
-        let conditions: Option<Vec<_>> = conditions
-            .iter()
-            .map(|(claim, value)| self.key(claim, value).map(claims::Condition::of))
-            .collect();
-        if let Some(conditions) = conditions {
-            self.claims.apply(&record.issuer, key, conditions, record.effect, record.at);
-        }
-    }
-
-    fn changed(&self) {
-        self.version.fetch_add(1, Ordering::Release);
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {

@@ -83,6 +83,8 @@ pub(crate) struct State {
     holds: [Option<Register>; 3],
     /// What was said up to then counts no more, also if it comes late.
     lift: Option<Timestamp>,
+    /// A cut-off in place of others, which no lift takes back: nobody said it of this target.
+    folded: Option<Timestamp>,
 }
 
 impl State {
@@ -110,6 +112,11 @@ impl State {
                 *register = register.filter(|register| register.at > lift);
             }
         }
+    }
+
+    /// A cut-off in place of others.
+    pub(super) fn fold(&mut self, at: Timestamp) {
+        self.folded = self.folded.max(Some(at));
     }
 
     /// Up to when what was said counts no more.
@@ -143,10 +150,11 @@ impl State {
                 Some(_) | None => {}
             }
         }
-        if let Some(at) = self.refuse.filter(before) {
+        if let Some(at) = self.refuse.max(self.folded).filter(before) {
             return Finding::IssuedBefore(about, at);
         }
-        if let Some(at) = self.step_up.filter(before) {
+        let weak = |at: &Timestamp| authenticated_at.is_some_and(|time| time <= *at);
+        if let Some(at) = self.step_up.filter(|at| before(at) || weak(at)) {
             finding = finding.or(Finding::StepUp(about, at));
         }
         finding
@@ -156,6 +164,7 @@ impl State {
     pub(super) fn purge(&mut self, before: Timestamp) -> bool {
         let keep = |time: Option<Timestamp>| time.filter(|time| *time >= before);
         self.refuse = keep(self.refuse);
+        self.folded = keep(self.folded);
         self.step_up = keep(self.step_up);
         // What takes back is remembered a while longer, so that what comes late changes nothing.
         let released = before.minus(super::super::RELEASES_ARE_KEPT);
@@ -171,10 +180,6 @@ impl State {
     pub(super) fn only_cut_off(&self) -> Option<Timestamp> {
         let only = Self { refuse: self.refuse, ..Self::default() };
         self.refuse.filter(|_| *self == only)
-    }
-
-    pub(super) fn cut_off(&self) -> Option<Timestamp> {
-        self.refuse
     }
 }
 

@@ -83,10 +83,6 @@ impl Row {
             Effect::Lift => self.lift = self.lift.max(Some(at)),
         }
         let of_token = matches!(record.target, Target::Token(_));
-        if of_token && record.effect == Effect::Lift {
-            // Whatever time was said: it is not kept in memory either.
-            self.keep(|_, _| false);
-        }
         if of_token && matches!(record.effect, Effect::Refuse | Effect::StepUp) {
             self.until = self.until.max(Some(record.until.map_or(Until::Open, Until::At)));
         }
