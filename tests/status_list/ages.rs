@@ -109,24 +109,96 @@ async fn tsl_11_a_list_is_not_older_than_allowed() {
     assert_eq!(world.kind(0).await, None);
 }
 
-/// An older copy, from a cache that lags behind or from an attacker, takes no revocation back.
+/// An older copy, from a cache that lags behind or from an attacker, takes no revocation back and makes
+/// nothing younger, however little older it is; a younger one does.
 #[tokio::test]
-async fn an_older_list_takes_nothing_back() {
+async fn an_older_list_is_no_answer() {
+    for older in [SECOND, MINUTE / 2, HOUR] {
+        let world = World::new().await;
+        let then = world.now();
+        world.list.set(0, 1);
+        assert_eq!(world.kind(0).await, Some(Kind::Revoked), "{older:?}");
+        world.list.set(0, 0).issued_at(then.minus(older));
+        world.advance(SECOND * 280).await;
+        assert!(world.list.fetches() >= 2, "{older:?}");
+        assert!(world.health().last_error.unwrap().contains("went back"), "{older:?}");
+        assert_eq!(world.kind(0).await, Some(Kind::Revoked), "{older:?}");
+        assert_eq!(world.kind(1).await, None, "{older:?}: what is held is still fresh");
+        world.advance(SECOND * 21).await;
+        world.assert_unavailable(1, "five minutes are over, and nothing current was seen").await;
+        assert_eq!(world.kind(0).await, Some(Kind::Revoked), "{older:?}");
+        world.list.issued_at(then.plus(SECOND));
+        world.advance(MINUTE).await;
+        assert_eq!((world.kind(0).await, world.kind(1).await), (None, None), "{older:?}");
+    }
+}
+
+/// TSL-10: what has ended is not followed by what was signed before it, whatever that says of its end.
+#[tokio::test]
+async fn an_older_list_does_not_follow_one_that_ended() {
     let world = World::new().await;
-    let old = world.now();
-    world.clock.advance(HOUR);
-    world.list.set(0, 1);
+    let then = world.now();
+    world.list.set(0, 1).expires_at(then.plus(MINUTE));
     assert_eq!(world.kind(0).await, Some(Kind::Revoked));
-    world.list.set(0, 0).issued_at(old);
-    world.advance(MINUTE * 6).await;
+    world.list.set(0, 0).expires_at(None).issued_at(then.minus(SECOND));
+    world.advance(MINUTE).await;
+    world.assert_unavailable(1, "an older one").await;
+    world.advance(HOUR).await;
+    world.assert_unavailable(1, "still").await;
     assert_eq!(world.kind(0).await, Some(Kind::Revoked));
-    assert_eq!(world.kind(1).await, None, "it counts as looked at");
-    assert!(world.list.fetches() >= 2);
-    // A younger one does.
-    let now = world.now();
-    world.list.issued_at(now);
-    world.advance(MINUTE * 6).await;
-    assert_eq!(world.kind(0).await, None);
+    world.list.issued_at(then.plus(SECOND));
+    world.advance(MINUTE).await;
+    assert_eq!((world.kind(0).await, world.kind(1).await), (None, None));
+}
+
+/// Of two lists of the same second nobody knows which is the older: one that revokes is taken, one that
+/// takes back is not.
+#[tokio::test]
+async fn a_list_of_the_same_second_takes_nothing_back() {
+    for (was, is, taken) in
+        [(0, 0, true), (0, 1, true), (1, 1, true), (1, 2, true), (1, 0, false), (2, 0, false)]
+    {
+        let name = format!("{was} {is}");
+        let world = World::new().await;
+        world.list.resize(2, 1_024).set(3, 1).set(0, was).issued_at(world.now());
+        let before = world.kind(0).await;
+        world.list.set(0, is).set(4, 1);
+        world.advance(SECOND * 280).await;
+        assert_eq!(world.health().failed == 0, taken, "{name}");
+        assert_eq!(world.kind(4).await, taken.then_some(Kind::Revoked), "{name}");
+        if taken {
+            let wanted = [None, Some(Kind::Revoked), Some(Kind::Suspended)][usize::from(is)];
+            assert_eq!(world.kind(0).await, wanted, "{name}");
+        } else {
+            assert_eq!(world.kind(0).await, before, "{name}");
+            world.advance(SECOND * 21).await;
+            world.assert_unavailable(1, "it made nothing younger").await;
+        }
+        world.list.set(0, 0).issued_at(world.now());
+        world.advance(SECOND * 301).await;
+        assert_eq!(world.kind(0).await, None, "{name}: a second later is later");
+    }
+}
+
+/// A list that stands still is fresh as long as nothing bounds it: its `exp`, or `max_age`.
+#[tokio::test]
+async fn a_frozen_list_ends_with_its_bound() {
+    for (lists, exp, ends) in [
+        (StatusLists::new(), None, false),
+        (StatusLists::new().max_age(HOUR), None, true),
+        (StatusLists::new(), Some(HOUR), true),
+    ] {
+        let world = World::with(lists).await;
+        let then = world.now();
+        world.list.issued_at(then).expires_at(exp.map(|time| then.plus(time)));
+        for _ in 0..60 {
+            assert_eq!(world.kind(0).await, None);
+            world.advance(MINUTE).await;
+        }
+        world.advance(SECOND).await;
+        let unavailable = ends.then_some(Kind::RevocationUnavailable);
+        assert_eq!(world.kind(0).await, unavailable, "{exp:?}");
+    }
 }
 
 /// Attack 41, TSL-19: in an outage a list counts as long as it may, then 503, never a yes and never a
@@ -260,4 +332,29 @@ async fn a_route_may_want_a_younger_list() {
     world.advance(SECOND * 31).await;
     assert_eq!(world.kind_by(fresh(), 1).await, Some(Kind::RevocationUnavailable));
     assert_eq!(world.kind(1).await, None, "others want no more than before");
+}
+
+/// A wish fades: one look by a route that wants a list of this second does not have it fetched every
+/// second for ever; and as long as the route is used, it has what it wants and waits for nothing.
+#[tokio::test]
+async fn a_wish_fades_when_nobody_has_it() {
+    let fresh = || Policy::new(allow_all()).freshness(SECOND * 10);
+    let world = World::new().await;
+    for _ in 0..60 {
+        assert_eq!(world.kind_by(fresh(), 0).await, None);
+        let before = world.list.fetches();
+        world.advance(SECOND * 5).await;
+        assert!(world.health().age.unwrap() < SECOND * 10);
+        assert_eq!(world.kind_by(fresh(), 0).await, None);
+        assert!(world.list.fetches() <= before + 1);
+    }
+    let before = world.list.fetches();
+    assert!((25..=61).contains(&before), "{before}");
+    for _ in 0..1_200 {
+        world.advance(SECOND).await;
+        assert_eq!(world.kind(0).await, None);
+    }
+    // After 10, 20, 40, 80, 160 seconds, and then as often as ever.
+    let fetches = world.list.fetches() - before;
+    assert!((6..=12).contains(&fetches), "{fetches} in twenty minutes");
 }

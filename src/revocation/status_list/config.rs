@@ -154,7 +154,9 @@ impl StatusLists {
 
     /// A list that was signed longer ago than this (`iat`) is not taken, and one that is held is too
     /// old by then. Any time unless said otherwise: a list with neither `ttl` nor `exp` is fresh for
-    /// [`Self::UNSAID`] after it was fetched.
+    /// [`Self::UNSAID`] after it was fetched. Without this, whoever stores lists on the way can send an
+    /// old one for ever where the list itself has no `exp`: set it to a little more than the time
+    /// between two lists of the issuer.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self

@@ -58,6 +58,10 @@ pub(super) enum ListError {
     Aggregation,
     #[error("the list has ended, by its `exp` or its `iat`")]
     Ended,
+    #[error(
+        "the list went back: it is older than what is held, or as old and takes back some of it"
+    )]
+    WentBack,
     #[error("the list was let go to make room for others")]
     LetGo,
     #[error("too many lists of the issuer are being fetched")]

@@ -1,8 +1,9 @@
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::checked::CheckedLists;
-use super::{ExpectedStatusList, SignedStatusList, StatusList};
+use super::{SignedStatusList, StatusList};
 use crate::time::{Moment, Timestamp};
 
 /// What is held of a list.
@@ -49,9 +50,16 @@ impl Held {
         Arc::ptr_eq(&self.list, &other.list) || self.list == other.list
     }
 
-    /// Whether it was signed later than clocks of two machines of one issuer differ.
-    pub(super) fn is_clearly_newer_than(&self, other: &Self) -> bool {
-        self.issued_at > other.issued_at.plus(ExpectedStatusList::LEEWAY)
+    /// Whether it may take the place of `before`, which may have ended. Older copies are stored in
+    /// many places, and none of them is an answer. Of two that were signed in the same second nobody
+    /// knows which is the older: what is not valid by one of them stays so until a younger one says
+    /// that it is.
+    pub(super) fn may_follow(&self, before: &Self) -> bool {
+        match self.issued_at.cmp(&before.issued_at) {
+            Ordering::Less => false,
+            Ordering::Equal => !self.list.takes_back(&before.list),
+            Ordering::Greater => true,
+        }
     }
 
     /// Whether what it says differs from this.

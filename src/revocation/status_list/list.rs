@@ -96,6 +96,26 @@ impl StatusList {
         self.octets.is_empty()
     }
 
+    /// Whether it says valid, or nothing, of something that `before` did not call valid.
+    pub(super) fn takes_back(&self, before: &Self) -> bool {
+        let per_octet = 8_u64.checked_div(before.bits.into()).unwrap_or_default();
+        let takes_back = |index| {
+            let was_valid = before.get(index).is_none_or(|status| status == 0);
+            !was_valid && self.get(index).is_none_or(|status| status == 0)
+        };
+        let mut first = 0_u64;
+        for (place, octet) in before.octets.iter().enumerate() {
+            let past = first.saturating_add(per_octet);
+            // Nearly all of them, as a rule.
+            let is_as_before = self.bits == before.bits && self.octets.get(place) == Some(octet);
+            if *octet != 0 && !is_as_before && (first..past).any(takes_back) {
+                return true;
+            }
+            first = past;
+        }
+        false
+    }
+
     /// How many bits each status has.
     #[must_use]
     pub fn bits(&self) -> u8 {
@@ -193,6 +213,43 @@ mod tests {
         }
         for bits in [0, 3, 5, 6, 7, 9, 16, 255] {
             assert_eq!(read(bits, &good), Err(StatusListError::Bits), "{bits}");
+        }
+    }
+
+    /// Every pair of statuses, at every place of an octet, in every width.
+    #[test]
+    fn what_is_taken_back_is_found() {
+        let list = |bits: u8, statuses: &[u8]| {
+            let mut octets = vec![0_u8; (statuses.len() * usize::from(bits)).div_ceil(8)];
+            for (index, status) in statuses.iter().enumerate() {
+                let first = index * usize::from(bits);
+                octets[first / 8] |= status << (first % 8);
+            }
+            StatusList { bits, octets: octets.into() }
+        };
+        for (bits, index, was, is) in [1_u8, 2, 4, 8].into_iter().flat_map(|bits| {
+            let statuses =
+                [0, 1, 2, 3].into_iter().filter(move |status| *status < 1 << bits.min(2));
+            let pairs =
+                statuses.clone().flat_map(move |was| statuses.clone().map(move |is| (was, is)));
+            (0..24)
+                .flat_map(move |index| pairs.clone().map(move |(was, is)| (bits, index, was, is)))
+        }) {
+            let with = |status| {
+                let mut statuses = [0_u8; 24];
+                statuses[5] = 1;
+                statuses[index] = status;
+                statuses
+            };
+            let (before, now) = (with(was), with(is));
+            let wanted = was != 0 && is == 0;
+            let name = format!("{bits} {index} {was} {is}");
+            assert_eq!(list(bits, &now).takes_back(&list(bits, &before)), wanted, "{name}");
+            let wider = list(8, &now);
+            assert_eq!(wider.takes_back(&list(bits, &before)), wanted, "{name}, wider now");
+            let shorter = list(8, &before[..index]);
+            let wanted = before[index..].iter().any(|status| *status != 0);
+            assert_eq!(shorter.takes_back(&list(8, &before)), wanted, "{name}, shorter now");
         }
     }
 

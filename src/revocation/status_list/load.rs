@@ -50,13 +50,11 @@ impl ListSlot {
             (Got::New(content), before) => {
                 let (signed, tag) = self.read(content, most, &keys).await?;
                 let new = Held::new(signed, asked, rules);
-                match before.filter(|_| is_good) {
-                    // An older copy, from a cache or replayed, takes nothing back.
-                    Some(before) if before.is_clearly_newer_than(&new) => {
-                        (before.asked_again(asked, rules), known)
-                    }
-                    _ => (new, tag),
-                }
+                let follows = offload(new.list.octets(), move || {
+                    let may = before.is_none_or(|before| new.may_follow(&before));
+                    may.then_some(new)
+                });
+                (follows.await?.ok_or(ListError::WentBack)?, tag)
             }
         };
         if held.has_ended(clock.moment(), rules) {
@@ -64,6 +62,7 @@ impl ListSlot {
         }
         self.lists.upgrade().ok_or(ListError::Dropped)?.install(self, held)?;
         *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = tag;
+        self.fetched();
         Ok(())
     }
 

@@ -16,16 +16,28 @@
 //!    whatever HTTP's caching fields say, as long as it is used or to be prefetched; and from then on
 //!    no request waits for it. A request waits two seconds at most for a list that was never seen, or
 //!    is too old; one fetch serves all that wait.
-//! 6. A list that cannot be had, or cannot be trusted, is never a yes and never a bad token: 503, or
+//! 6. A list does not go back. A copy with an earlier `iat` than that of the list that is held is a
+//!    failed fetch, also once that one has ended. One with the same `iat` is taken, unless a status
+//!    that was not valid would be valid or gone with it: then it is a failed fetch too. A failed fetch
+//!    makes nothing younger. What was let go to make room, and what an earlier process held, is
+//!    forgotten.
+//! 7. A list that cannot be had, or cannot be trusted, is never a yes and never a bad token: 503, or
 //!    what was known before as far as [`super::OnStale`] lets it count. An index past its end is
 //!    401 (§8.3).
-//! 7. The number of lists, of their octets, of what is inflated, of what is fetched at once: each has
+//! 8. The number of lists, of their octets, of what is inflated, of what is fetched at once: each has
 //!    a bound.
 //!
 //! What it does not do: a list in a CWT (§5.2) is not read, and refused by its content type; a token
 //! in a CWT is no access token here. There is no look into the past (§8.4, `?time=`): a decision is
 //! about now. No key is taken from a certificate in a list, nor from anywhere but the issuer's own
 //! (§11.3).
+//!
+//! Nor does it notice that a list stands still. Whoever stores it on the way (a cache, a CDN: TLS ends
+//! there) can go on to send the one that it has, or "not modified", and the answer is that of a list
+//! in which nothing changed: it is fresh again for its `ttl`, as often as it is fetched. The list's
+//! `exp` bounds that, and so does [`StatusLists::max_age`], from its `iat` on. With neither, a list can
+//! be frozen for ever, and what is revoked after that passes until the token's own `exp`, or until
+//! another source of revocation tells of it: set `max_age` where the issuer's lists have no `exp`.
 
 mod checked;
 mod config;

@@ -46,8 +46,11 @@ pub(crate) struct ListSlot {
     pub(super) gate: Arc<Semaphore>,
     /// When it was asked last, in steady milliseconds.
     used: AtomicU64,
-    /// How young a route wanted it to be, in nanoseconds.
+    /// How old it may become by the wishes of routes, in nanoseconds: as young as one of them wanted
+    /// it, and twice as old with each fetch before which none wanted it so.
     wanted: AtomicU64,
+    /// How young a route wanted it to be since it was last fetched, in nanoseconds.
+    wished: AtomicU64,
     /// Whether it is kept fresh although nobody uses it.
     kept: AtomicBool,
     /// Whether the task that refreshes it waits until somebody uses it.
@@ -78,6 +81,7 @@ impl ListSlot {
             gate,
             used: AtomicU64::new(0),
             wanted: AtomicU64::new(u64::MAX),
+            wished: AtomicU64::new(u64::MAX),
             kept: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             wake: Arc::default(),
@@ -203,15 +207,26 @@ impl ListSlot {
         if self.used.load(Ordering::Relaxed) != now {
             self.used.store(now, Ordering::Relaxed);
         }
-        if let Some(wanted) = demand.freshness.map(nanos)
-            && wanted < self.wanted.load(Ordering::Relaxed)
-        {
-            self.wanted.fetch_min(wanted, Ordering::Relaxed);
-            self.wake.notify_one();
+        if let Some(wish) = demand.freshness.map(nanos) {
+            if wish < self.wished.load(Ordering::Relaxed) {
+                self.wished.fetch_min(wish, Ordering::Relaxed);
+            }
+            if wish < self.wanted.load(Ordering::Relaxed) {
+                self.wanted.fetch_min(wish, Ordering::Relaxed);
+                self.wake.notify_one();
+            }
         }
         if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
             self.wake.notify_one();
         }
+    }
+
+    /// Notes that it was fetched: a wish that nobody has any more fades away.
+    pub(super) fn fetched(&self) {
+        let wished = self.wished.swap(u64::MAX, Ordering::Relaxed);
+        let faded = self.wanted.load(Ordering::Relaxed).saturating_mul(2);
+        // A smaller wish of just now that this overwrites is made again with the next request.
+        self.wanted.store(faded.min(wished), Ordering::Relaxed);
     }
 
     /// Starts a fetch of what is missing, if one is allowed, and says how long to wait for it.
