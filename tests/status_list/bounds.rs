@@ -188,3 +188,65 @@ async fn so_many_lists_are_fetched_at_once() {
     }
     assert_eq!(fetched(), 20);
 }
+
+/// Of all issuers together sixteen lists are fetched at once.
+#[tokio::test]
+async fn so_many_lists_of_all_issuers_are_fetched_at_once() {
+    let mut parts = Parts::new();
+    let lists = tenants(&mut parts, 20, 1);
+    let world = parts.build().await;
+    lists.iter().for_each(|(_, list)| list.hold());
+    let requests: Vec<_> = lists.iter().map(|(issuer, list)| ask(&world, issuer, list)).collect();
+    settle().await;
+    let fetched = || lists.iter().map(|(_, list)| list.fetches()).sum::<usize>();
+    assert_eq!(fetched(), 16);
+    lists.iter().for_each(|(_, list)| list.release());
+    for request in requests {
+        assert_eq!(request.await.unwrap(), None);
+    }
+    assert_eq!(fetched(), 20);
+}
+
+/// Tenants whose servers do not answer hold up no other.
+#[tokio::test]
+async fn the_last_turns_are_for_others() {
+    let mut parts = Parts::new();
+    let lists = tenants(&mut parts, 3, 20);
+    let world = parts.build().await;
+    lists.iter().for_each(|(_, list)| list.hold());
+    let requests: Vec<_> = lists.iter().map(|(issuer, list)| ask(&world, issuer, list)).collect();
+    settle().await;
+    assert_eq!(lists.iter().map(|(_, list)| list.fetches()).sum::<usize>(), 13);
+    let other = ask(&world, &world.issuer, &world.list);
+    settle().await;
+    assert!(other.is_finished());
+    assert_eq!(other.await.unwrap(), None);
+    assert!(requests.iter().all(|request| !request.is_finished()));
+}
+
+/// So many issuers with so many lists each.
+fn tenants(parts: &mut Parts, issuers: usize, each: usize) -> Vec<(TestIssuer, TestStatusList)> {
+    let mut lists = Vec::new();
+    for tenant in 0..issuers {
+        let issuer = TestIssuer::new(format!("https://t{tenant}.example"), &parts.clock);
+        parts.others.push(issuer.clone());
+        for number in 0..each {
+            let uri = format!("https://t{tenant}.example/{number}");
+            let list = TestStatusList::new(uri, &issuer, &parts.clock);
+            parts.network = std::mem::take(&mut parts.network).with_list(&list);
+            lists.push((issuer.clone(), list));
+        }
+    }
+    lists
+}
+
+/// A request in a task of its own, with a token at the first place of this list.
+fn ask(
+    world: &World,
+    issuer: &TestIssuer,
+    list: &TestStatusList,
+) -> tokio::task::JoinHandle<Option<Kind>> {
+    let token = issuer.token(RESOURCE).claim("status", list.reference(0)).sign();
+    let api = world.api.clone();
+    tokio::spawn(async move { present(&api, &token).await.err().map(|error| error.kind()) })
+}

@@ -17,6 +17,7 @@ mod bounds;
 mod faults;
 mod fetching;
 mod lists;
+mod observed;
 mod prefetch;
 mod references;
 mod sockets;

@@ -6,6 +6,7 @@ use portcullis::revocation::{SourceState, StatusLists};
 use portcullis::testing::{Failure, TestIssuer, TestStatusList};
 use serde_json::json;
 
+use crate::support::{present, settle};
 use crate::world::{HOUR, LIST, MINUTE, Parts, SECOND, World};
 
 const DOCUMENT: &str = "https://as.example/lists";
@@ -135,4 +136,67 @@ async fn a_document_speaks_for_its_issuer() {
     parts.lists = StatusLists::new().prefetch_of(parts.issuer.id(), DOCUMENT);
     let world = parts.build().await;
     assert_eq!((world.list.fetches(), theirs.fetches()), (1, 0));
+}
+
+/// A hundred lists that are prefetched, and do not come, hold up no request: neither for another list of
+/// the issuer, nor for one of them.
+#[tokio::test]
+async fn requests_come_before_prefetches() {
+    let mut parts = Parts::new();
+    let uris: Vec<_> = (0..100).map(|n| format!("https://as.example/many/{n}")).collect();
+    let lists: Vec<_> = uris.iter().map(|uri| parts.list_at(uri)).collect();
+    lists[..99].iter().for_each(TestStatusList::hold);
+    let named = json!({ "status_lists": uris }).to_string();
+    parts.network = parts.network.with_document(DOCUMENT, "application/json", named);
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    let world = parts.build().await;
+    let fetched = || lists.iter().map(TestStatusList::fetches).sum::<usize>();
+    assert_eq!(fetched(), 4, "a few at a time");
+    for (list, name) in [(&world.list, "another"), (&lists[99], "one of them")] {
+        assert_eq!(at_once(&world, list).await, None, "{name}");
+    }
+    assert_eq!(fetched(), 5);
+    lists.iter().for_each(TestStatusList::release);
+    for _ in 0..20 {
+        settle().await;
+    }
+    assert_eq!(fetched(), 100, "and nobody failed while it waited");
+    assert!(world.api.revocations().status_lists().iter().all(|list| list.failed == 0));
+}
+
+/// Lists that are all due at once hold up no request either: the one that it needs comes first.
+#[tokio::test]
+async fn requests_come_before_refreshes() {
+    let mut parts = Parts::new();
+    let uris: Vec<_> = (0..40).map(|n| format!("https://as.example/many/{n}")).collect();
+    let lists: Vec<_> = uris.iter().map(|uri| parts.list_at(uri)).collect();
+    let named = json!({ "status_lists": uris }).to_string();
+    parts.network = parts.network.with_document(DOCUMENT, "application/json", named);
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    let world = parts.build().await;
+    for _ in 0..20 {
+        settle().await;
+    }
+    let fetched = || lists.iter().map(TestStatusList::fetches).sum::<usize>();
+    assert_eq!(fetched(), 40);
+    lists.iter().for_each(TestStatusList::hold);
+    world.advance(SECOND * 301).await;
+    assert_eq!(fetched(), 44);
+    let waiting = lists.iter().find(|list| list.fetches() == 1).unwrap();
+    waiting.release();
+    settle().await;
+    assert_eq!(waiting.fetches(), 1, "it waits for its turn");
+    assert_eq!(at_once(&world, waiting).await, None);
+    assert_eq!(at_once(&world, &world.list).await, None, "as one that is not known");
+    assert_eq!(fetched(), 45);
+}
+
+/// What a token at the first place of this list gets, without any time going by.
+async fn at_once(world: &World, list: &TestStatusList) -> Option<Kind> {
+    let (api, token) = (world.api.clone(), world.token_at(list, 0).sign());
+    let request =
+        tokio::spawn(async move { present(&api, &token).await.err().map(|error| error.kind()) });
+    settle().await;
+    assert!(request.is_finished(), "it waits");
+    request.await.unwrap()
 }

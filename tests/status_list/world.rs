@@ -1,8 +1,10 @@
 //! An issuer with a list, and a server that looks at it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
+use portcullis::observe::Observer;
 use portcullis::revocation::{Revocation, StatusListHealth, StatusLists};
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TestStatusList, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
@@ -31,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) network: TestNetwork,
     pub(crate) lists: StatusLists,
     pub(crate) others: Vec<TestIssuer>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Parts {
@@ -39,7 +42,8 @@ impl Parts {
         let issuer = TestIssuer::new(ISSUER, &clock);
         let list = TestStatusList::new(LIST, &issuer, &clock);
         let network = TestNetwork::of(&[&issuer]).with_list(&list);
-        Self { clock, issuer, list, network, lists: StatusLists::new(), others: Vec::new() }
+        let (lists, others, observers) = (StatusLists::new(), Vec::new(), Vec::new());
+        Self { clock, issuer, list, network, lists, others, observers }
     }
 
     /// Another list of the issuer, on the same network.
@@ -51,7 +55,7 @@ impl Parts {
 
     /// The keys are there, and no list.
     pub(crate) async fn build(self) -> World {
-        let Self { clock, issuer, list, network, lists, others } = self;
+        let Self { clock, issuer, list, network, lists, others, observers } = self;
         let mut builder = ResourceServer::builder(RESOURCE)
             .issuer(issuer.discover())
             .binding(Binding::WhereBound)
@@ -61,6 +65,9 @@ impl Parts {
             .clock(clock.clone());
         for other in &others {
             builder = builder.issuer(other.fixed_keys());
+        }
+        for observer in observers {
+            builder = builder.observer(observer);
         }
         let api = builder.build().unwrap();
         api.warm_up().await.unwrap();

@@ -22,7 +22,7 @@ impl Flight {
     }
 
     pub(super) async fn fly(mut self) {
-        self.result = Some(self.slot.load().await);
+        self.result = Some(self.slot.load(self.number).await);
     }
 }
 

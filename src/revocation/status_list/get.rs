@@ -64,7 +64,7 @@ pub(super) enum ListError {
     WentBack,
     #[error("the list was let go to make room for others")]
     LetGo,
-    #[error("too many lists of the issuer are being fetched")]
+    #[error("too many lists are being fetched")]
     Busy,
     #[error("no keys to verify it with in time")]
     NoKeysInTime,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::checked::CheckedLists;
@@ -16,6 +15,7 @@ use super::get::ListError;
 use super::held::Held;
 use super::prefetch;
 use super::slot::ListSlot;
+use super::turns::Turns;
 use crate::access::StatusReference;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{IssuerKeys, Registry, Resolved};
@@ -24,10 +24,6 @@ use crate::observe::Observers;
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
-
-/// So many lists of one issuer are fetched at once: each can take some tens of megabytes until it is
-/// inflated.
-const AT_ONCE: usize = 8;
 
 /// What a status list, or its absence, has against a token.
 pub(crate) enum ListObjection {
@@ -76,6 +72,7 @@ pub(super) struct Core {
     /// One more with every change of a list.
     version: Arc<AtomicU64>,
     pub(super) observers: Arc<Observers>,
+    pub(super) turns: Arc<Turns>,
 }
 
 impl Core {
@@ -113,7 +110,9 @@ impl Lists {
         version: Arc<AtomicU64>,
         observers: Arc<Observers>,
     ) -> Arc<Self> {
-        let core = Arc::new(Core { rules, registry, transport, clock, version, observers });
+        let turns = Arc::default();
+        let core = Core { rules, registry, transport, clock, version, observers, turns };
+        let core = Arc::new(core);
         Arc::new_cyclic(|this| Self {
             core,
             table: ArcSwap::default(),
@@ -173,10 +172,7 @@ impl Lists {
             let Some(victim) = victim(&table, (issuer, uri), 1, one) else { break };
             let_go(&mut table, &victim);
         }
-        // One gate for all lists of an issuer.
-        let gate = all(&table).find(|slot| slot.issuer() == issuer).map(|slot| slot.gate());
-        let gate = gate.map_or_else(|| Arc::new(Semaphore::new(AT_ONCE)), Arc::clone);
-        let slot = Arc::new(ListSlot::new(issuer, uri, &self.core, &self.this, gate));
+        let slot = Arc::new(ListSlot::new(issuer, uri, &self.core, &self.this));
         table.entry(uri.into()).or_default().push(Arc::clone(&slot));
         self.table.store(Arc::new(table));
         Ok(slot)
@@ -222,6 +218,8 @@ impl Lists {
     pub(crate) fn start(&self) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut tasks = self.tasks();
+        // Those of a tokio runtime that ended are over.
+        tasks.retain(|task| !task.is_finished());
         if !tasks.is_empty() {
             return;
         }
@@ -247,6 +245,10 @@ impl Lists {
         let mut health: Vec<_> = all(&self.table.load()).map(|slot| slot.health(now)).collect();
         health.sort_by(|left, right| (&left.uri, &left.issuer).cmp(&(&right.uri, &right.issuer)));
         health
+    }
+
+    pub(super) fn find(&self, issuer: &str, uri: &str) -> Option<Arc<ListSlot>> {
+        find(&self.table.load(), issuer, uri).cloned()
     }
 
     /// The lists of this issuer that are kept fresh.

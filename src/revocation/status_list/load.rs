@@ -8,6 +8,7 @@ use super::held::Held;
 use super::lists::Core;
 use super::slot::ListSlot;
 use super::token::Signer;
+use super::turns::Turn;
 use super::{ExpectedStatusList, SignedStatusList, StatusListError, StatusListToken};
 use crate::issuer::IssuerKeys;
 use crate::jose::{Algorithm, PublicKey};
@@ -20,13 +21,10 @@ const KEYS: Duration = Duration::from_secs(5);
 const SHORT: usize = 4 * 1024;
 
 impl ListSlot {
-    /// Fetches the list and holds it.
-    pub(super) async fn load(&self) -> Result<(), ListError> {
+    /// Fetches the list and holds it: the flight of this number.
+    pub(super) async fn load(&self, number: u64) -> Result<(), ListError> {
         let Core { rules, clock, transport, .. } = &*self.core;
-        let _turn = tokio::select! {
-            turn = self.gate.acquire() => turn.map_err(|_| ListError::Dropped)?,
-            () = clock.sleep(TIMEOUT) => return Err(ListError::Busy),
-        };
+        let _turn = self.turn(number).await?;
         let keys = self.core.keys(self.issuer())?;
         let asked = clock.moment();
         let before = self.held.load_full();
@@ -64,6 +62,26 @@ impl ListSlot {
         *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = tag;
         self.fetched();
         Ok(())
+    }
+
+    /// Waits for its turn, in haste from when on a request needs it.
+    async fn turn(&self, number: u64) -> Result<Turn, ListError> {
+        let turn = self.core.turns.ask(&self.issuer);
+        let mut hurried = self.hurried.subscribe();
+        let hurry = async {
+            if hurried.wait_for(|hurried| *hurried >= number).await.is_ok() {
+                turn.hurry();
+            }
+            std::future::pending::<()>().await;
+        };
+        let has_come = tokio::select! {
+            // Whoever gives up in the moment in which the turn comes has it.
+            biased;
+            () = hurry => false,
+            () = turn.comes() => true,
+            () = self.core.clock.sleep(TIMEOUT) => false,
+        };
+        if has_come { Ok(turn) } else { Err(ListError::Busy) }
     }
 
     /// Decodes, verifies and inflates what was sent.

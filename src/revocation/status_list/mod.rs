@@ -54,6 +54,7 @@ mod reference;
 mod refresh;
 mod slot;
 mod token;
+mod turns;
 
 /// The name under which observers are told of lists: no source has it.
 pub(crate) const SOURCE: &str = "status_lists";

@@ -1,5 +1,6 @@
 //! Documents that name lists (Token Status List §9).
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,19 +16,23 @@ const AGAIN: Duration = Duration::from_hours(1);
 /// The waits between failed fetches: doubling from the first to the last.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LAST_BACKOFF: Duration = Duration::from_mins(1);
+/// So many lists of a document are fetched together.
+const TOGETHER: usize = 4;
 /// Ten thousand URIs of a hundred octets.
 const MOST: usize = 1024 * 1024;
 
 /// Fetches the document again and again, and sees to it that the lists that it names are kept fresh.
 /// One that cannot be had does not stop the others: each has its own fetches.
-pub(super) async fn keep_fetching(core: Arc<Core>, lists: Weak<Lists>, place: Prefetch) {
+pub(super) async fn keep_fetching(core: Arc<Core>, this: Weak<Lists>, place: Prefetch) {
     let mut backoff = FIRST_BACKOFF;
     loop {
         let fetched = fetch(&core, &place).await;
         let rest = match fetched {
             Ok(uris) => {
-                let Some(lists) = lists.upgrade() else { return };
+                let Some(lists) = this.upgrade() else { return };
                 keep(&lists, &place, &uris);
+                drop(lists);
+                start(&this, &place, &uris).await;
                 backoff = FIRST_BACKOFF;
                 AGAIN
             }
@@ -87,14 +92,32 @@ fn keep(lists: &Arc<Lists>, place: &Prefetch, uris: &[String]) {
         let (named, most) = (uris.len(), rules.most_lists);
         tracing::warn!(issuer, named, most, "more status lists to prefetch than are kept");
     }
-    let at = lists.core.clock.moment();
     for uri in uris.iter().take(rules.most_lists) {
         match lists.add(issuer, uri) {
-            Ok(slot) => {
-                slot.keep(true);
-                slot.start(at);
-            }
+            Ok(slot) => slot.keep(true),
             Err(_) => tracing::warn!(issuer, uri, "a status list to prefetch is at another origin"),
+        }
+    }
+}
+
+/// Fetches what is kept of these lists, a few at a time: none waits so long for its turn that it fails,
+/// and a request for one of them does not wait for those before it.
+async fn start(lists: &Weak<Lists>, place: &Prefetch, uris: &[String]) {
+    let mut landings = VecDeque::new();
+    for uri in uris {
+        let landing = {
+            let Some(lists) = lists.upgrade() else { return };
+            let Some(slot) = lists.find(&place.issuer, uri).filter(|slot| slot.is_kept()) else {
+                continue;
+            };
+            let number = slot.start(lists.core.clock.moment());
+            number.map(|number| Box::pin(slot.flights.landing(number)))
+        };
+        landings.extend(landing);
+        if landings.len() >= TOGETHER
+            && let Some(first) = landings.pop_front()
+        {
+            first.await;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, watch};
 
 use super::StatusAction;
 use super::checked::Meaning;
@@ -42,8 +42,8 @@ pub(crate) struct ListSlot {
     /// What the answer is called that is held.
     pub(super) tag: Mutex<Option<Tag>>,
     pub(super) flights: Flights<ListError>,
-    /// So many lists of an issuer are fetched at once.
-    pub(super) gate: Arc<Semaphore>,
+    /// The number of the last flight that a request waits for.
+    pub(super) hurried: watch::Sender<u64>,
     /// When it was asked last, in steady milliseconds.
     used: AtomicU64,
     /// How old it may become by the wishes of routes, in nanoseconds: as young as one of them wanted
@@ -62,13 +62,7 @@ pub(crate) struct ListSlot {
 }
 
 impl ListSlot {
-    pub(super) fn new(
-        issuer: &str,
-        uri: &str,
-        core: &Arc<Core>,
-        lists: &Weak<Lists>,
-        gate: Arc<Semaphore>,
-    ) -> Self {
+    pub(super) fn new(issuer: &str, uri: &str, core: &Arc<Core>, lists: &Weak<Lists>) -> Self {
         let chance = RandomState::new().hash_one(uri) % 11;
         Self {
             uri: uri.into(),
@@ -78,7 +72,7 @@ impl ListSlot {
             held: ArcSwapOption::empty(),
             tag: Mutex::default(),
             flights: Flights::new(LONGEST),
-            gate,
+            hurried: watch::Sender::new(0),
             used: AtomicU64::new(0),
             wanted: AtomicU64::new(u64::MAX),
             wished: AtomicU64::new(u64::MAX),
@@ -95,10 +89,6 @@ impl ListSlot {
 
     pub(super) fn issuer(&self) -> &str {
         &self.issuer
-    }
-
-    pub(super) fn gate(&self) -> &Arc<Semaphore> {
-        &self.gate
     }
 
     /// When it was asked last, in steady milliseconds.
@@ -231,7 +221,11 @@ impl ListSlot {
 
     /// Starts a fetch of what is missing, if one is allowed, and says how long to wait for it.
     pub(crate) fn remedy(self: &Arc<Self>, at: Moment, attempt: Attempt) -> Remedy {
-        let number = self.start(at).filter(|_| attempt == Attempt::First);
+        let number = self.start(at);
+        if let Some(number) = number {
+            self.hurry(number);
+        }
+        let number = number.filter(|_| attempt == Attempt::First);
         if let Some(wait) = number.and_then(|number| self.wait(number)) {
             return Remedy::Wait(wait);
         }
@@ -239,6 +233,15 @@ impl ListSlot {
         let error = self.flights.tally().last_error;
         let error = error.map(|error| -> Arc<dyn Error + Send + Sync> { error });
         Remedy::Later { retry_after: left.max(FIRST_BACKOFF), error }
+    }
+
+    /// Notes that a request needs the fetch of this number.
+    fn hurry(&self, number: u64) {
+        self.hurried.send_if_modified(|hurried| {
+            let is_news = *hurried < number;
+            *hurried = number.max(*hurried);
+            is_news
+        });
     }
 
     /// A wait for the fetch of this number; `None` if too many wait already, or none may.
