@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use portcullis::observe::{Decision, Observer, SourceEvent, SourceEventKind};
+use portcullis::observe::{Decision, MetricsObserver, Observer, SourceEvent, SourceEventKind};
 use portcullis::revocation::StatusLists;
 use portcullis::testing::Failure;
 
@@ -68,4 +68,36 @@ async fn a_document_that_cannot_be_had_is_told() {
     let told = ear.take();
     let [failed] = &told[..] else { panic!("{told:?}") };
     assert!(failed.starts_with("status_lists failed None None: \"https://as.example/lists\""));
+}
+
+/// Metrics count the fetches of lists, and do not take them for records.
+#[tokio::test]
+async fn lists_are_counted_and_are_no_records() {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let mut parts = Parts::new();
+    parts.observers.push(Arc::new(MetricsObserver::new()));
+    let world = parts.build().await;
+    assert_eq!(world.kind(0).await, None);
+    let mut seen = Vec::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let (name, mut labels) = (key.key().name().to_owned(), key.key().labels());
+        let is_ours =
+            labels.any(|label| (label.key(), label.value()) == ("source", "status_lists"));
+        match value {
+            DebugValue::Counter(1) if is_ours => seen.push((name, 1.0)),
+            DebugValue::Gauge(value) => seen.push((name, value.into_inner())),
+            _ => {}
+        }
+    }
+    seen.sort_by(|left, right| left.0.cmp(&right.0));
+    let then = world.now().as_duration().as_secs_f64();
+    let wanted = [
+        ("portcullis_revocation_events_total".to_owned(), 1.0),
+        ("portcullis_revocation_synchronised_seconds".to_owned(), then),
+    ];
+    assert_eq!(seen, wanted);
 }

@@ -24,8 +24,9 @@
 //! 7. A list that cannot be had, or cannot be trusted, is never a yes and never a bad token: 503, or
 //!    what was known before as far as [`super::OnStale`] lets it count. An index past its end is
 //!    401 (§8.3).
-//! 8. The number of lists, of their octets, of what is inflated, of what is fetched at once: each has
-//!    a bound.
+//! 8. The number of lists, of their octets, of what is inflated, of what is fetched at once, by
+//!    one issuer and by all: each has a bound. A fetch that a request waits for comes before those
+//!    ahead of need.
 //!
 //! What it does not do: a list in a CWT (§5.2) is not read, and refused by its content type; a token
 //! in a CWT is no access token here. There is no look into the past (§8.4, `?time=`): a decision is

@@ -214,7 +214,7 @@ impl ListSlot {
     /// Notes that it was fetched: a wish that nobody has any more fades away.
     pub(super) fn fetched(&self) {
         let wished = self.wished.swap(u64::MAX, Ordering::Relaxed);
-        let faded = self.wanted.load(Ordering::Relaxed).saturating_mul(2);
+        let faded = self.wanted.load(Ordering::Relaxed).max(nanos(SPACING)).saturating_mul(2);
         // A smaller wish of just now that this overwrites is made again with the next request.
         self.wanted.store(faded.min(wished), Ordering::Relaxed);
     }
