@@ -31,7 +31,8 @@ pub enum MetadataError {
     /// `jwks_uri` may not be fetched.
     #[error(transparent)]
     JwksUri(#[from] NameError),
-    /// `jwks_uri` names an IP address that is not the issuer's own host.
+    /// `jwks_uri` names an IP address, however it is spelled, or this machine, and that is not the
+    /// issuer's own host.
     #[error("`jwks_uri` names the address {0:?}, wanted a host name, or the issuer's own host")]
     Address(String),
 }
@@ -82,20 +83,32 @@ pub(super) fn jwks_uri(
     }
     let jwks_uri = text("jwks_uri").ok_or(MetadataError::NoJwksUri)?;
     let uri = https_url("`jwks_uri`", &jwks_uri, loopback_http)?;
-    // A name has to resolve and present its certificate; an address would let metadata point
-    // into the network that this server stands in.
-    let host = uri.host().unwrap_or_default();
-    let own: http::Uri = issuer.as_str().parse().unwrap_or_default();
-    if is_address(host) && own.host() != Some(host) {
-        return Err(MetadataError::Address(host.to_owned()));
+    if let Some(address) = foreign_address(&uri, issuer) {
+        return Err(MetadataError::Address(address.to_owned()));
     }
     Ok(jwks_uri.into_owned())
 }
 
-/// An IP address in place of a host name.
+/// The host of a URL that the metadata of this issuer names, if it is an address that the metadata may
+/// not name. A name has to resolve and present its certificate; an address would let metadata point
+/// into the network that this server stands in. The issuer's own host was configured.
+pub(crate) fn foreign_address<'a>(url: &'a http::Uri, issuer: &IssuerId) -> Option<&'a str> {
+    let host = url.host().unwrap_or_default();
+    let own: http::Uri = issuer.as_str().parse().unwrap_or_default();
+    (is_address(host) && own.host() != Some(host)).then_some(host)
+}
+
+/// An IP address in place of a host name, in any spelling that a resolver understands (`127.1`,
+/// `0x7f000001`, `2130706433`), or a name of this machine. No domain ends in a number (RFC 3696 §2);
+/// a name that ends in a dot is another spelling of the one without.
 fn is_address(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<std::net::IpAddr>().is_ok()
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+    last.is_empty()
+        || host.starts_with('[')
+        || hexadecimal
+        || last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.eq_ignore_ascii_case("localhost")
 }
 
 /// `application/json`, with or without parameters, in any case.
@@ -169,9 +182,35 @@ mod tests {
             let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
             assert!(matches!(read(json, &body), Err(MetadataError::JwksUri(_))), "{uri}");
         }
-        for uri in ["https://169.254.169.254/jwks", "https://[::1]/jwks", "https://10.0.0.1/"] {
+        for uri in [
+            "https://169.254.169.254/jwks",
+            "https://[::1]/jwks",
+            "https://10.0.0.1/",
+            "https://2852039166/",
+            "https://0xa9fea9fe/",
+            "https://0XA9FEA9FE/",
+            "https://0251.0376.0251.0376/",
+            "https://169.254.0xa9fe/",
+            "https://127.1/",
+            "https://169.254.169.254./",
+            "https://k.example./jwks",
+            "https://localhost/",
+            "https://LocalHost:8443/",
+            "https://keys.localhost/",
+        ] {
             let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
             assert!(matches!(read(json, &body), Err(MetadataError::Address(_))), "{uri}");
+        }
+        for uri in ["https://k2.example/", "https://0x1.example/", "https://localhost.example/"] {
+            let body = format!(r#"{{"issuer":"https://as.example","jwks_uri":"{uri}"}}"#);
+            assert_eq!(read(json, &body).as_deref(), Ok(uri));
+        }
+        for own in ["https://127.0.0.1:8443", "https://localhost"] {
+            let issuer = IssuerId::parse(own).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, json.parse().unwrap());
+            let body = format!(r#"{{"issuer":"{own}","jwks_uri":"{own}/jwks"}}"#);
+            assert!(jwks_uri(&issuer, &headers, body.as_bytes(), LoopbackHttp::Refused).is_ok());
         }
         assert_eq!(read(json, r#"{"issuer":"https://as.example"}"#), Err(MetadataError::NoJwksUri));
     }

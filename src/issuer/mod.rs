@@ -50,6 +50,7 @@ mod vendor;
 use config::CheckedSource;
 pub use config::DangerousIssuer;
 pub(crate) use config::{Checked, IssuerRules};
+pub(crate) use discovery::foreign_address;
 pub use discovery::{MetadataError, discovery_urls};
 pub use fetch::KeyFetchError;
 pub(crate) use flight::Wait;

@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::Uri;
 
 use super::outbound::{AskError, Outbound, Question, Wording};
 use crate::error::Faults;
 use crate::issuer::config::Issuer;
-use crate::issuer::{IssuerKeys, IssuerRules};
+use crate::issuer::{IssuerKeys, IssuerRules, foreign_address};
 use crate::jose::Algorithm;
 use crate::jose::json::{Object, Value};
 use crate::name::{IssuerId, LoopbackHttp, https_url, insert_well_known};
@@ -301,9 +300,7 @@ impl Metadata {
     }
 }
 
-/// A URL that a transmitter names may be asked: https, and no address but its own. A name has to
-/// resolve and present its certificate; an address would let metadata point into the network that this
-/// server stands in.
+/// A URL that a transmitter names may be asked: https, and no [address](foreign_address) but its own.
 pub(super) fn endpoint(
     name: &'static str,
     url: &str,
@@ -311,13 +308,10 @@ pub(super) fn endpoint(
     loopback: LoopbackHttp,
 ) -> Result<(), String> {
     let uri = https_url(name, url, loopback).map_err(|error| error.to_string())?;
-    let host = uri.host().unwrap_or_default();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let own: Uri = issuer.as_str().parse().unwrap_or_default();
-    if bare.parse::<std::net::IpAddr>().is_ok() && own.host() != Some(host) {
-        return Err(format!("`{name}` names the address {host:?}, wanted a host name"));
+    match foreign_address(&uri, issuer) {
+        Some(host) => Err(format!("`{name}` names the address {host:?}, wanted a host name")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -361,6 +355,12 @@ mod tests {
             ("https://tx.example/verify", "http://tx.example/verify"),
             ("https://tx.example/verify", "https://169.254.169.254/verify"),
             ("https://tx.example/verify", "https://[::1]/verify"),
+            ("https://tx.example/verify", "https://2852039166/verify"),
+            ("https://tx.example/keys", "https://0xa9fea9fe/keys"),
+            ("https://tx.example/keys", "https://0251.0376.0251.0376/keys"),
+            ("https://tx.example/keys", "https://127.1/keys"),
+            ("https://tx.example/keys", "https://169.254.169.254./keys"),
+            ("https://tx.example/keys", "https://localhost/keys"),
             ("\"https://tx.example/verify\"", "7"),
             ("[\"device\"]", "\"device\""),
             ("[\"device\"]", "[7]"),
