@@ -73,6 +73,8 @@ struct State {
     streams: Option<Value>,
     failure: Option<Failure>,
     poll_answer: Option<String>,
+    /// What is not given again; `None`: everything is.
+    given: Option<Vec<String>>,
 }
 
 impl TestTransmitter {
@@ -312,6 +314,18 @@ impl TestTransmitter {
         self.state().poll_answer = text.map(str::to_owned);
     }
 
+    /// Gives a SET that it gave, and of which it heard nothing, no more, until [`Self::give_again`]: a
+    /// transmitter may take its time (RFC 8936 §2.3).
+    pub fn hold_back(&self) {
+        self.state().given = Some(Vec::new());
+    }
+
+    /// Gives everything that was not acknowledged, again and again.
+    pub fn give_again(&self) {
+        self.state().given = None;
+        self.shared.offered.send_modify(|count| *count += 1);
+    }
+
     /// Lets every question but those for keys fail, until [`Self::recover`].
     pub fn fail(&self, failure: Failure) {
         self.state().failure = Some(failure);
@@ -404,14 +418,19 @@ impl TestTransmitter {
         let mut offered = self.shared.offered.subscribe();
         loop {
             {
-                let state = self.state();
+                let mut state = self.state();
                 if let Some(text) = &state.poll_answer {
                     return document(text.clone());
                 }
-                if at_once || most == 0 || !state.queue.is_empty() {
-                    let sets = state.queue.iter().take(most).cloned();
-                    let sets: Map<String, Value> = sets.collect();
-                    let more = state.queue.len() > most;
+                let held = state.given.clone().unwrap_or_default();
+                let open = state.queue.iter().filter(|(jti, _)| !held.contains(jti));
+                let open: Vec<_> = open.cloned().collect();
+                if at_once || most == 0 || !open.is_empty() {
+                    let more = open.len() > most;
+                    let sets: Map<String, Value> = open.into_iter().take(most).collect();
+                    if let Some(given) = &mut state.given {
+                        given.extend(sets.keys().cloned());
+                    }
                     return document(json!({ "sets": sets, "moreAvailable": more }).to_string());
                 }
             }

@@ -75,98 +75,114 @@ fn faults_stand_where_they_are() {
             &[],
         ),
         ("good, by signature", unbounded(stream().push(Push::new().signature_only())), &[]),
-        ("neither way", source(stream()), &["sources[0]"]),
-        ("no audience", polled(jwks(TRANSMITTER)), &["sources[0].audience"]),
-        ("an empty audience", polled(stream().audience("")), &["sources[0].audience[1]"]),
-        ("http", polled(jwks("http://tx.example").audience(AUDIENCE)), &["sources[0].id"]),
-        ("a query", polled(jwks("https://tx.example?x").audience(AUDIENCE)), &["sources[0].id"]),
+        ("neither way", source(stream()), &["sources[0].events"]),
+        ("no audience", polled(jwks(TRANSMITTER)), &["sources[0].events.audience"]),
+        ("an empty audience", polled(stream().audience("")), &["sources[0].events.audience[1]"]),
+        ("http", polled(jwks("http://tx.example").audience(AUDIENCE)), &["sources[0].events.id"]),
+        (
+            "a query",
+            polled(jwks("https://tx.example?x").audience(AUDIENCE)),
+            &["sources[0].events.id"],
+        ),
         (
             "keys by http",
             polled(EventStream::jwks(TRANSMITTER, "http://tx.example/k").audience(AUDIENCE)),
-            &["sources[0].jwks_uri"],
+            &["sources[0].events.jwks_uri"],
         ),
         (
             "no keys",
             polled(EventStream::fixed_keys(TRANSMITTER, "{}").audience(AUDIENCE)),
-            &["sources[0].keys"],
+            &["sources[0].events.keys"],
         ),
         (
             "no algorithm",
             polled(jwks(TRANSMITTER).audience(AUDIENCE).algorithms([])),
-            &["sources[0].algorithms"],
+            &["sources[0].events.algorithms"],
         ),
-        ("an empty stream", polled(stream().stream_id("")), &["sources[0].stream_id"]),
+        ("an empty stream", polled(stream().stream_id("")), &["sources[0].events.stream_id"]),
         (
             "no authorization",
             unbounded(stream().push(Push::new())),
-            &["sources[0].push.authorization"],
+            &["sources[0].events.push.authorization"],
         ),
         (
             "both",
             unbounded(stream().push(with_secret().signature_only())),
-            &["sources[0].push.authorization"],
+            &["sources[0].events.push.authorization"],
         ),
         (
             "an empty secret",
             unbounded(stream().push(Push::new().authorization(Secret::new("")))),
-            &["sources[0].push.authorization"],
+            &["sources[0].events.push.authorization"],
         ),
         (
             "verified by http",
             source(stream().push(verified(Verification::at("http://tx.example/v")))),
-            &["sources[0].push.verification.url"],
+            &["sources[0].events.push.verification.url"],
         ),
         (
             "verified nowhere",
             source(stream().push(verified(Verification::discovered()))),
-            &["sources[0].push.verification.url"],
+            &["sources[0].events.push.verification.url"],
         ),
         (
             "verified without a stream",
             source(open.clone().push(verified(Verification::at("https://tx.example/v")))),
-            &["sources[0].push.verification"],
+            &["sources[0].events.push.verification"],
         ),
         (
             "polled by http",
             source(stream().poll(Poll::at("http://tx.example/poll"))),
-            &["sources[0].poll.url"],
+            &["sources[0].events.poll.url"],
         ),
-        ("polled nowhere", source(open.clone().poll(Poll::discovered())), &["sources[0].poll.url"]),
+        (
+            "polled nowhere",
+            source(open.clone().poll(Poll::discovered())),
+            &["sources[0].events.poll.url"],
+        ),
         (
             "polled without end",
             source(stream().poll(poll().every(Duration::ZERO))),
-            &["sources[0].poll.every"],
+            &["sources[0].events.poll.every"],
         ),
         (
             "polled never",
             source(stream().poll(poll().every(Duration::from_hours(25)))),
-            &["sources[0].poll.every"],
+            &["sources[0].events.poll.every"],
         ),
-        ("no events", source(stream().poll(poll().max_events(0))), &["sources[0].poll.max_events"]),
+        (
+            "no events",
+            source(stream().poll(poll().max_events(0))),
+            &["sources[0].events.poll.max_events"],
+        ),
         (
             "too many events",
             source(stream().poll(poll().max_events(1_001))),
-            &["sources[0].poll.max_events"],
+            &["sources[0].events.poll.max_events"],
         ),
         (
             "a claim without a name",
             polled(stream().subjects(Subjects::new().email(""))),
-            &["sources[0].subjects.email"],
+            &["sources[0].events.subjects.email"],
         ),
         (
             "a claim of its own",
             polled(stream().subjects(Subjects::new().device("jti"))),
-            &["sources[0].subjects.device"],
+            &["sources[0].events.subjects.device"],
         ),
         (
             "a user as a member",
             polled(stream().subjects(Subjects::new().member("user", "email"))),
-            &["sources[0].subjects.user"],
+            &["sources[0].events.subjects.user"],
         ),
         (
             "several at once",
             source(jwks("http://tx.example").poll(poll().max_events(0))),
-            &["sources[0].audience", "sources[0].poll.max_events", "sources[0].id"],
+            &[
+                "sources[0].events.audience",
+                "sources[0].events.poll.max_events",
+                "sources[0].events.id",
+            ],
         ),
     ];
     for (name, source, expected) in rows {
@@ -181,7 +197,7 @@ fn a_push_alone_is_no_bound() {
     let push = || source(stream().push(with_secret()));
     let found = faults(Revocation::new().source(push()));
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].0, "sources[0].push");
+    assert_eq!(found[0].0, "sources[0].events.push");
     assert!(found[0].1.contains("verification"), "{}", found[0].1);
     let both = Revocation::new().source(push()).source(
         Source::new("polled", stream().poll(Poll::at("https://tx.example/poll")))
@@ -192,6 +208,18 @@ fn a_push_alone_is_no_bound() {
         .source(push())
         .source(Source::new("second", stream().push(with_secret())).speaks_for([ISSUER]));
     assert_eq!(faults(twice).len(), 2, "neither covers the other");
+    let polled = || {
+        Source::new("polled", stream().poll(Poll::at("https://tx.example/poll")))
+            .speaks_for([ISSUER])
+    };
+    let boundless = polled().on_stale(OnStale::InsecureUnbounded);
+    let both = Revocation::new().source(push()).source(boundless);
+    assert_eq!(faults(both).len(), 1, "what has no bound covers nothing");
+    let server = Revocation::new()
+        .source(push().on_stale(OnStale::Deny))
+        .source(polled())
+        .on_stale(OnStale::InsecureUnbounded);
+    assert_eq!(faults(server).len(), 1, "nor if the server says so");
     let server = Revocation::new().source(push()).on_stale(OnStale::InsecureUnbounded);
     assert_eq!(faults(server), []);
 }

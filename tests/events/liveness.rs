@@ -108,6 +108,114 @@ async fn attack_42_only_the_state_that_was_asked_with_proves_anything() {
     assert_eq!(world.health().state, SourceState::Fresh);
 }
 
+/// Attack 42: a stream that speaks shows nothing while there is no room for what it says.
+#[tokio::test]
+async fn attack_42_a_verification_does_not_count_while_events_are_turned_away() {
+    let secret = SecretFile::new("room");
+    let stream = |tx: &TestTransmitter| {
+        let asked = tx.verified().authorization(secret.source());
+        tx.fixed_keys().push(with_secret().verification(asked))
+    };
+    let source = |stream: EventStream| Source::new("caep", stream);
+    let world = World::at(ManualClock::new(), stream, source, |known| known.at_most(1));
+    world.start().await;
+    until("the first question", || world.transmitter.asked().len() == 1).await;
+    let revoked = |name: &str| world.transmitter.session_revoked(ISSUER, name);
+    assert!(world.push(&revoked("bob")).await.accepted());
+    assert_eq!(answer(&world).await, None);
+    assert_eq!(world.health().state, SourceState::Fresh);
+    world.clock.advance(SECOND);
+    assert_eq!(world.push(&revoked("alice")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.clock.advance(19 * SECOND);
+    until("the second question", || world.transmitter.asked().len() == 2).await;
+    assert_eq!(answer(&world).await, None);
+    assert!(world.health().last_error.unwrap().contains("1 events came"));
+    assert_eq!(world.health().age, Some(20 * SECOND), "as before");
+    world.clock.advance(41 * SECOND);
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::RevocationUnavailable));
+}
+
+/// Attack 42: what was turned away is waited for until it was taken, and not longer.
+#[tokio::test]
+async fn attack_42_what_was_turned_away_has_to_come_again() {
+    let (world, _secret) = verified("again").await;
+    let ahead = world.now().plus(6 * MINUTE).as_secs();
+    let set = world.transmitter.session_revoked(ISSUER, "alice").claim("iat", ahead);
+    assert_eq!(world.push(&set).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer(&world).await, None);
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
+    // A forged one of the same name ends nothing.
+    assert_eq!(world.push_text(set.tampered()).await.err().as_deref(), Some("invalid_key"));
+    assert_eq!(answer(&world).await, None);
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
+    world.clock.advance(MINUTE);
+    assert!(world.push(&set).await.accepted());
+    assert_eq!(answer(&world).await, None);
+    assert_eq!(world.health().age, Some(MINUTE));
+    assert_eq!(world.kind(&world.token().subject("bob")).await, None);
+}
+
+/// Attack 42: what could not be judged is waited for if the transmitter gave it; strangers make nobody
+/// wait.
+#[tokio::test]
+async fn attack_42_what_strangers_give_is_not_waited_for() {
+    for (open, state) in [(true, SourceState::Fresh), (false, SourceState::NeverSynchronised)] {
+        let secret = SecretFile::new("strangers");
+        let stream = |tx: &TestTransmitter| {
+            let asked = tx.verified().authorization(secret.source());
+            let push = if open { Push::new().signature_only() } else { with_secret() };
+            tx.jwks().push(push.verification(asked))
+        };
+        let world = World::with(stream, |source| source);
+        world.start().await;
+        until("the first question", || world.transmitter.asked().len() == 1).await;
+        world.transmitter.issuer().fail(Failure::Connection);
+        let set = world.transmitter.session_revoked(ISSUER, "alice");
+        assert_eq!(world.push(&set).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        world.transmitter.issuer().recover();
+        world.clock.advance(2 * SECOND);
+        settle().await;
+        let first = world.transmitter.asked()[0].0["state"].clone();
+        let verification = world.transmitter.verification(first.as_str());
+        assert!(world.push(&verification).await.accepted());
+        assert_eq!(world.health().state, state, "open: {open}");
+        assert!(world.push(&set).await.accepted());
+        assert!(world.push(&verification).await.accepted());
+        assert_eq!(world.health().state, SourceState::Fresh, "open: {open}");
+    }
+}
+
+/// A stream that is only pushed, beside one that says the same and is polled.
+#[tokio::test]
+async fn a_pushed_stream_is_as_fresh_as_the_one_that_covers_it() {
+    let clock = ManualClock::new();
+    let other = std::cell::RefCell::new(None);
+    let stream = |tx: &TestTransmitter| {
+        tx.without_authorization();
+        let polled = Source::new("polled", tx.fixed_keys().poll(tx.polled()));
+        other.replace(Some(polled.speaks_for([ISSUER])));
+        tx.fixed_keys().push(with_secret())
+    };
+    let source = |stream: EventStream| Source::new("caep", stream);
+    let world = World::at(clock, stream, source, |known| known.source(other.take().unwrap()));
+    let state = |index: usize| world.api.revocations().health()[index].state;
+    world.transmitter.fail(Failure::Connection);
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::RevocationUnavailable));
+    world.transmitter.recover();
+    settle().await;
+    world.clock.advance(SECOND);
+    until("the other is fresh", || state(2) == SourceState::Fresh).await;
+    assert_eq!(world.kind(&world.token()).await, None);
+    assert_eq!(state(1), SourceState::Unbounded, "it says nothing of itself");
+    world.transmitter.authorization(SECRET);
+    world.happens("caep/session-revoked", user("alice"), json!({})).await;
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::Revoked));
+    world.clock.advance(61 * SECOND);
+    assert_eq!(state(2), SourceState::Stale);
+    let bob = world.token().subject("bob");
+    assert_eq!(world.kind(&bob).await, Some(Kind::RevocationUnavailable));
+}
+
 /// SSF-02: a transmitter that cannot be asked, or does not answer, is seen; the stream grows old.
 #[tokio::test]
 async fn a_transmitter_that_does_not_answer_is_seen() {

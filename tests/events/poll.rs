@@ -114,6 +114,8 @@ async fn a_bad_set_is_reported_alone() {
     tx.offer_as("long", "a".repeat(70_000));
     tx.offer(&good("carol").claim("jti", "good-2"));
     next_poll(&world).await;
+    assert_eq!(world.health().age, Some(THIRD), "what was refused may have mattered");
+    assert_eq!(world.health().failures, 1);
     until("the bad ones were reported", || tx.refused().len() == 9).await;
     let mut refused: Vec<(String, String)> = tx
         .refused()
@@ -148,6 +150,7 @@ async fn a_bad_set_is_reported_alone() {
     assert_eq!(world.health().discarded, 9);
     next_poll(&world).await;
     assert!(body(&world, world.transmitter.polls().len() - 1).get("setErrs").is_none());
+    assert_eq!(world.health().age, Some(std::time::Duration::ZERO), "the round after it is good");
 }
 
 /// Attack 42, POLL-02: what could not be stored is not acknowledged, comes again, and counts then; nor
@@ -194,6 +197,105 @@ async fn attack_42_without_keys_nothing_is_said_about_a_set() {
     }
     until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
     assert_eq!(world.kind(&world.issuer_token(2 * MINUTE)).await, Some(Kind::Revoked));
+}
+
+/// A stream whose keys are at a URL, of which the first answer came while that failed, and which gives
+/// nothing again for now.
+async fn held_back() -> World {
+    let stream = |tx: &TestTransmitter| {
+        tx.without_authorization();
+        tx.jwks().poll(tx.polled())
+    };
+    let world = World::with(stream, |source| source);
+    world.transmitter.issuer().fail(Failure::Connection);
+    world.transmitter.hold_back();
+    world.transmitter.offer(&world.transmitter.session_revoked(ISSUER, "alice"));
+    world.start().await;
+    until("a failure", || world.health().failures > 0).await;
+    world.transmitter.issuer().recover();
+    world
+}
+
+/// Lets so many seconds pass.
+async fn pass(world: &World, seconds: usize) {
+    for _ in 0..seconds {
+        settle().await;
+        world.clock.advance(SECOND);
+    }
+    settle().await;
+}
+
+/// Attack 42: what has to come again is not forgotten when an answer comes without it.
+#[tokio::test]
+async fn attack_42_what_does_not_come_again_at_once_is_not_forgotten() {
+    let world = held_back().await;
+    pass(&world, 60).await;
+    assert!(world.transmitter.polls().len() > 3, "empty answers came");
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
+    assert!(world.health().last_error.unwrap().contains("1 events came"));
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::RevocationUnavailable));
+    world.transmitter.give_again();
+    pass(&world, 59).await;
+    until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
+    assert_eq!(world.health().state, SourceState::Fresh);
+    assert_eq!(world.kind(&world.issuer_token(3 * MINUTE)).await, Some(Kind::Revoked));
+}
+
+/// Attack 42: a SET that nobody could judge, and that never comes again, is waited for during twice the
+/// maximum age.
+#[tokio::test]
+async fn what_could_not_be_judged_is_not_waited_for_without_end() {
+    let world = held_back().await;
+    pass(&world, 115).await;
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
+    pass(&world, 66).await;
+    assert_eq!(world.health().state, SourceState::Fresh);
+}
+
+/// Attack 42: a SET from the future is the transmitter's: it comes again until it can be believed.
+#[tokio::test]
+async fn attack_42_a_fetched_set_from_the_future_comes_again() {
+    let world = started(|poll| poll).await;
+    let ahead = world.now().plus(6 * MINUTE).as_secs();
+    world.transmitter.hold_back();
+    let set = world.transmitter.session_revoked(ISSUER, "alice");
+    world.transmitter.offer(&set.claim("iat", ahead));
+    next_poll(&world).await;
+    pass(&world, 200).await;
+    assert_eq!(world.transmitter.refused(), []);
+    assert_eq!(world.transmitter.waiting(), ["set-1"]);
+    assert_eq!(world.health().state, SourceState::Stale, "it is waited for without end");
+    world.transmitter.give_again();
+    pass(&world, 120).await;
+    until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
+    assert_eq!(world.health().state, SourceState::Fresh);
+    assert_eq!(world.kind(&world.issuer_token(10 * MINUTE)).await, Some(Kind::Revoked));
+}
+
+/// Attack 42: a verification event shows nothing while the events that came with it are not stored.
+#[tokio::test]
+async fn attack_42_a_verification_does_not_count_before_its_neighbours() {
+    for (room, state) in [(1, SourceState::NeverSynchronised), (2, SourceState::Fresh)] {
+        let stream = |tx: &TestTransmitter| {
+            tx.without_authorization();
+            let push = Push::new().signature_only().verification(tx.verified());
+            tx.fixed_keys().push(push).poll(tx.polled())
+        };
+        let source = |stream| Source::new("caep", stream);
+        let known = |known: Revocation| known.at_most(room);
+        let world = World::at(ManualClock::new(), stream, source, known);
+        world.transmitter.fail(Failure::Connection);
+        world.start().await;
+        until("a question", || world.transmitter.asked().len() == 1).await;
+        let asked = world.transmitter.last_state();
+        world.transmitter.offer(&world.transmitter.verification(asked.as_deref()));
+        for name in ["alice", "bob"] {
+            world.transmitter.offer(&world.transmitter.session_revoked(ISSUER, name));
+        }
+        world.transmitter.recover();
+        pass(&world, 10).await;
+        assert_eq!(world.health().state, state, "{room}");
+    }
 }
 
 /// POLL-03: what is no answer is a failure, never an acknowledgement; it is asked again after one second,

@@ -273,32 +273,106 @@ async fn a_body_that_does_not_come_ends() {
     });
     settle().await;
     assert!(!delivery.is_finished());
-    world.clock.advance(10 * SECOND);
+    world.clock.advance(2 * SECOND);
     assert_eq!(delivery.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
 
     let answer = Answer::of(receiver.receive(unfinished(&world, true)).await).await;
     assert_eq!(answer.err().as_deref(), Some("invalid_request"));
 }
 
-/// PUSH-06: no more deliveries are in progress than there are places, and a place becomes free again.
+/// PUSH-06: bodies that do not come take no place of a delivery, have a bound of their own, and give
+/// their place back.
 #[tokio::test]
-async fn deliveries_in_progress_are_bounded() {
-    let world = World::pushed();
+async fn bodies_that_do_not_come_are_bounded() {
+    let world = World::with(|tx| tx.fixed_keys().push(Push::new().signature_only()), pushed);
+    let set = || world.transmitter.session_revoked(ISSUER, "alice");
     let mut held = Vec::new();
-    for _ in 0..EventReceiver::MOST_AT_ONCE {
+    for _ in 1..EventReceiver::MOST_BODIES {
         let request = unfinished(&world, false);
         // Each by a receiver of its own: the places are the stream's.
         let receiver = world.receiver();
         held.push(tokio::spawn(async move { receiver.receive(request).await.status() }));
     }
     settle().await;
+    assert!(world.push(&set()).await.accepted(), "one place is left");
+    let (request, receiver) = (unfinished(&world, false), world.receiver());
+    held.push(tokio::spawn(async move { receiver.receive(request).await.status() }));
+    settle().await;
+    let answer = world.push(&set()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key(RETRY_AFTER));
+    world.clock.advance(2 * SECOND);
+    for delivery in held {
+        assert_eq!(delivery.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
+    }
+    assert!(world.push(&set()).await.accepted());
+}
+
+/// PUSH-06: no more deliveries are in progress than there are places, and a place becomes free again.
+#[tokio::test]
+async fn deliveries_in_progress_are_bounded() {
+    let world = World::with(|tx| tx.jwks().push(with_secret()), pushed);
+    world.transmitter.issuer().hold();
     let set = || world.transmitter.session_revoked(ISSUER, "alice");
+    let mut held = Vec::new();
+    for _ in 0..EventReceiver::MOST_AT_ONCE {
+        let request = world.transmitter.push(set().sign());
+        // Each by a receiver of its own: the places are the stream's.
+        let receiver = world.receiver();
+        held.push(tokio::spawn(async move { receiver.receive(request).await.status() }));
+    }
+    settle().await;
     let answer = world.push(&set()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key(RETRY_AFTER));
     assert_eq!(world.api.revocations().records(), 0);
+    assert_eq!(world.health().failures, 0, "it was not even judged");
     held[0].abort();
     settle().await;
+    world.transmitter.issuer().release();
+    assert!(world.push(&set()).await.accepted());
+}
+
+/// Attack 42: a SET from the future is the transmitter's: it comes again until it can be believed.
+#[tokio::test]
+async fn attack_42_a_set_from_the_future_comes_again() {
+    let world = World::pushed();
+    let ahead = world.now().plus(6 * MINUTE).as_secs();
+    let set = world.transmitter.session_revoked(ISSUER, "alice").claim("iat", ahead);
+    let answer = world.push(&set).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key(RETRY_AFTER));
+    assert_eq!((world.health().discarded, world.health().failures), (0, 1));
+    world.clock.advance(MINUTE);
+    assert!(world.push(&set).await.accepted());
+    assert_eq!(world.kind(&world.issuer_token(2 * MINUTE)).await, Some(Kind::Revoked));
+}
+
+/// Attack 42: a key that changed under its name is read before a SET is refused for it; a forged SET is
+/// refused after that, and strangers do not make the keys be read without end.
+#[tokio::test]
+async fn attack_42_a_key_can_change_under_its_name() {
+    let world = World::with(|tx| tx.jwks().push(Push::new().signature_only()), pushed);
+    let set = || world.transmitter.session_revoked(ISSUER, "alice");
+    assert!(world.push(&set()).await.accepted());
+    world.transmitter.issuer().withdraw("k1");
+    world.transmitter.issuer().add_key(TestKey::generate(portcullis::jose::Algorithm::Es256, "k1"));
+    world.clock.advance(MINUTE);
+    assert!(world.push(&set()).await.accepted());
+    assert_eq!(world.transmitter.issuer().fetches(), 2);
+
+    world.clock.advance(MINUTE);
+    assert_eq!(world.push_text(set().tampered()).await.err().as_deref(), Some("invalid_key"));
+    assert_eq!(world.transmitter.issuer().fetches(), 3, "read once more");
+    assert_eq!(world.push_text(set().tampered()).await.err().as_deref(), Some("invalid_key"));
+    assert_eq!(world.transmitter.issuer().fetches(), 3, "since it came");
+    let fetches = world.transmitter.issuer().fetches();
+    for _ in 0..50 {
+        world.clock.advance(SECOND / 1_000);
+        let status = world.push_text(set().tampered()).await.status.as_u16();
+        assert!(matches!(status, 400 | 503), "{status}");
+    }
+    assert!(world.transmitter.issuer().fetches() < fetches + 10, "it is bounded");
     assert!(world.push(&set()).await.accepted());
 }
 

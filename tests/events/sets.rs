@@ -385,6 +385,24 @@ async fn set_06_a_set_is_no_access_token() {
     );
 }
 
+/// SET-08, attack 42: what is only too early is told apart from what is bad.
+#[test]
+fn attack_42_what_is_early_is_not_bad() {
+    let clock = ManualClock::new();
+    let transmitter = TestTransmitter::new(TRANSMITTER, AUDIENCE, &clock);
+    let ahead = |claim: &str| {
+        let set = transmitter.session_revoked("https://as.example", "alice");
+        set.claim(claim, clock.now().as_secs() + 301).sign()
+    };
+    for (set, early) in [(ahead("iat"), true), (ahead("toe"), true), (ahead("exp"), false)] {
+        let error = read(&transmitter, &set, clock.now()).unwrap_err();
+        assert_eq!((error.code(), error.is_early()), (Code::InvalidRequest, early), "{error}");
+    }
+    let set = ahead("iat");
+    clock.advance(SECOND);
+    assert!(read(&transmitter, &set, clock.now()).is_ok());
+}
+
 /// Every shape that SSF, CAEP and RISC show, and the SET of RFC 8935: what is read of each.
 #[test]
 fn every_published_shape_is_read() {

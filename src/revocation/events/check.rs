@@ -12,6 +12,7 @@ use super::effects::Effects;
 use super::inbound::{AuthorizationValue, Door};
 use super::liveness::{Liveness, Verified};
 use super::outbound::{Credential, CredentialScheme, Outbound};
+use super::owed::Owed;
 use super::receiver::EventReceiver;
 use super::stream::{Asked, Place, Polled, Stream};
 use super::token::SetRules;
@@ -173,9 +174,11 @@ impl EventStream {
             effects,
             stream_id: self.stream_id.as_deref().map(Into::into),
             liveness: Liveness::new(verified),
+            owed: Owed::new(),
             reporting: tokio::sync::Mutex::default(),
             door,
-            deliveries: Arc::new(Semaphore::new(EventReceiver::MOST_AT_ONCE)),
+            bodies: Semaphore::new(EventReceiver::MOST_BODIES),
+            deliveries: Semaphore::new(EventReceiver::MOST_AT_ONCE),
             complained: AtomicU64::new(0),
             verification,
             poll,

@@ -56,23 +56,36 @@ impl fmt::Display for SetErrorCode {
     }
 }
 
-/// A SET that is refused: it is bad, and will not be better another time. It holds nothing of the SET
-/// but the names of its members.
+/// A SET that is refused: it is bad, and will not be better another time, unless it
+/// [is early](Self::is_early). It holds nothing of the SET but the names of its members.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {what}")]
 pub struct SetError {
     code: SetErrorCode,
     what: Cow<'static, str>,
+    early: bool,
 }
 
 impl SetError {
     pub(super) fn new(code: SetErrorCode, what: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, what: what.into() }
+        Self { code, what: what.into(), early: false }
     }
 
     /// What is not a SET, or not a known event.
     pub(super) fn request(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(SetErrorCode::InvalidRequest, what)
+    }
+
+    /// What is good at a later time.
+    pub(super) fn early(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { early: true, ..Self::request(what) }
+    }
+
+    /// Whether it is proven to be the transmitter's, and only its time has not come: one of the two
+    /// clocks is wrong. Do not refuse it: a transmitter that hears "bad" sends it no more.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.early
     }
 
     /// The code, for `err`.

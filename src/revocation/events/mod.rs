@@ -6,7 +6,9 @@
 //! 2. What costs little is looked at first; nothing that is not signed is believed. A SET is
 //!    acknowledged when what it says is applied and, where there is a journal, on disk.
 //! 3. What is bad is refused with its reason, alone. What cannot be told, or not stored, now is asked
-//!    for again. What has no meaning here is acknowledged, counted and thrown away.
+//!    for again; until it was taken the stream does not count as synchronised, whatever it says. A SET
+//!    whose signature could not be judged is waited for during twice the maximum age, and not at all if
+//!    anybody can have sent it. None of this outlives the process. What has no meaning here is acknowledged, counted and thrown away.
 //! 4. A stream is fresh from the moment in which it was asked, if it then gave all it had, or sent the
 //!    verification event that was asked for. One that says it is paused or disabled is not.
 //! 5. What is known in the end does not depend on the order of SETs, nor on how often each came.
@@ -44,10 +46,12 @@ mod effects;
 mod error;
 mod exchange;
 mod inbound;
+mod judging;
 mod kind;
 mod liveness;
 mod matching;
 mod outbound;
+mod owed;
 mod poller;
 mod receiver;
 mod rest;

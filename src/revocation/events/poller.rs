@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::delivery::Pace;
 use super::error::SetError;
 use super::exchange::{Given, More, Pending, Wanted};
+use super::judging::{Giver, Judged, Meaning, NotTaken};
 use super::outbound::{AskError, Question};
 use super::rest::Rest;
-use super::stream::{Judged, Meaning, NotTaken, Place, Polled, Stream};
+use super::stream::{Place, Polled, Stream};
 use super::streams::Delivery;
 use super::transmitter::TIMEOUT;
 use crate::revocation::source::{Batch, SourceHandle};
@@ -181,65 +182,102 @@ impl Poller<'_> {
         Given::parse(&document).map_err(|what| AskError::answer(&url, what))
     }
 
-    /// Judges every SET by itself; stores what they say together; then each is acknowledged.
+    /// Judges every SET by itself; stores what they say together; then each is acknowledged. Only then
+    /// the answer, or a verification in it, can show that everything is known.
     async fn process(&mut self, given: Given, asked: Moment) -> Result<(), String> {
-        let (mut batch, mut stored) = (Batch::default(), Vec::new());
-        let (mut about_stream, mut not_now) = (Vec::new(), None);
+        let came = self.handle.clock().moment();
+        let (mut batch, mut told) = (Batch::default(), Vec::new());
+        let (mut updates, mut verifications) = (Vec::new(), Vec::new());
+        let mut not_now = None;
         for (jti, set) in given.sets {
-            match self.judge(&jti, set).await {
+            match self.judge(&jti, set, came).await {
                 Ok(mut judged) => match &mut judged.meaning {
                     Meaning::Records(records) => {
                         batch.records.append(records);
                         batch.newest = batch.newest.max(Some(judged.at));
-                        stored.push(jti);
+                        told.push(jti);
                     }
                     Meaning::Nothing | Meaning::Unusable(_) => {
                         // It stores nothing.
-                        let _ = self.stream.take(judged, self.handle).await;
-                        stored.push(jti);
+                        self.take(jti, judged, &mut not_now).await;
                     }
-                    Meaning::Verification { .. } | Meaning::Updated { .. } => {
-                        about_stream.push((jti, judged));
-                    }
+                    Meaning::Updated { .. } => updates.push((jti, judged)),
+                    Meaning::Verification { .. } => verifications.push((jti, judged)),
                 },
-                Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
-                    self.refuse(jti, error);
-                }
-                Err(NotTaken::NotNow(why)) => not_now = Some(why),
+                Err(error) => self.not_taken(jti, error, &mut not_now),
             }
             // Signatures take time that others want too.
             tokio::task::yield_now().await;
         }
         // What the stream says of itself decides whether its answer proves anything.
-        for (jti, judged) in about_stream {
-            match self.stream.take(judged, self.handle).await {
-                Ok(()) => stored.push(jti),
-                Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
-                    self.refuse(jti, error);
-                }
-                Err(NotTaken::NotNow(why)) => not_now = Some(why),
-            }
+        for (jti, judged) in updates {
+            self.take(jti, judged, &mut not_now).await;
         }
-        let complete = given.more == More::No && not_now.is_none();
-        if complete && self.stream.liveness.believes_poll(asked) {
-            batch.synchronised = Some(asked);
-        }
-        let nothing = batch.records.is_empty() && batch.synchronised.is_none();
+        let nothing = batch.records.is_empty();
         let kept = if nothing { Ok(()) } else { self.stream.store(batch, self.handle).await };
         match kept {
-            Ok(()) => self.pending.ack.extend(stored),
-            Err(NotTaken::NotNow(why)) => not_now = Some(why),
-            // INVARIANT: what is stored was judged.
-            Err(NotTaken::Unproven(error) | NotTaken::Refused(error)) => {
-                not_now = Some(error.to_string());
+            Ok(()) => {
+                told.iter().for_each(|jti| self.stream.owed.ended(jti));
+                self.pending.ack.extend(told);
             }
+            Err(error) => {
+                told.iter().for_each(|jti| self.stream.owed.not_taken(jti));
+                // INVARIANT: what is stored was judged.
+                not_now = Some(error.why());
+            }
+        }
+        // Beside what was refused a verification would prove too much. What has to come again is owed.
+        let whole = self.pending.errors.is_empty();
+        for (jti, judged) in verifications {
+            match &judged.meaning {
+                Meaning::Verification { state, stream_id } if !whole => {
+                    match self.stream.proof(state.as_deref(), stream_id, came) {
+                        Ok(_) => self.pending.ack.push(jti),
+                        Err(error) => self.not_taken(jti, error, &mut not_now),
+                    }
+                }
+                _ => self.take(jti, judged, &mut not_now).await,
+            }
+        }
+        let refused = self.pending.errors.len();
+        if refused > 0 {
+            self.handle.failed(format!("{refused} SETs were refused: what they say is not known"));
+        }
+        let complete = given.more == More::No && not_now.is_none() && refused == 0;
+        if complete && self.stream.liveness.believes_poll(asked) {
+            not_now = match self.stream.owed.what(self.handle.clock().moment()) {
+                None => {
+                    let batch = Batch::default().synchronised(asked);
+                    self.stream.store(batch, self.handle).await.err().map(|error| error.why())
+                }
+                owed => owed,
+            };
         }
         not_now.map_or(Ok(()), |why| Err(format!("events have to come again: {why}")))
     }
 
-    async fn judge(&self, jti: &str, set: Option<String>) -> Result<Judged, NotTaken> {
+    async fn take(&mut self, jti: String, judged: Judged, not_now: &mut Option<String>) {
+        match self.stream.take(judged, self.handle).await {
+            Ok(()) => self.pending.ack.push(jti),
+            Err(error) => self.not_taken(jti, error, not_now),
+        }
+    }
+
+    fn not_taken(&mut self, jti: String, error: NotTaken, not_now: &mut Option<String>) {
+        match error {
+            NotTaken::Unproven(error) | NotTaken::Refused(error) => self.refuse(jti, error),
+            NotTaken::NotJudged(why) | NotTaken::NotNow(why) => *not_now = Some(why),
+        }
+    }
+
+    async fn judge(
+        &self,
+        jti: &str,
+        set: Option<String>,
+        came: Moment,
+    ) -> Result<Judged, NotTaken> {
         let set = set.ok_or_else(|| SetError::request("the SET is not a string"))?;
-        let judged = self.stream.judge(&set).await?;
+        let judged = self.stream.judge(&set, came, Giver::Transmitter, self.handle).await?;
         if *judged.jti != *jti {
             // It could not be acknowledged without saying that another one was received.
             return Err(

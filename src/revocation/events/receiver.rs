@@ -16,8 +16,9 @@ use tower::Service;
 
 use super::error::{SetError, SetErrorCode};
 use super::inbound::Closed;
+use super::judging::{Giver, NotTaken};
 use super::outbound::media_type;
-use super::stream::{NotTaken, Stream};
+use super::stream::Stream;
 use super::token::SecurityEventToken;
 use crate::revocation::source::SourceHandle;
 
@@ -28,15 +29,20 @@ use crate::revocation::source::SourceHandle;
 /// 2. Who sends shows an `Authorization` that is accepted, or 400 `authentication_failed`; 503 where
 ///    what is accepted cannot be read.
 /// 3. The body is `application/secevent+jwt`, or 415.
-/// 4. At most [`Self::MOST_AT_ONCE`] deliveries are in progress, or 503.
-/// 5. The body comes within ten seconds and has at most [`SecurityEventToken::LONGEST`] bytes, or 408
-///    and 413.
+/// 4. At most [`Self::MOST_BODIES`] bodies are read at once, or 503. Each comes within two seconds and
+///    has at most [`SecurityEventToken::LONGEST`] bytes, or 408 and 413.
+/// 5. At most [`Self::MOST_AT_ONCE`] deliveries are in progress after that, or 503.
 /// 6. The SET is good, or 400 with the reason (RFC 8935 §2.4). Where that cannot be told, because the
-///    transmitter's keys are not there, 503.
+///    transmitter's keys are not there, 503. So is a SET from the future: a clock is wrong.
 /// 7. What it says is applied, and stored where there is a journal: 202. Where it cannot be, 503.
 ///
 /// 503 has `Retry-After`; the transmitter keeps the SET and sends it again. A SET that comes again is
-/// accepted again.
+/// accepted again. Until what got 503 has come again, the stream does not count as synchronised.
+///
+/// What remains: where a signature is enough ([`super::Push::signature_only`]), strangers who keep
+/// [`Self::MOST_BODIES`] bodies open without end, each for two seconds, keep the transmitter out for as
+/// long as they do. Its SETs get 503 and come again. Let a proxy in front bound what one address may
+/// open, or ask for an `Authorization`: then only whoever shows it takes a place.
 #[derive(Clone)]
 pub struct EventReceiver {
     stream: Arc<Stream>,
@@ -47,11 +53,14 @@ pub struct EventReceiver {
 type Answer = Response<Full<Bytes>>;
 
 impl EventReceiver {
-    /// The most deliveries that are in progress at once.
+    /// The most deliveries that are in progress at once, their bodies read.
     pub const MOST_AT_ONCE: usize = 256;
 
+    /// The most bodies that are read at once.
+    pub const MOST_BODIES: usize = 1_024;
+
     /// How long a body may take.
-    const BODY_WITHIN: Duration = Duration::from_secs(10);
+    const BODY_WITHIN: Duration = Duration::from_secs(2);
 
     pub(super) fn new(stream: Arc<Stream>, handle: SourceHandle) -> Self {
         Self { stream, handle }
@@ -93,8 +102,7 @@ impl EventReceiver {
             return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &SetError::request(what));
         }
         // 4.
-        let Ok(_place) = self.stream.deliveries.try_acquire() else { return later() };
-        // 5.
+        let Ok(place) = self.stream.bodies.try_acquire() else { return later() };
         let set = tokio::select! {
             set = read(&head.headers, body) => match set {
                 Ok(set) => set,
@@ -102,11 +110,16 @@ impl EventReceiver {
             },
             () = clock.sleep(Self::BODY_WITHIN) => return status(StatusCode::REQUEST_TIMEOUT),
         };
+        drop(place);
+        // 5.
+        let Ok(_place) = self.stream.deliveries.try_acquire() else { return later() };
         let Ok(set) = std::str::from_utf8(&set) else {
             return refused(StatusCode::BAD_REQUEST, &SetError::request("not a compact JWS"));
         };
         // 6. and 7.
-        let taken = match self.stream.judge(set).await {
+        let giver = if door.is_open() { Giver::Stranger } else { Giver::Transmitter };
+        let judged = self.stream.judge(set, clock.moment(), giver, &self.handle).await;
+        let taken = match judged {
             Ok(judged) => self.stream.take(judged, &self.handle).await,
             Err(error) => Err(error),
         };
@@ -120,7 +133,7 @@ impl EventReceiver {
                 self.handle.discarded(format!("a SET was refused: {error}"));
                 refused(StatusCode::BAD_REQUEST, &error)
             }
-            Err(NotTaken::NotNow(why)) => {
+            Err(NotTaken::NotJudged(why) | NotTaken::NotNow(why)) => {
                 self.stream.complain(format!("a SET has to come again: {why}"), &self.handle);
                 later()
             }

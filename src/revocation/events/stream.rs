@@ -3,28 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::delivery::Pace;
-use super::effects::{Effects, Said};
+use super::effects::Effects;
 use super::error::{SetError, SetErrorCode};
 use super::inbound::Door;
-use super::kind::{EventKind, StreamStatus};
+use super::judging::{Judged, Meaning, NotTaken};
+use super::kind::StreamStatus;
 use super::liveness::{Liveness, Proof};
 use super::outbound::{AskError, Credential, Question, Wording};
+use super::owed::Owed;
 use super::receiver::EventReceiver;
 use super::streams::{Delivery, StreamEntry, choose, streams_url};
-use super::subject::SubjectId;
-use super::token::{SecurityEventToken, SetRules};
+use super::token::SetRules;
 use super::transmitter::{TIMEOUT, Transmitter};
 use super::{poller, verifying};
-use crate::issuer::{IssuerKeys, KeySearchError, KeyState};
-use crate::jose::KeyChoiceError;
-use crate::revocation::record::Record;
 use crate::revocation::source::{Batch, RevocationSource, Running, SourceHandle};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// One stream, without faults.
 pub(crate) struct Stream {
@@ -33,12 +30,15 @@ pub(crate) struct Stream {
     pub(super) effects: Effects,
     pub(super) stream_id: Option<Box<str>>,
     pub(super) liveness: Liveness,
+    pub(super) owed: Owed,
     /// One report of the stream about itself at a time: what is kept is what was said last.
     pub(super) reporting: tokio::sync::Mutex<()>,
     /// `None`: nothing is pushed.
     pub(super) door: Option<Door>,
-    /// Places of deliveries.
-    pub(super) deliveries: Arc<Semaphore>,
+    /// Places of deliveries whose body is read.
+    pub(super) bodies: Semaphore,
+    /// Places of deliveries that are judged.
+    pub(super) deliveries: Semaphore,
     /// The steady second of the last complaint about a delivery.
     pub(super) complained: AtomicU64,
     pub(super) verification: Option<Asked>,
@@ -67,44 +67,6 @@ pub(super) struct Polled {
     pub(super) max_events: usize,
 }
 
-/// A SET that is good, and what it says.
-pub(super) struct Judged {
-    pub(super) jti: Box<str>,
-    pub(super) at: Timestamp,
-    pub(super) meaning: Meaning,
-}
-
-/// What a good SET says.
-pub(super) enum Meaning {
-    /// Of tokens.
-    Records(Vec<Record>),
-    /// Nothing of tokens.
-    Nothing,
-    /// Nothing that could be used.
-    Unusable(String),
-    /// That the stream is alive; it is `stream_id` that says so.
-    Verification { state: Option<Box<str>>, stream_id: Box<str> },
-    /// What the stream does; it is `stream_id` that says so.
-    Updated { status: StreamStatus, stream_id: Box<str> },
-}
-
-/// Why a SET is not taken.
-#[derive(Clone, Debug)]
-pub(super) enum NotTaken {
-    /// It is not proven to be the transmitter's: anybody can have made it.
-    Unproven(SetError),
-    /// It is the transmitter's, and bad.
-    Refused(SetError),
-    /// It can be good, and has to come again.
-    NotNow(String),
-}
-
-impl From<SetError> for NotTaken {
-    fn from(error: SetError) -> Self {
-        Self::Refused(error)
-    }
-}
-
 impl Stream {
     /// Whether it asks for events, and does not only wait for them.
     pub(crate) fn is_polled(&self) -> bool {
@@ -121,52 +83,23 @@ impl Stream {
         Some(EventReceiver::new(Arc::clone(self), handle))
     }
 
-    /// Reads a SET and verifies it. Nothing has happened yet.
-    pub(super) async fn judge(&self, set: &str) -> Result<Judged, NotTaken> {
-        let set = SecurityEventToken::read(set, &self.rules).map_err(NotTaken::Unproven)?;
-        let known = self.transmitter.known().await;
-        let known = known.map_err(|error| NotTaken::NotNow(error.to_string()))?;
-        let clock = self.transmitter.clock();
-        let came = clock.moment();
-        let key = known.keys.find_or_fetch(set.kid(), set.algorithm(), &**clock).await;
-        let key = key.map_err(|error| match error {
-            KeySearchError::Choice(KeyChoiceError::Unknown)
-                if !were_read(&known.keys, clock.moment().since(came)) =>
-            {
-                NotTaken::NotNow(format!("{error}, and its keys were not read again yet"))
-            }
-            KeySearchError::Choice(choice) => {
-                NotTaken::Unproven(SetError::new(SetErrorCode::InvalidKey, choice.to_string()))
-            }
-            KeySearchError::NoKeys(_) => NotTaken::NotNow(error.to_string()),
-        })?;
-        let event = set.verify(&key, clock.now()).map_err(|error| match error.code() {
-            SetErrorCode::InvalidKey => NotTaken::Unproven(error),
-            _ => NotTaken::Refused(error),
-        })?;
-        let own = || match event.subject() {
-            // SSF §8.1.4.1, §8.1.5.
-            SubjectId::Opaque(stream_id) => Ok(stream_id.clone()),
-            _ => Err(SetError::request("the subject of an event about a stream is not `opaque`")),
-        };
-        let meaning = match event.kind() {
-            EventKind::Verification { state } => {
-                Meaning::Verification { state: state.clone(), stream_id: own()? }
-            }
-            EventKind::StreamUpdated(status) => {
-                Meaning::Updated { status: *status, stream_id: own()? }
-            }
-            _ => match self.effects.of(&event, &known.metadata.critical)? {
-                Said::Records(records) => Meaning::Records(records),
-                Said::Nothing => Meaning::Nothing,
-                Said::Unusable(why) => Meaning::Unusable(why),
-            },
-        };
-        Ok(Judged { jti: event.jti().into(), at: event.at(), meaning })
+    /// Does what a good SET says. It is stored when this ends well; when it does not, or is dropped, it
+    /// is owed. A verification is not: it proves nothing but itself, and another one is asked for.
+    pub(super) async fn take(&self, set: Judged, handle: &SourceHandle) -> Result<(), NotTaken> {
+        if matches!(set.meaning, Meaning::Verification { .. }) {
+            return self.only_take(set, handle).await;
+        }
+        let jti = set.jti.clone();
+        let mut debt = Debt { owed: &self.owed, jti: Some(&jti) };
+        let taken = self.only_take(set, handle).await;
+        if !matches!(taken, Err(NotTaken::NotNow(_) | NotTaken::NotJudged(_))) {
+            debt.jti = None;
+            self.owed.ended(&jti);
+        }
+        taken
     }
 
-    /// Does what a good SET says. It is stored when this ends well.
-    pub(super) async fn take(&self, set: Judged, handle: &SourceHandle) -> Result<(), NotTaken> {
+    async fn only_take(&self, set: Judged, handle: &SourceHandle) -> Result<(), NotTaken> {
         match set.meaning {
             Meaning::Records(records) => {
                 self.store(Batch::of(records).newest(set.at), handle).await
@@ -189,17 +122,35 @@ impl Stream {
         handle.apply(batch).await.map(|_| ()).map_err(|error| NotTaken::NotNow(error.to_string()))
     }
 
-    /// SSF §8.1.4: one that nobody asked for has no state, and proves nothing.
     async fn verified(
         &self,
         state: Option<&str>,
         stream_id: &str,
         handle: &SourceHandle,
     ) -> Result<(), NotTaken> {
-        let Some(state) = state else { return Ok(()) };
-        match self.liveness.answered(state, stream_id, handle.clock().moment()) {
-            Proof::Alive(asked) => self.store(Batch::default().synchronised(asked), handle).await,
-            Proof::Nothing => Ok(()),
+        let now = handle.clock().moment();
+        let Some(asked) = self.proof(state, stream_id, now)? else { return Ok(()) };
+        match self.owed.what(now) {
+            None => self.store(Batch::default().synchronised(asked), handle).await,
+            Some(what) => {
+                self.complain(format!("the stream is alive, but {what}"), handle);
+                Ok(())
+            }
+        }
+    }
+
+    /// Since when a verification event shows that the stream is alive, if it does. SSF §8.1.4: one that
+    /// nobody asked for has no state, and proves nothing.
+    pub(super) fn proof(
+        &self,
+        state: Option<&str>,
+        stream_id: &str,
+        now: Moment,
+    ) -> Result<Option<Moment>, NotTaken> {
+        let Some(state) = state else { return Ok(None) };
+        match self.liveness.answered(state, stream_id, now) {
+            Proof::Alive(asked) => Ok(Some(asked)),
+            Proof::Nothing => Ok(None),
             Proof::Unknown => {
                 let what = "`state` is not one that was asked with, of this stream";
                 Err(SetError::new(SetErrorCode::InvalidState, what).into())
@@ -274,12 +225,18 @@ impl Stream {
     }
 }
 
-/// Whether the transmitter was asked for its keys within this time, or never is: then a key that is not
-/// among them is not its. A SET with a new key must not be refused because its key could not be asked
-/// for: whoever hears "bad" sends it no more.
-fn were_read(keys: &IssuerKeys, within: Duration) -> bool {
-    let health = keys.health();
-    health.state == KeyState::Fixed || health.age.is_some_and(|age| age <= within)
+/// A SET that is being taken. It is owed if that does not end well.
+struct Debt<'a> {
+    owed: &'a Owed,
+    jti: Option<&'a str>,
+}
+
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        if let Some(jti) = self.jti {
+            self.owed.not_taken(jti);
+        }
+    }
 }
 
 impl RevocationSource for Stream {

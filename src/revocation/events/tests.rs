@@ -293,7 +293,7 @@ fn members_that_cannot_be_compared() {
             "user and session",
             &none,
             vec![("session", session), ("user", ANN)],
-            at_as(ann().session("s")),
+            at_as(ann().and(Claim::Session, "s")),
         ),
         ("session", &none, vec![("session", session)], at_both(&Claims::one(Claim::Session, "s"))),
         ("the user is left", &none, vec![("user", ANN), ("device", device)], at_as(ann())),

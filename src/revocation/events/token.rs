@@ -142,6 +142,13 @@ impl<'a> SecurityEventToken<'a> {
         self.algorithm
     }
 
+    /// The `jti` that it says it has, if that is one.
+    pub(super) fn jti(&self) -> Option<Box<str>> {
+        let claims = ClaimsSet::parse(self.jws.payload()).ok()?;
+        let jti = claims.text("jti").ok()??;
+        (jti.len() <= SecurityEvent::LONGEST_JTI).then(|| (*jti).into())
+    }
+
     /// The key that it says it is signed with.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
@@ -151,18 +158,15 @@ impl<'a> SecurityEventToken<'a> {
     /// Verifies it with the key of the transmitter that it names, and reads what happened:
     ///
     /// 1. the signature;
-    /// 2. `jti` and `iat` are there, `iat` is not in the future; neither `exp` nor `sub` is there
-    ///    (SSF §4.1.2, §4.1.7);
+    /// 2. `jti` and `iat` are there; neither `exp` nor `sub` is there (SSF §4.1.2, §4.1.7);
     /// 3. `sub_id` is a subject identifier (SSF §3.1);
     /// 4. `events` has exactly one event: several names of types that are known here name one type,
     ///    and say the same (SSF §4.2.1);
-    /// 5. the time at which it happened: `event_timestamp` of the event, else `toe`, else `iat`. None
-    ///    is in the future.
-    ///
-    /// "In the future" is later than five minutes from `now`.
+    /// 5. the time at which it happened: `event_timestamp` of the event, else `toe`, else `iat`;
+    /// 6. none of them is in the future: later than [`SecurityEvent::LEEWAY`] from `now`.
     ///
     /// # Errors
-    /// See [`SetErrorCode`].
+    /// See [`SetErrorCode`]. What fails at 6 alone [is early](SetError::is_early).
     pub fn verify(
         &self,
         public_key: &PublicKey,
@@ -185,8 +189,9 @@ impl<'a> SecurityEventToken<'a> {
             let what = format!("`jti` is longer than {} bytes", SecurityEvent::LONGEST_JTI);
             return Err(SetError::request(what));
         }
-        let issued_at = time(&claims, "iat", now)?.ok_or_else(|| absent("iat"))?;
-        let time_of_event = time(&claims, "toe", now)?;
+        let time = |name| claims.time(name).map_err(malformed);
+        let issued_at = time("iat")?.ok_or_else(|| absent("iat"))?;
+        let time_of_event = time("toe")?;
         // 3.
         let subject = claims.value("sub_id").ok_or_else(|| absent("sub_id"))?;
         let subject = subject.as_object();
@@ -194,8 +199,14 @@ impl<'a> SecurityEventToken<'a> {
         let subject = SubjectId::parse(&subject)?;
         // 4. and 5.
         let events = claims.value("events").ok_or_else(|| absent("events"))?;
-        let (kind, stated) = one_event(events, now)?;
+        let (kind, stated) = one_event(events)?;
         let at = stated.or(time_of_event).unwrap_or(issued_at);
+        // 6.
+        let latest = now.plus(SecurityEvent::LEEWAY);
+        let times = [("event_timestamp", stated), ("toe", time_of_event), ("iat", Some(issued_at))];
+        if let Some((name, _)) = times.iter().find(|(_, at)| at.is_some_and(|at| at > latest)) {
+            return Err(SetError::early(format!("`{name}` is in the future")));
+        }
         Ok(SecurityEvent { jti: (*jti).into(), issued_at, at, subject, kind })
     }
 }
@@ -273,10 +284,7 @@ impl fmt::Debug for SecurityEvent {
 
 /// The one event, and when it says that it happened. Types that are not known may be other names of
 /// the one that is (SSF §4.2.1): they are passed over.
-fn one_event(
-    events: Value<'_>,
-    now: Timestamp,
-) -> Result<(EventKind, Option<Timestamp>), SetError> {
+fn one_event(events: Value<'_>) -> Result<(EventKind, Option<Timestamp>), SetError> {
     let events =
         events.as_object().ok_or_else(|| SetError::request("`events` is not an object"))?;
     let mut found: Option<(&str, EventKind, Option<Timestamp>)> = None;
@@ -292,7 +300,7 @@ fn one_event(
         if kind == EventKind::Other {
             continue;
         }
-        let read = (EventKind::one_name(event_type), kind, stated_time(&event, now)?);
+        let read = (EventKind::one_name(event_type), kind, stated_time(&event)?);
         match &found {
             Some(other) if *other != read => {
                 return Err(SetError::request("`events` has more than one event"));
@@ -307,27 +315,11 @@ fn one_event(
 }
 
 /// `event_timestamp` (CAEP §2): seconds. Milliseconds come out as a time past the year 9999.
-fn stated_time(event: &Object<'_>, now: Timestamp) -> Result<Option<Timestamp>, SetError> {
+fn stated_time(event: &Object<'_>) -> Result<Option<Timestamp>, SetError> {
     let Some(value) = event.member("event_timestamp") else { return Ok(None) };
     let at = value.as_number().and_then(Timestamp::from_json_number);
     let wrong = "`event_timestamp` is not a time in seconds since 1970";
-    plausible(at.ok_or_else(|| SetError::request(wrong))?, "event_timestamp", now).map(Some)
-}
-
-fn time(
-    claims: &ClaimsSet<'_>,
-    name: &'static str,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, SetError> {
-    let time = claims.time(name).map_err(malformed)?;
-    time.map(|at| plausible(at, name, now)).transpose()
-}
-
-fn plausible(at: Timestamp, name: &'static str, now: Timestamp) -> Result<Timestamp, SetError> {
-    if at > now.plus(SecurityEvent::LEEWAY) {
-        return Err(SetError::request(format!("`{name}` is in the future")));
-    }
-    Ok(at)
+    at.map(Some).ok_or_else(|| SetError::request(wrong))
 }
 
 fn absent(name: &'static str) -> SetError {
