@@ -290,6 +290,8 @@ async fn a_paused_stream_proves_nothing() {
         let asked = world.transmitter.asked().len();
         let before = world.transmitter.last_state();
         assert!(world.push(&updated("enabled")).await.accepted());
+        let gap = world.health().last_error.is_some_and(|error| error.contains("is never told"));
+        assert_eq!(gap, status == "disabled", "what a paused stream held back comes");
         until("it is asked at once", || world.transmitter.asked().len() > asked).await;
         assert!(world.push(&world.transmitter.verification(before.as_deref())).await.accepted());
         assert_eq!(world.kind(&world.token()).await, Some(Kind::RevocationUnavailable));

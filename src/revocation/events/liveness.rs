@@ -21,6 +21,8 @@ use crate::time::{Moment, Timestamp};
 ///    was asked with (SSF §8.1.4).
 /// 2. A stream that says that it is paused or disabled (SSF §8.1.5) proves nothing any more, until it
 ///    says that it is enabled again, and was verified after that.
+/// 3. What happened while it was disabled is never told (SSF §8.1.2): it is said that this is so, and
+///    the stream counts again all the same. What happened while it was paused comes afterwards.
 pub(super) struct Liveness {
     book: Mutex<Book>,
     /// Whether verification events are asked for.
@@ -41,6 +43,8 @@ struct Book {
     /// The oldest first.
     asked: VecDeque<Asked>,
     status: StreamStatus,
+    /// Whether it was disabled since it was enabled last.
+    disabled: bool,
     /// When the status came to be, if it was ever said.
     since: Option<Timestamp>,
     /// When it was learnt that the stream is enabled again: what was asked before proves nothing.
@@ -69,6 +73,14 @@ pub(super) enum Proof {
     Alive(Moment),
 }
 
+/// Whether a stream that transmits left events out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    None,
+    /// It was disabled in between.
+    Lost,
+}
+
 impl Liveness {
     /// The most questions that wait for their answer: five or more are out before one is forgotten.
     const MOST_ASKED: usize = 32;
@@ -79,6 +91,7 @@ impl Liveness {
         let book = Book {
             asked: VecDeque::new(),
             status: StreamStatus::Enabled,
+            disabled: false,
             since: None,
             enabled_again: None,
             unproven: false,
@@ -142,20 +155,26 @@ impl Liveness {
     }
 
     /// The stream says what it does, since this time. Of two reports the later counts.
-    pub(super) fn reported(&self, status: StreamStatus, at: Timestamp, now: Moment) {
+    pub(super) fn reported(&self, status: StreamStatus, at: Timestamp, now: Moment) -> Gap {
         let mut book = self.book();
+        let enabled = book.status == StreamStatus::Enabled;
         if book.since.is_some_and(|since| at < since) {
-            return;
+            let missed = enabled && status == StreamStatus::Disabled;
+            return if missed { Gap::Lost } else { Gap::None };
         }
+        book.disabled |= status == StreamStatus::Disabled;
         let before = std::mem::replace(&mut book.status, status);
         book.since = Some(at);
         if status != StreamStatus::Enabled {
             book.unproven = self.verified == Verified::Yes;
         } else if before != StreamStatus::Enabled {
             book.enabled_again = Some(now);
+            let lost = std::mem::take(&mut book.disabled);
             drop(book);
             self.due.notify_one();
+            return if lost { Gap::Lost } else { Gap::None };
         }
+        Gap::None
     }
 
     /// Ends when a question is due before its time.
@@ -312,6 +331,34 @@ mod tests {
         assert!(stream.believes_poll(at(8)));
         stream.reported(StreamStatus::Paused, since(6), at(8));
         assert!(!stream.believes_poll(at(9)));
+    }
+
+    /// SSF-03: what a disabled stream left out is lost, what a paused one did is not; in any order, and
+    /// after a restart.
+    #[test]
+    fn a_disabled_stream_leaves_a_gap() {
+        use StreamStatus::{Disabled, Enabled, Paused};
+        let since = |second| at(second).wall();
+        for (reports, gap) in [
+            (&[(Paused, 1), (Enabled, 2)][..], Gap::None),
+            (&[(Disabled, 1), (Enabled, 2)], Gap::Lost),
+            (&[(Disabled, 1), (Paused, 2), (Enabled, 3)], Gap::Lost),
+            (&[(Enabled, 2), (Disabled, 1)], Gap::Lost),
+            (&[(Enabled, 2), (Paused, 1)], Gap::None),
+            (&[(Disabled, 1), (Enabled, 2), (Paused, 3), (Enabled, 4)], Gap::None),
+            (&[(Paused, 2), (Disabled, 1)], Gap::None),
+        ] {
+            let stream = Liveness::new(Verified::Yes);
+            let said = reports
+                .iter()
+                .map(|(status, second)| stream.reported(*status, since(*second), at(*second)));
+            assert_eq!(said.last(), Some(gap), "{reports:?}");
+        }
+        let stream = Liveness::new(Verified::Yes);
+        stream.reported(Disabled, since(1), at(1));
+        let restarted = Liveness::new(Verified::Yes);
+        restarted.restore(&stream.kept().unwrap(), at(2));
+        assert_eq!(restarted.reported(Enabled, since(3), at(3)), Gap::Lost);
     }
 
     /// SSF-03: a restart does not make a paused stream believed.

@@ -32,6 +32,11 @@
 //! then no state is kept of what could not be told apart: a hold of it is a refusal of what was issued
 //! before.
 //!
+//! Limits: what happened while a stream was disabled is never told (SSF §8.1.2). When it is enabled
+//! again that is a failure of the source, and no more: its tokens are accepted as soon as it is
+//! verified. Whoever runs the server decides what may have been missed, and revokes it, such as with
+//! [`super::Record::issuer`]. What a paused stream holds back comes when it is enabled.
+//!
 //! What it does not do: it creates no stream and adds no subject at the transmitter; it passes nothing
 //! on to other processes; it reads no events as they were before SSF 1.0, whose subject is inside the
 //! event.

@@ -12,7 +12,7 @@ use super::error::{SetError, SetErrorCode};
 use super::inbound::Door;
 use super::judging::{Judged, Meaning, NotTaken};
 use super::kind::StreamStatus;
-use super::liveness::{Liveness, Proof};
+use super::liveness::{Gap, Liveness, Proof};
 use super::outbound::{AskError, Credential, Question, Wording};
 use super::owed::Owed;
 use super::receiver::EventReceiver;
@@ -171,10 +171,14 @@ impl Stream {
             return Ok(());
         }
         let _reporting = self.reporting.lock().await;
-        self.liveness.reported(status, at, handle.clock().moment());
+        let gap = self.liveness.reported(status, at, handle.clock().moment());
         let batch = Batch { state: self.liveness.kept(), ..Batch::default() };
         self.store(batch, handle).await?;
         match self.liveness.status() {
+            StreamStatus::Enabled if gap == Gap::Lost => handle.failed(
+                "what happened while the stream was disabled is never told: revoke what may have \
+                 been missed, such as everything of the issuers that it speaks for",
+            ),
             StreamStatus::Enabled => {}
             status => handle.failed(format!("the transmitter says: {}", status.as_str())),
         }
