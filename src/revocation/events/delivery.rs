@@ -69,14 +69,17 @@ impl Push {
     }
 
     /// Lets everybody in, for a transmitter that shows nothing. The signature of a SET says who sends
-    /// it; whoever finds the place can make work with SETs that are none.
+    /// it; whoever finds the place can make work with SETs that are none, and keep the transmitter out for
+    /// as long as they hold every place: see [`super::EventReceiver`].
     pub fn signature_only(mut self) -> Self {
         self.open = true;
         self
     }
 
     /// Asks the transmitter to prove that it would speak. Without it nobody can tell a transmitter that
-    /// has nothing to say from one that cannot reach us.
+    /// has nothing to say from one that cannot reach us. A stream without it, that is not polled either,
+    /// has no age: it counts beside other sources that speak for all of its issuers with a bound, and
+    /// these alone are asked how old they are.
     pub fn verification(mut self, verification: Verification) -> Self {
         self.verification = Some(verification);
         self
