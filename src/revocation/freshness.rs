@@ -182,8 +182,8 @@ pub struct SourceHealth {
     pub state: SourceState,
     /// Since the last good synchronisation.
     pub age: Option<Duration>,
-    /// How old what it knows may become.
-    pub max_age: Duration,
+    /// How old what it knows may become; `None` of this process itself.
+    pub max_age: Option<Duration>,
     /// Records that were applied since the start.
     pub applied: u64,
     /// Records about issuers that it does not speak for, since the start. They had no effect.

@@ -177,7 +177,7 @@ impl Inlet {
             name: (&*self.name).into(),
             state,
             age: age.filter(|_| !local),
-            max_age: self.max_age,
+            max_age: (!local).then_some(self.max_age),
             applied: tally.applied,
             foreign: tally.foreign,
             unusable: tally.unusable,

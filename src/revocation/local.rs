@@ -1,20 +1,27 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::freshness::SourceHealth;
-use super::record::{Effect, Record};
+use super::record::{Claim, Claims, Effect, Record};
 use super::runtime::Runtime;
 use super::source::{ApplyError, Batch};
 use super::status_list::StatusListHealth;
 use crate::access::Access;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// What this process itself revokes, and how every source is doing: [`crate::ResourceServer::revocations`].
 /// A clone is the same.
 #[derive(Clone)]
 pub struct Revocations {
     /// `None`: nothing is looked at.
-    runtime: Option<Arc<Runtime>>,
+    known: Option<Known>,
+}
+
+/// A handle that does not keep the server alive: whoever revokes is told when it has ended.
+#[derive(Clone)]
+struct Known {
+    runtime: Weak<Runtime>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why something was not revoked. Nothing of it counts.
@@ -28,21 +35,40 @@ pub enum RevokeError {
     /// name in it is empty, or longer than [`Record::LONGEST`].
     #[error("the record names a claim that is not looked at, or a name that no token can have")]
     Unusable,
+    /// No token of this issuer is accepted: its identifier is another one. (Where issuers become known
+    /// at run time, every name is taken.)
+    #[error("{0:?} is none of the server's issuers")]
+    UnknownIssuer(Box<str>),
     /// The server was built without [`crate::ServerBuilder::revocation`].
     #[error("nothing is revoked: the server was built without `.revocation(...)`")]
     NotConfigured,
+    /// The token names no session (`sid`).
+    #[error("the token has no `sid`")]
+    NoSession,
     /// The token has no `jti` by which it could be told apart.
     #[error("the token has no `jti`")]
     NoTokenId,
 }
 
 impl Revocations {
-    pub(crate) fn new(runtime: Option<Arc<Runtime>>) -> Self {
-        Self { runtime }
+    pub(crate) fn new(runtime: Option<&Arc<Runtime>>) -> Self {
+        let known = runtime.map(|runtime| Known {
+            runtime: Arc::downgrade(runtime),
+            clock: Arc::clone(runtime.clock()),
+        });
+        Self { known }
+    }
+
+    fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.known.as_ref()?.runtime.upgrade()
     }
 
     /// Refuses what the record says, from the next request on; where there is a journal it is on disk
     /// when this returns.
+    ///
+    /// It reaches this process and no other: where a service runs as several, each has to be told, by a
+    /// [`super::RevocationSource`] on what they share, or by a [`super::JsonFeed`] that one of them
+    /// serves.
     ///
     /// # Errors
     /// See [`RevokeError`].
@@ -58,11 +84,16 @@ impl Revocations {
         &self,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<(), RevokeError> {
-        let runtime = self.runtime.as_ref().ok_or(RevokeError::NotConfigured)?;
+        let known = self.known.as_ref().ok_or(RevokeError::NotConfigured)?;
+        let runtime = known.runtime.upgrade().ok_or(ApplyError::Ended)?;
         let Some(inlet) = runtime.local() else { return Err(ApplyError::Ended.into()) };
         let batch = Batch::of(records);
         if batch.records.iter().any(|record| !inlet.can_apply(record)) {
             return Err(RevokeError::Unusable);
+        }
+        let unknown = |record: &&Record| !runtime.knows_issuer(record.issuer_id());
+        if let Some(record) = batch.records.iter().find(unknown) {
+            return Err(RevokeError::UnknownIssuer(record.issuer_id().into()));
         }
         inlet.apply(batch).await?;
         Ok(())
@@ -78,13 +109,38 @@ impl Revocations {
     }
 
     /// Revokes the token when what is returned is dropped: when this task is done, however it ends.
-    /// Where there is a journal it needs a tokio runtime then. What goes wrong is logged.
+    /// Where there is a journal and no tokio runtime then, it waits for the disk. What goes wrong is
+    /// logged.
+    ///
+    /// It reaches this process: see [`Self::revoke`].
     ///
     /// # Errors
     /// If the token has no `jti`.
     pub fn revoke_when_dropped(&self, access: &Access) -> Result<RevokeOnDrop, RevokeError> {
         let record = Record::of(access).ok_or(RevokeError::NoTokenId)?;
-        Ok(RevokeOnDrop { revocations: self.clone(), record: Some(record) })
+        Ok(RevokeOnDrop { server: self.runtime(), revocations: self.clone(), record: Some(record) })
+    }
+
+    /// Refuses what the subject of this token was given until now (`sub`): everywhere, at every client.
+    ///
+    /// `iat` has whole seconds at most issuers: what the subject is given within this very second is
+    /// refused as well. For the end of one session [`Self::revoke_session`] is the better way.
+    ///
+    /// # Errors
+    /// See [`RevokeError`].
+    pub async fn revoke_subject(&self, access: &Access) -> Result<(), RevokeError> {
+        let claims = Claims::subject(access.subject().as_str());
+        self.revoke(Record::matching(access.issuer().as_str(), claims, self.now())).await
+    }
+
+    /// Refuses the tokens of the session of this one (`sid`): for a logout.
+    ///
+    /// # Errors
+    /// [`RevokeError::NoSession`] if the token names no session; see [`RevokeError`].
+    pub async fn revoke_session(&self, access: &Access) -> Result<(), RevokeError> {
+        let session = access.facts().session.as_deref().ok_or(RevokeError::NoSession)?;
+        let claims = Claims::one(Claim::Session, session);
+        self.revoke(Record::matching(access.issuer().as_str(), claims, self.now())).await
     }
 
     /// Takes back what was said about the target of this record up to now, whoever said it.
@@ -98,25 +154,25 @@ impl Revocations {
     /// The server's time, for records of now; the epoch if nothing is looked at.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.runtime.as_ref().map_or(Timestamp::EPOCH, |runtime| runtime.clock().now())
+        self.known.as_ref().map_or(Timestamp::EPOCH, |known| known.clock.now())
     }
 
     /// How every source is doing, this process first.
     #[must_use]
     pub fn health(&self) -> Vec<SourceHealth> {
-        self.runtime.as_ref().map(|runtime| runtime.health()).unwrap_or_default()
+        self.runtime().map(|runtime| runtime.health()).unwrap_or_default()
     }
 
     /// How every status list is doing that is held or wanted.
     #[must_use]
     pub fn status_lists(&self) -> Vec<StatusListHealth> {
-        self.runtime.as_ref().map(|runtime| runtime.list_health()).unwrap_or_default()
+        self.runtime().map(|runtime| runtime.list_health()).unwrap_or_default()
     }
 
     /// How many records are kept.
     #[must_use]
     pub fn records(&self) -> usize {
-        self.runtime.as_ref().map_or(0, |runtime| runtime.records())
+        self.runtime().map_or(0, |runtime| runtime.records())
     }
 }
 
@@ -127,9 +183,10 @@ impl fmt::Debug for Revocations {
 }
 
 /// Revokes a token when it is dropped: [`Revocations::revoke_when_dropped`].
-#[derive(Debug)]
 #[must_use = "dropped at once, it revokes at once"]
 pub struct RevokeOnDrop {
+    /// A server that was told to revoke lives until it has.
+    server: Option<Arc<Runtime>>,
     revocations: Revocations,
     record: Option<Record>,
 }
@@ -146,8 +203,9 @@ impl Drop for RevokeOnDrop {
         let Some(mut record) = self.record.take() else { return };
         record.at = self.revocations.now();
         debug_assert_eq!(record.effect, Effect::Refuse);
-        let revocations = self.revocations.clone();
+        let (revocations, server) = (self.revocations.clone(), self.server.take());
         let revoked = async move {
+            let _server = server;
             if let Err(error) = revocations.revoke(record).await {
                 tracing::error!(
                     "revocation: a token was not revoked at the end of its task: {error}"
@@ -162,9 +220,14 @@ impl Drop for RevokeOnDrop {
         }
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(revoked)),
-            Err(_) => tracing::error!(
-                "revocation: a token was not revoked at the end of its task: no tokio runtime"
-            ),
+            // It waits for a write that is under way, and is part of it.
+            Err(_) => drop(revoked),
         }
+    }
+}
+
+impl fmt::Debug for RevokeOnDrop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevokeOnDrop").field("record", &self.record).finish_non_exhaustive()
     }
 }

@@ -85,7 +85,10 @@ impl Revocation {
                     Kind::Own(own) => (Some(Arc::clone(own)), None),
                     Kind::Feed(feed) => {
                         let (name, issuers) = (&source.name, &source.speaks_for);
-                        (feed.check(name, issuers, transport, clock, faults), None)
+                        let feed = faults.at("feed", |faults| {
+                            feed.check(name, issuers, transport, clock, faults)
+                        });
+                        (feed, None)
                     }
                     Kind::Events(stream) => {
                         let setting = StreamSetting {
@@ -96,7 +99,7 @@ impl Revocation {
                             transport,
                             clock,
                         };
-                        let stream = stream.check(&setting, faults);
+                        let stream = faults.at("events", |faults| stream.check(&setting, faults));
                         let run = stream.clone().map(|stream| {
                             let run: Arc<dyn RevocationSource> = stream;
                             run
@@ -138,7 +141,10 @@ impl Revocation {
             speaking,
             lists: None,
             clock: Arc::clone(setting.clock),
-            started: AtomicBool::new(false),
+            issuers: (!setting.issuers.open).then(|| {
+                setting.issuers.configured.iter().map(|name| name.as_str().into()).collect()
+            }),
+            started: Arc::new(AtomicBool::new(false)),
             tasks: Mutex::default(),
             report: self.report(),
         };
@@ -203,6 +209,11 @@ impl Prepared {
     pub(crate) fn restore(&self, faults: &mut Faults) {
         let runtime = &self.runtime;
         let Some(journal) = runtime.store.journal() else { return };
+        if !runtime.store.claim_journal() {
+            let what = "journal: another server of this process has it: each needs one of its own";
+            faults.push_at("revocation.journal", ConfigFault::Revocation(what.to_owned()));
+            return;
+        }
         if let Err(error) = self.restore_from(journal) {
             let fault = ConfigFault::Revocation(format!("journal: {error}"));
             faults.push_at("revocation.journal", fault);

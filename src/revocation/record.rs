@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// // One token.
 /// let token = Record::token("https://login.example.com", "b4f1c0", now);
 /// // Whatever Ann was given until now, in one session of hers.
-/// let session = Record::matching("https://login.example.com", Claims::subject("ann").session("s-1"), now);
+/// let session = Record::matching("https://login.example.com", Claims::subject("ann").and_session("s-1"), now);
 /// // Whatever the issuer signed with this key.
 /// let key = Record::key("https://login.example.com", "2026-11", now);
 /// # let _ = (token, session, key);
@@ -290,9 +290,15 @@ impl Claims {
         Self(vec![(claim, value.into())])
     }
 
-    /// And the session, `sid`.
+    /// The session, `sid`.
     #[must_use]
-    pub fn session(self, value: impl Into<Box<str>>) -> Self {
+    pub fn session(value: impl Into<Box<str>>) -> Self {
+        Self::one(Claim::Session, value)
+    }
+
+    /// And the session, `sid`: all of it, so that tokens without one are left alone.
+    #[must_use]
+    pub fn and_session(self, value: impl Into<Box<str>>) -> Self {
         self.and(Claim::Session, value)
     }
 

@@ -29,7 +29,10 @@ pub(crate) struct Runtime {
     pub(super) speaking: HashMap<Box<str>, Box<[usize]>>,
     pub(super) lists: Option<Arc<Lists>>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) started: AtomicBool,
+    /// The configured issuers; `None`: more become known at run time.
+    pub(super) issuers: Option<Box<[Box<str>]>>,
+    /// Whether sources run, in a tokio runtime that lives.
+    pub(super) started: Arc<AtomicBool>,
     pub(super) tasks: Mutex<Vec<AbortHandle>>,
     pub(super) report: serde_json::Value,
 }
@@ -54,7 +57,14 @@ impl Runtime {
     const WARM_UP: Duration = Duration::from_secs(5);
     const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
-    /// Starts the sources, once, if there is a runtime to start them in.
+    /// Whether tokens of this issuer can be accepted at all, as far as that is known.
+    pub(super) fn knows_issuer(&self, issuer: &str) -> bool {
+        let Some(issuers) = &self.issuers else { return true };
+        issuers.iter().any(|known| **known == *issuer)
+    }
+
+    /// Starts the sources, once, if there is a tokio runtime to start them in; again, in another one,
+    /// when that has ended.
     pub(crate) fn start(self: &Arc<Self>) {
         if self.started.load(Ordering::Acquire) {
             return;
@@ -80,8 +90,15 @@ impl Runtime {
             lists.start();
         }
         let (store, clock) = (Arc::downgrade(&self.store), Arc::clone(&self.clock));
-        tasks.push(runtime.spawn(keep_house(store, clock)).abort_handle());
-        self.tasks().extend(tasks);
+        let alive = Alive(Arc::clone(&self.started));
+        let house = async move {
+            let _alive = alive;
+            keep_house(store, clock).await;
+        };
+        tasks.push(runtime.spawn(house).abort_handle());
+        let before = std::mem::replace(&mut *self.tasks(), tasks);
+        // Of a tokio runtime that ended.
+        before.into_iter().for_each(|task| task.abort());
     }
 
     /// Starts the sources and waits until each was synchronised or failed, for a while. Gives the
@@ -181,6 +198,15 @@ impl Drop for Runtime {
             lists.stop();
         }
         self.store.stop();
+    }
+}
+
+/// Says when it is dropped that nothing runs any more.
+struct Alive(Arc<AtomicBool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

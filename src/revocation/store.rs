@@ -1,5 +1,6 @@
 //! The one place where records are stored and applied, whoever tells them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) struct Store {
     when_full: WhenFull,
     clock: Arc<dyn Clock>,
     queue: Mutex<Queue>,
+    /// Whether the journal is this store's, and no other's.
+    has_journal: AtomicBool,
 }
 
 #[derive(Default)]
@@ -65,7 +68,16 @@ impl Store {
     ) -> Self {
         let clock = Arc::clone(setting.clock);
         let longest_life = setting.longest_life;
-        Self { index, journal, longest_life, most, when_full, clock, queue: Mutex::default() }
+        Self {
+            index,
+            journal,
+            longest_life,
+            most,
+            when_full,
+            clock,
+            queue: Mutex::default(),
+            has_journal: AtomicBool::new(false),
+        }
     }
 
     /// The longest that a token may live.
@@ -79,6 +91,13 @@ impl Store {
 
     pub(super) fn journal(&self) -> Option<&Arc<Journal>> {
         self.journal.as_ref()
+    }
+
+    /// Takes the journal for this store alone; false if another has it.
+    pub(super) fn claim_journal(&self) -> bool {
+        let claimed = self.journal.as_ref().is_none_or(|journal| journal.claim());
+        self.has_journal.store(claimed, Ordering::Release);
+        claimed
     }
 
     /// Brings back what was kept.
@@ -245,6 +264,15 @@ impl Store {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let has_journal = *self.has_journal.get_mut();
+        if let Some(journal) = self.journal.as_ref().filter(|_| has_journal) {
+            journal.release();
+        }
     }
 }
 

@@ -158,7 +158,7 @@ impl ResourceServer {
     /// [`ServerBuilder::revocation`] nothing is looked at: to revoke is then an error.
     #[must_use]
     pub fn revocations(&self) -> Revocations {
-        Revocations::new(self.shared.rules.revocation.clone())
+        Revocations::new(self.shared.rules.revocation.as_ref())
     }
 
     /// Receives the security events that are pushed to the event stream of this name (RFC 8935): a

@@ -7,6 +7,7 @@ use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
+use crate::revocation::Record;
 use crate::revocation::{Reference, reference_of};
 
 /// What is read of a token because the server's configuration asks for it.
@@ -49,7 +50,7 @@ pub(crate) fn facts_of(
     let scope = first(&profile.scope_claims, |name| claims.scope_in(name, profile.scope_form))?;
     check_details(claims)?;
 
-    Ok(Facts {
+    let facts = Facts {
         expires_at: required("exp", claims.time("exp"))?,
         issued_at,
         not_before: claims.time("nbf")?,
@@ -69,7 +70,28 @@ pub(crate) fn facts_of(
         status: if wanted.status { status_of(claims)? } else { None },
         issuer: Arc::clone(issuer),
         claims: payload.into(),
-    })
+    };
+    if wanted.session {
+        check_lengths(&facts)?;
+    }
+    Ok(facts)
+}
+
+/// What no record could name could not be revoked.
+fn check_lengths(facts: &Facts) -> Result<(), ClaimError> {
+    let names = [
+        ("sub", Some(facts.subject.as_str())),
+        ("jti", facts.jwt_id.as_ref().map(AsRef::as_ref)),
+        ("client_id", facts.client_id.as_ref().map(AsRef::as_ref)),
+        ("sid", facts.session.as_deref()),
+    ];
+    let named = facts.named.iter().map(|(_, value)| ("a claim that records name", Some(&**value)));
+    for (name, value) in names.into_iter().chain(named) {
+        if value.is_some_and(|value| value.len() > Record::LONGEST) {
+            return Err(ClaimError::malformed(name, "short enough to be revoked by it"));
+        }
+    }
+    Ok(())
 }
 
 /// The token's place in a status list. One whose `status` has other mechanisms only has none.

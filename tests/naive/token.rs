@@ -137,6 +137,13 @@ pub(super) fn verified_claims(
         let values = values.ok_or("a claim that records can name")?;
         named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
     }
+    let names = [Some(&sub), jti.as_ref(), client_id.as_ref(), session.as_ref()];
+    let values = named.iter().map(|(_, value)| Some(value));
+    let is_long = |name: &String| name.len() > 2_048;
+    if nameable.is_some() && names.into_iter().chain(values).flatten().any(is_long) {
+        // what no record could name could not be revoked
+        return Err("a claim that records can name");
+    }
     let by_rule = profile.kinds.iter().find(|(_, test)| holds(test, &payload));
     let kind = match (by_rule, &client_id) {
         (Some((kind, _)), _) => ["client", "person", "workload", "unknown"]

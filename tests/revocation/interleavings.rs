@@ -40,7 +40,7 @@ fn target(number: usize) -> Target {
     match number {
         0..3 => Target::Token(TOKENS[number].into()),
         3..6 => Target::Claims(Claims::subject(user)),
-        6..9 => Target::Claims(Claims::subject(user).session("s-1")),
+        6..9 => Target::Claims(Claims::subject(user).and_session("s-1")),
         9 => Target::Claims(Claims::one(Claim::Session, "s-2")),
         10 => Target::Claims(Claims::client("app")),
         11 => Target::Claims(Claims::one(Claim::Named("tid".into()), "t")),
@@ -285,12 +285,13 @@ async fn interleave(steps: &[Step]) -> Result<(), TestCaseError> {
 
 /// A server that just ended may have a thread that still tidies up.
 pub(crate) fn opened(path: &Path) -> Journal {
-    loop {
+    for _ in 0..1_000_000 {
         match Journal::open(path) {
             Err(JournalError::Locked { .. }) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }
+    panic!("the journal is not free again")
 }
 
 fn written(issuer: &TestIssuer, shown: &Shown<'_>) -> TokenBuilder {

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod endings;
 mod faults;
 mod freshness;
 mod interleavings;

@@ -14,6 +14,7 @@ mod tests;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ use crate::time::Timestamp;
 pub struct Journal {
     path: PathBuf,
     inner: Mutex<Inner>,
+    /// Whether a server has it.
+    claimed: AtomicBool,
 }
 
 /// How the file is opened again after an error.
@@ -120,13 +123,24 @@ impl Journal {
             identity: Some(identity),
             purged: None,
         };
-        Ok(Self { path: path.to_path_buf(), inner: Mutex::new(inner) })
+        let claimed = AtomicBool::new(false);
+        Ok(Self { path: path.to_path_buf(), inner: Mutex::new(inner), claimed })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes it for one server; false if another has it.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Gives it back.
+    pub(crate) fn release(&self) {
+        self.claimed.store(false, Ordering::Release);
     }
 
     /// Every record that is kept. It blocks.

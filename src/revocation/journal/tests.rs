@@ -204,7 +204,7 @@ fn records() -> impl Strategy<Value = Record> {
         1 => Just(Target::Key("a".into())),
         1 => Just(Target::Issuer),
         2 => prop::sample::select(vec!["ann", "bob"]).prop_map(|sub| Target::Claims(Claims::subject(sub))),
-        1 => Just(Target::Claims(Claims::subject("ann").session("1"))),
+        1 => Just(Target::Claims(Claims::subject("ann").and_session("1"))),
         1 => Just(Target::Claims(Claims::one(Claim::Named("sub".into()), "ann"))),
     ];
     let issuer = prop::sample::select(vec!["https://as.example", "https://b.example"]);
@@ -737,7 +737,11 @@ impl SimulatedDisk {
             identity: None,
             purged: None,
         };
-        Journal { path: "simulated".into(), inner: Mutex::new(inner) }
+        Journal {
+            path: "simulated".into(),
+            inner: Mutex::new(inner),
+            claimed: AtomicBool::new(false),
+        }
     }
 
     /// Of what was not synchronised each change is there, is not, or is there up to a sector.
