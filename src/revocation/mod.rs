@@ -11,13 +11,27 @@
 //!    [`OnStale`]. It is never 401, and a source that never said anything is not taken for one
 //!    that has nothing to say. [`crate::Policy::freshness`] and [`crate::Policy::on_stale`] say it
 //!    for one route.
-//! 4. No request waits for a source. Only the first use of a status list that was never seen does, two
-//!    seconds at most.
+//! 4. No request waits for a source. Only for a status list that was never seen, or is too old, it does,
+//!    two seconds at most.
 //! 5. A cut-off refuses tokens that were issued at its time or before (`iat`); of all that apply the
 //!    latest counts. It is kept for as long as such a token can live: the longest lifetime that any
 //!    token class of the server allows, and the leeway.
-//! 6. Records come in any order, and twice. Nothing that still matters is dropped to make room.
+//! 6. Records come in any order, and twice. Nothing that still matters is dropped to make room, and an
+//!    eighth of the room is left to this process. A token with a name that no record can have
+//!    ([`Record::LONGEST`]) is refused.
 //! 7. With a [`Journal`] a record is acknowledged once it is on disk, and known again after a restart.
+//!
+//! # Which source
+//!
+//! | who issues tokens | what it offers | here |
+//! |---|---|---|
+//! | your own authorization server | what you build | [`JsonFeed`] is the least work; [`StatusLists`] scale to any number of tokens; events for everything about users |
+//! | one that transmits shared signals (SSF), such as Keycloak (experimental) or Okta (early access) | pushed or polled CAEP and RISC events | [`EventStream`]; look at which subjects its events name ([`Subjects`]) |
+//! | one that puts `status` into its tokens | Token Status Lists | [`StatusLists`] |
+//! | Auth0, Entra ID, Cognito, Google and others without either | webhooks, log streams, logout notices | a handler or a task of yours that calls [`Revocations::revoke`], or a [`RevocationSource`]; a [`JsonFeed`] that one service makes of them for all |
+//!
+//! What a vendor offers changes: look it up. Some leave `jti` out of access tokens
+//! ([`crate::issuer::TokenProfile`]): those can be revoked by subject, session and client only.
 //!
 //! ```
 //! # use std::time::Duration;

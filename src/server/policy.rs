@@ -139,6 +139,9 @@ impl Policy {
 
     /// What is known of the token's revocation has to be no older than this: 503 otherwise, whatever
     /// [`OnStale`] says. The strictest of the policy and the token's classes applies.
+    ///
+    /// Sources ask about every third of their maximum age: less than half of that age is 503 now and
+    /// then also when all is well. A status list that is older is fetched while the request waits.
     pub fn freshness(mut self, freshness: Duration) -> Self {
         self.demand.freshness = Some(freshness);
         self

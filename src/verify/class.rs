@@ -267,7 +267,7 @@ impl Classes {
             }
             if means == Revocable::No {
                 let what = "it wants to know of revocation, and no source of it is configured: add \
-                            one with `.revocation(...)`";
+                            one with `Revocation::source` or `status_lists`";
                 faults.push_at("freshness", fault(class, what));
             }
         }
