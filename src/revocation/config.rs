@@ -412,16 +412,6 @@ impl Source {
                 faults.at_element("speaks_for", index, |faults| faults.push(fault(what)));
             }
         }
-        if let Some(OnStale::AllowFor(time)) = self.on_stale
-            && time < self.most_age()
-        {
-            let what = format!(
-                "it is allowed for {time:?}, counted from the last synchronisation, and may be \
-                 {:?} old anyway",
-                self.most_age()
-            );
-            faults.push_at("on_stale", fault(what));
-        }
         let ages = [
             ("max_age", self.max_age),
             (

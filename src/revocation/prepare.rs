@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
@@ -154,13 +155,13 @@ impl Revocation {
     /// What the journal knows a source by: its name, and what it was. Of another source by that name, or
     /// of the same for other issuers, nothing was ever known.
     fn kept_as(&self, source: &Source) -> Arc<str> {
-        let mut what = source.report(self.on_stale);
-        if let Some(members) = what.as_object_mut() {
-            // How old it may become is no part of what it is.
-            members.remove("max_age");
-            members.remove("on_stale");
+        let report = source.report(self.on_stale);
+        let mut what = vec![json!(source.speaks_for), json!(self.named_claims())];
+        // Where it is, not how it is asked.
+        for member in ["/feed/url", "/feed/signed_by", "/events/id", "/events/stream_id"] {
+            what.push(report.pointer(member).cloned().unwrap_or_default());
         }
-        let what = format!("{what} {:?}", self.named_claims());
+        let what = Value::from(what).to_string();
         let digest = Sha256::digest(what.as_bytes());
         format!("{} {}", source.name, base64url::encode(digest)).into()
     }

@@ -239,9 +239,12 @@ impl Record {
     /// Whatever is said of one token refuses it, but what takes back. Where nobody says when it expires
     /// it can have been issued as late as now.
     pub(super) fn simplify(&mut self, now: Timestamp, longest_life: Duration) {
-        if let (Target::Token(_), effect) = (&self.target, self.effect)
-            && effect != Effect::Lift
-        {
+        if !matches!(self.target, Target::Token(_)) {
+            return;
+        }
+        // Before that no token was issued that lives: one time is as good as another.
+        self.at = self.at.max(now.minus(longest_life));
+        if self.effect != Effect::Lift {
             self.effect = Effect::Refuse;
             let latest = self.at.max(now).plus(longest_life);
             self.until = Some(self.until.unwrap_or(latest));

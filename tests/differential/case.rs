@@ -97,7 +97,7 @@ impl Case {
         };
         let (mut by_server, mut by_guard) = (by(By::Server), by(By::Guard));
         let naive = worlds.iter().zip(&by_server).map(|((world, said, request), answer)| {
-            memory.hear(said);
+            memory.hear(&self.world, said);
             reference(world, &mut memory, request, answer)
         });
         Verdicts {

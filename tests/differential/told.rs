@@ -63,7 +63,7 @@ pub(super) fn record(naive: &NaiveRecord) -> Record {
             let ((first, value), others) = all.split_first().expect("at least one claim");
             let first = Claims::one(claim(first), value.as_str());
             let claims = others.iter().fold(first, |claims, (other, value)| match other {
-                NaiveClaim::Session => claims.session(value.as_str()),
+                NaiveClaim::Session => claims.and_session(value.as_str()),
                 other => claims.and(claim(other), value.as_str()),
             });
             Target::Claims(claims)

@@ -100,7 +100,7 @@ async fn the_way_to_a_stream_stands_as_it_is_taken() {
         assert_eq!((&line["poll"]["url"], &*told), (&json!("discovery"), expected));
         assert_eq!(line["poll"]["every"], "a third of max_age");
     }
-    for (own, expected) in [(true, REVOKED), (false, PASSED)] {
+    for (own, expected) in [(true, REVOKED), (false, UNAVAILABLE)] {
         let world = World::new();
         let other = TestTransmitter::new("https://two.example", "x", &world.clock);
         let keys = if own { world.two.jwk_set() } else { other.jwk_set() };

@@ -84,7 +84,7 @@ fn faults_are_told_with_their_places() {
         ),
     ] {
         let expected: Vec<String> =
-            member.iter().map(|member| format!("revocation.sources[0].{member}")).collect();
+            member.iter().map(|member| format!("revocation.sources[0].feed.{member}")).collect();
         assert_eq!(places(feed), expected, "{name}");
     }
 }

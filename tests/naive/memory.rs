@@ -47,9 +47,9 @@ impl Memory {
 
     /// It is told all of these, or none of them if one could mean no token.
     #[allow(dead_code, reason = "each user of this reading uses a part of it")]
-    pub(crate) fn hear(&mut self, records: &[NaiveRecord]) -> bool {
+    pub(crate) fn hear(&mut self, world: &World, records: &[NaiveRecord]) -> bool {
         let usable = self.revocation.as_ref().is_some_and(|revocation| {
-            records.iter().all(|record| revocation::can_be_meant(revocation, record))
+            records.iter().all(|record| revocation::can_be_meant(world, revocation, record))
         });
         if usable {
             self.said.extend_from_slice(records);

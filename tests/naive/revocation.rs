@@ -18,7 +18,11 @@ const LONGEST_NAME: usize = 2_048;
 const MOST_CLAIMS: usize = 8;
 
 /// Whether some token could be meant: no name in it is empty or too long, and every claim is looked at.
-pub(super) fn can_be_meant(revocation: &NaiveRevocation, record: &NaiveRecord) -> bool {
+pub(super) fn can_be_meant(
+    world: &World,
+    revocation: &NaiveRevocation,
+    record: &NaiveRecord,
+) -> bool {
     let is_name = |name: &str| !name.is_empty() && name.len() <= LONGEST_NAME;
     let is_claim = |claim: &NaiveClaim| match claim {
         NaiveClaim::Named(name) => is_name(name) && revocation.claims.contains(name),
@@ -33,7 +37,9 @@ pub(super) fn can_be_meant(revocation: &NaiveRevocation, record: &NaiveRecord) -
                 && claims.iter().all(|(claim, value)| is_claim(claim) && is_name(value))
         }
     };
-    is_name(&record.issuer) && target
+    // a name that no issuer has is a slip of the pen
+    let is_known = world.issuers.iter().any(|issuer| issuer.id == record.issuer);
+    is_known && target
 }
 
 /// What speaks against the token: the strictest first, then what is not known.
@@ -83,7 +89,11 @@ pub(super) fn check(world: &World, memory: &Memory, claims: &Claims) -> Result<(
         let did_since = claims.auth_time.is_some_and(|at| at > one.at_nanos);
         matches!(one.effect, NaiveEffect::HoldForStepUp(_)) && !did_since
     });
-    let since = for_step_up.chain(of_old(NaiveEffect::StepUp)).map(|record| record.at_nanos).max();
+    let is_weak = |record: &NaiveRecord| {
+        was_issued_by_then(record) || claims.auth_time.is_some_and(|at| at <= record.at_nanos)
+    };
+    let of_weak = about.iter().filter(|one| one.effect == NaiveEffect::StepUp && is_weak(one));
+    let since = for_step_up.chain(of_weak).map(|record| record.at_nanos).max();
     if let Some(since) = since {
         // an authentication at that very time is too old
         let age = world.now_nanos.saturating_sub(since) / NANOS_PER_SECOND;

@@ -384,6 +384,8 @@ pub(super) struct Changes<'a> {
     parts: HashMap<usize, Vec<Change>>,
     /// Entries that come to each fingerprint.
     coming: HashMap<u128, usize>,
+    /// Where targets go that were not known before: by the fingerprints of all their claims.
+    chosen: HashMap<Vec<u128>, usize>,
 }
 
 struct Change {
@@ -403,20 +405,28 @@ enum Word {
 
 impl<'a> Changes<'a> {
     pub(super) fn new(index: &'a ClaimIndex) -> Self {
-        Self { index, parts: HashMap::new(), coming: HashMap::new() }
+        Self { index, parts: HashMap::new(), coming: HashMap::new(), chosen: HashMap::new() }
     }
 
     /// This effect on tokens with all of these: under the one with the fewest entries.
     pub(super) fn add(&mut self, issuer: &str, keys: &[Key<'_>], effect: Effect, at: Timestamp) {
-        let place = self.index.place_of(issuer, keys).or_else(|| {
-            let crowd = |place: &usize| {
-                let key = keys.get(*place)?;
-                let fingerprint = self.index.fingerprint(issuer, *key);
-                let coming = self.coming.get(&fingerprint).copied().unwrap_or_default();
-                Some(self.index.crowd(fingerprint).saturating_add(coming))
-            };
-            (0..keys.len()).min_by_key(crowd)
-        });
+        let fingerprints = || keys.iter().map(|key| self.index.fingerprint(issuer, *key)).collect();
+        let place = match (keys, self.index.place_of(issuer, keys)) {
+            (_, Some(place)) => Some(place),
+            ([_], None) => Some(0),
+            _ => {
+                let fingerprints: Vec<u128> = fingerprints();
+                let known = self.chosen.get(&fingerprints).copied();
+                let crowd = |place: &usize| {
+                    let fingerprint = fingerprints.get(*place)?;
+                    let coming = self.coming.get(fingerprint).copied().unwrap_or_default();
+                    Some(self.index.crowd(*fingerprint).saturating_add(coming))
+                };
+                let place = known.or_else(|| (0..keys.len()).min_by_key(crowd));
+                self.chosen.extend(place.map(|place| (fingerprints, place)));
+                place
+            }
+        };
         if let Some(place) = place {
             self.push(issuer, keys, place, Word::Effect(effect), at);
         }
