@@ -10,8 +10,8 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    // A configuration names files, and some of them never end.
-    if text.contains("/dev") || text.contains("/proc") || text.contains('\\') {
+    // A configuration names files: some never end, and a journal would be made.
+    if text.contains("journal") || text.contains("/dev") || text.contains("/proc") || text.contains('\\') {
         return;
     }
     let read = [ServerConfig::from_toml(text), ServerConfig::from_json(text)];

@@ -57,7 +57,6 @@ async fn issuers_have_nothing_to_do_with_each_other() {
         server = server.issuer(issuer.fixed_keys());
     }
     let api = server.build().unwrap();
-    let _ = api.warm_up();
     let kind = async |issuer: &TestIssuer| {
         let token = issuer.token(RESOURCE).claim("jti", "same").sign();
         send(&api.layer(), bearer(&token)).await.kind()

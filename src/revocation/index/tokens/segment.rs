@@ -209,7 +209,7 @@ mod tests {
     fn records_of_one_place_are_told_apart() {
         let all: Vec<_> = (0..40)
             .map(|number| {
-                record(u64::from(u32::MAX) | (number / 2) << 32, (number % 2) as u32, number)
+                record(u64::from(u32::MAX) | (number / 2) << 32, u32::from(number % 2 == 1), number)
             })
             .collect();
         let segment = Segment::of(&all);
