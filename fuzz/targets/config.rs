@@ -11,7 +11,11 @@ pub fn config(data: &[u8]) {
         return;
     };
     // A configuration names files: some never end, and a journal would be made.
-    if text.contains("journal") || text.contains("/dev") || text.contains("/proc") || text.contains('\\') {
+    if text.contains("journal")
+        || text.contains("/dev")
+        || text.contains("/proc")
+        || text.contains('\\')
+    {
         return;
     }
     let read = [ServerConfig::from_toml(text), ServerConfig::from_json(text)];

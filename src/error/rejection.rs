@@ -208,7 +208,7 @@ rejection_kinds! {
     OtherCertificate = "other_certificate", Some(Step::Sender), Refused;
     /// The token is revoked: by a status list, an event, a feed, or a record of one's own.
     Revoked = "revoked", Some(Step::Revocation), Refused;
-    /// The token is suspended by its status list.
+    /// The token is suspended: by its status list, or because what a record is about is on hold.
     Suspended = "suspended", Some(Step::Revocation), Refused;
     /// The token's index is beyond the end of its status list.
     StatusIndex = "status_index_out_of_range", Some(Step::Revocation), Refused;

@@ -126,6 +126,9 @@ impl Hold {
 }
 
 impl Record {
+    /// The longest life that a token class can allow.
+    const LONGEST_LIFE: Duration = Duration::from_hours(24 * 367);
+
     /// The longest name or value that a record can have, in bytes: longer ones are in no token that
     /// is accepted.
     pub const LONGEST: usize = 2_048;
@@ -247,7 +250,8 @@ impl Record {
         if self.effect != Effect::Lift {
             self.effect = Effect::Refuse;
             let latest = self.at.max(now).plus(longest_life);
-            self.until = Some(self.until.unwrap_or(latest));
+            // No class lets a token live longer than that.
+            self.until = Some(self.until.unwrap_or(latest).min(now.plus(Self::LONGEST_LIFE)));
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Batch {
     /// What is to be known.
     pub records: Vec<Record>,
     /// What the source wants to find again after a restart, such as the number of the last document.
-    /// `None` leaves what there is. At most 64 KiB.
+    /// `None` leaves what there is.
     pub state: Option<Box<[u8]>>,
     /// When everything up to then is known with this batch: see [`SourceHandle::synchronised`].
     pub synchronised: Option<Moment>,

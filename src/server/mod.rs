@@ -119,6 +119,8 @@ impl ResourceServer {
     /// - Tenants are asked for at run time: `tenants` has `at_most` only.
     /// - What challenges carry, names and links stand in challenges and in
     ///   [`ResourceServer::metadata`].
+    /// - Under `revocation` a source of your own is `own`; what follows from something else is said in
+    ///   words: `a third of max_age`, `discovery`, and `given` for an authorization that code gave.
     /// - `not_enforced` says what nobody looks at: revocation, without [`ServerBuilder::revocation`].
     #[must_use]
     pub fn effective_policy(&self) -> serde_json::Value {

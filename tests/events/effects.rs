@@ -376,13 +376,3 @@ async fn some_events_are_news() {
     }
     assert_eq!(world.health().applied, 0);
 }
-
-/// EVT-02, decision 11: a token that does not say when it was issued is refused by any record; a source
-/// of times wants tokens that say it, which `build` tells.
-#[tokio::test]
-async fn a_token_without_a_time_was_issued_before() {
-    let world = World::pushed();
-    world.happens("caep/session-revoked", user("alice"), json!({ "event_timestamp": 0 })).await;
-    assert_eq!(world.kind(&world.token()).await, None);
-    assert!(world.kind(&world.token().without("iat")).await.is_some());
-}

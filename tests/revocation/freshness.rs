@@ -352,6 +352,44 @@ async fn observers_are_told() {
     );
 }
 
+/// The `metrics` facade: what happened to a source, when it was synchronised, how late, how many records.
+#[tokio::test]
+async fn metrics_tell_how_a_source_is_doing() {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    use portcullis::observe::MetricsObserver;
+    use portcullis::revocation::Batch;
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let world = World::with(|known| known, |server| server.observer(MetricsObserver::new())).await;
+    let at = world.now().minus(Duration::from_secs(3));
+    let batch = Batch::of([Record::token(ISSUER, "t-1", at)]).newest(at);
+    world.hand.handle().await.apply(batch).await.unwrap();
+    let told: Vec<_> = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .map(|(key, _, _, value)| {
+            let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
+            (key.key().name().to_owned(), labels.join(" "), value)
+        })
+        .collect();
+    let value = |name: &str, labels: &str| {
+        let found = told.iter().find(|(known, with, _)| known == name && with == labels);
+        found.map(|(_, _, value)| value)
+    };
+    let synchronised = value("portcullis_revocation_synchronised_seconds", "hand");
+    let now = world.now().as_duration().as_secs_f64();
+    assert!(matches!(synchronised, Some(DebugValue::Gauge(time)) if time.0 == now));
+    let applied = value("portcullis_revocation_events_total", "hand applied");
+    assert!(matches!(applied, Some(DebugValue::Counter(1))), "{told:?}");
+    let records = value("portcullis_revocation_records", "");
+    assert!(matches!(records, Some(DebugValue::Gauge(count)) if count.0 == 1.0));
+    let lag = value("portcullis_revocation_lag_seconds", "hand");
+    assert!(matches!(lag, Some(DebugValue::Histogram(lags)) if lags[0].0 == 3.0), "{lag:?}");
+}
+
 /// Faults of a configuration, each with its place.
 #[test]
 fn a_faulty_configuration_does_not_build() {
