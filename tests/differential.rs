@@ -129,7 +129,11 @@ fn crate_and_reference_agree_on_generated_requests() {
             let said = revocations::said_before(&scene, &made, &before, &mut dice);
             if !said.is_empty() {
                 let is_heard = memory.hear(&scene.world, &said);
-                assert_eq!(server.hear(&said), is_heard, "PORTCULLIS_SEED={seed}: {said:?}");
+                assert_eq!(
+                    server.hear(&scene.world, &said),
+                    is_heard,
+                    "PORTCULLIS_SEED={seed}: {said:?}"
+                );
                 seen.unheard += usize::from(!is_heard);
                 scene.said.extend(said.iter().filter(|_| is_heard).cloned());
             }

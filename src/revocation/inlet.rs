@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Record;
 use super::freshness::{LastSync, OnStale, SourceHealth, SourceState};
 use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use super::store::{From, Store};
+use super::{LEEWAY_MOST, Record};
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
@@ -61,9 +61,8 @@ impl Inlet {
         });
         counts.applied = batch.records.len();
         // Of one token there is nothing to say but that it is refused, or that it is not.
-        batch.records.retain(|record| !record.says_nothing());
-        let now = self.clock.now();
-        let life = self.store.longest_life();
+        let (now, life) = (self.clock.now(), self.store.longest_life());
+        batch.records.retain(|record| !record.says_nothing(now, life));
         batch.records.iter_mut().for_each(|record| record.simplify(now, life));
         let (synchronised, newest) = (batch.synchronised, batch.newest);
         let state: Option<Arc<[u8]>> = batch.state.as_deref().map(Into::into);
@@ -148,7 +147,9 @@ impl Inlet {
 
     /// Whether a record could have an effect at all.
     pub(super) fn can_apply(&self, record: &Record) -> bool {
-        record.is_sane() && self.store.index().can_match(record)
+        // A time that is further ahead than clocks differ is none.
+        let is_plausible = record.at() <= self.clock.now().plus(LEEWAY_MOST);
+        is_plausible && record.is_sane() && self.store.index().can_match(record)
     }
 
     fn speaks_for(&self, issuer: &str) -> bool {

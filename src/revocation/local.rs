@@ -32,8 +32,12 @@ pub enum RevokeError {
     #[error("{0}")]
     Apply(#[from] ApplyError),
     /// The record names a claim that no token is looked at for: see [`super::Revocation::claim`]. Or a
-    /// name in it is empty, or longer than [`Record::LONGEST`].
-    #[error("the record names a claim that is not looked at, or a name that no token can have")]
+    /// name in it is empty, or longer than [`Record::LONGEST`]; or its time is more than five minutes
+    /// ahead.
+    #[error(
+        "the record names a claim that is not looked at, a name that no token can have, or a time that \
+         is far ahead"
+    )]
     Unusable,
     /// No token of this issuer is accepted: its identifier is another one. (Where issuers become known
     /// at run time, every name is taken.)

@@ -234,9 +234,14 @@ impl Record {
         self.until
     }
 
-    /// Whether it changes nothing: one token is never on hold.
-    pub(super) fn says_nothing(&self) -> bool {
-        matches!((&self.target, self.effect), (Target::Token(_), Effect::Release(_)))
+    /// Whether it changes nothing: one token is never on hold, and none lives that was revoked and given
+    /// back longer ago than a token can live.
+    pub(super) fn says_nothing(&self, now: Timestamp, longest_life: Duration) -> bool {
+        match (&self.target, self.effect) {
+            (Target::Token(_), Effect::Release(_)) => true,
+            (Target::Token(_), Effect::Lift) => self.at < now.minus(longest_life),
+            _ => false,
+        }
     }
 
     /// Whatever is said of one token refuses it, but what takes back. Where nobody says when it expires
@@ -245,8 +250,6 @@ impl Record {
         if !matches!(self.target, Target::Token(_)) {
             return;
         }
-        // Before that no token was issued that lives: one time is as good as another.
-        self.at = self.at.max(now.minus(longest_life));
         if self.effect != Effect::Lift {
             self.effect = Effect::Refuse;
             let latest = self.at.max(now).plus(longest_life);

@@ -88,8 +88,8 @@ pub struct Applied {
     pub applied: usize,
     /// Records about issuers that the source does not speak for. They had no effect.
     pub foreign: usize,
-    /// Records that name a claim that the server does not look at, or that cannot be. They had no
-    /// effect.
+    /// Records that name a claim that the server does not look at, or that cannot be, or whose time is
+    /// more than five minutes ahead. They had no effect.
     pub unusable: usize,
 }
 

@@ -90,14 +90,14 @@ impl Case {
         let by = |by: By| -> Vec<Answer> {
             let server = Server::new(&worlds[0].0, self.revocation.as_ref());
             let decide = |(world, said, request): &(World, &[NaiveRecord], &NaiveRequest)| {
-                server.hear(said);
+                server.hear(world, said);
                 server.decide(world, request, by)
             };
             worlds.iter().map(decide).collect()
         };
         let (mut by_server, mut by_guard) = (by(By::Server), by(By::Guard));
         let naive = worlds.iter().zip(&by_server).map(|((world, said, request), answer)| {
-            memory.hear(&self.world, said);
+            memory.hear(world, said);
             reference(world, &mut memory, request, answer)
         });
         Verdicts {

@@ -107,7 +107,8 @@ impl Server {
     }
 
     /// Whether it takes what it is told of revocation.
-    pub(crate) fn hear(&self, records: &[NaiveRecord]) -> bool {
+    pub(crate) fn hear(&self, world: &World, records: &[NaiveRecord]) -> bool {
+        set(&self.clock, world);
         ready(self.api.revocations().revoke_all(records.iter().map(told::record))).is_ok()
     }
 

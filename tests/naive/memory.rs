@@ -52,7 +52,8 @@ impl Memory {
             records.iter().all(|record| revocation::can_be_meant(world, revocation, record))
         });
         if usable {
-            self.said.extend_from_slice(records);
+            let counts = records.iter().filter(|record| !revocation::is_idle(world, record));
+            self.said.extend(counts.cloned());
         }
         usable
     }

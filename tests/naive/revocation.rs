@@ -39,7 +39,9 @@ pub(super) fn can_be_meant(
     };
     // a name that no issuer has is a slip of the pen
     let is_known = world.issuers.iter().any(|issuer| issuer.id == record.issuer);
-    is_known && target
+    // no clock is so far ahead
+    let is_past = record.at_nanos <= world.now_nanos + 300 * NANOS_PER_SECOND;
+    is_known && is_past && target
 }
 
 /// What speaks against the token: the strictest first, then what is not known.
@@ -126,19 +128,31 @@ fn is_about(record: &NaiveRecord, claims: &Claims) -> bool {
 }
 
 /// Whether what this record says was taken back: up to a time, whenever that was said. Of one token times
-/// count in whole seconds.
+/// count in whole seconds, if it is taken back after it was said.
 fn is_lifted(memory: &Memory, place: usize) -> bool {
     let record = &memory.said[place];
-    let time = |record: &NaiveRecord| match record.target {
-        NaiveTarget::Token(_) => record.at_nanos / NANOS_PER_SECOND,
-        _ => record.at_nanos,
-    };
+    let is_token = matches!(record.target, NaiveTarget::Token(_));
     record.effect == NaiveEffect::Lift
-        || memory.said.iter().any(|other| {
+        || memory.said.iter().enumerate().any(|(other_place, other)| {
+            let unit = if is_token && other_place > place { NANOS_PER_SECOND } else { 1 };
             other.effect == NaiveEffect::Lift
                 && is_same_target(other, record)
-                && time(record) <= time(other)
+                && record.at_nanos / unit <= other.at_nanos / unit
         })
+}
+
+/// The longest that a token may live.
+pub(super) fn longest_life(world: &World) -> u128 {
+    let of_classes = world.classes.iter().filter_map(|class| class.max_lifetime_secs);
+    let longest = of_classes.chain([world.max_lifetime_secs]).max().unwrap_or_default();
+    u128::from(longest) * NANOS_PER_SECOND
+}
+
+/// Whether it takes back what was said of a token that cannot live any more.
+pub(super) fn is_idle(world: &World, record: &NaiveRecord) -> bool {
+    record.effect == NaiveEffect::Lift
+        && matches!(record.target, NaiveTarget::Token(_))
+        && record.at_nanos < world.now_nanos.saturating_sub(longest_life(world))
 }
 
 fn is_same_target(one: &NaiveRecord, other: &NaiveRecord) -> bool {

@@ -536,6 +536,7 @@ async fn what_can_have_no_effect_is_an_error_or_counted() {
         Record::matching(ISSUER, Claims::one(Claim::Named("tid".into()), "x"), now),
         Record::matching(ISSUER, many, now),
         Record::key("", "k", now),
+        Record::issuer(ISSUER, now.plus(Duration::from_secs(301))),
     ] {
         let error = world.api.revocations().revoke(record.clone()).await.unwrap_err();
         assert!(error.to_string().contains("record"), "{error}");
