@@ -27,6 +27,8 @@ use portcullis::revocation::{ExpectedStatusList, StatusList, StatusListToken};
 use portcullis::testing::{ManualClock, TestIssuer, TestStatusList};
 use portcullis::time::Clock as _;
 
+/// How many places are looked at in turn: more than a cache of the processor remembers.
+const LOOKS: usize = 1 << 20;
 const ENTRIES: usize = 10_000_000;
 const URI: &str = "https://as.example/lists/1";
 
@@ -62,26 +64,30 @@ fn main() {
     let (list, held) = weigh(|| load().into_list());
     println!("{ENTRIES} entries: {} octets as sent, {held} held", text.len());
 
-    let mut indices: Vec<u64> = (0..4_096).map(|_| dice.below(ENTRIES as u64)).collect();
+    let mut indices: Vec<u64> = (0..LOOKS).map(|_| dice.below(ENTRIES as u64)).collect();
     indices.push(0);
     let mut turn = 0_usize;
     let rows = Group::new("one look into a list of ten million")
         .case("an array of octets", {
-            let octets = vec![0_u8; ENTRIES / 8];
+            // Written, so that each page of it is one of its own.
+            let octets: Vec<u8> = (0..ENTRIES / 8).map(|place| place as u8).collect();
             let (indices, mut turn) = (&indices, 0_usize);
             move || {
-                turn = (turn + 1) & 4_095;
+                turn = (turn + 1) & (LOOKS - 1);
                 let index = indices[turn] as usize;
                 (octets[index / 8] >> (index % 8)) & 1
             }
         })
         .case("status_bit_10m", || {
-            turn = (turn + 1) & 4_095;
+            turn = (turn + 1) & (LOOKS - 1);
             black_box(&list).get(indices[turn]).unwrap()
         })
         .run(&effort);
     if let Some(row) = rows.iter().find(|row| row.name == "status_bit_10m") {
-        println!("\nstatus_bit_10m: {:.1} ns", row.nanoseconds);
+        println!(
+            "\nstatus_bit_10m: {:.1} ns, {:.2} of the floor (goal 1.2)",
+            row.nanoseconds, row.ratio
+        );
     }
 
     let jws = Compact::parse(&text).unwrap();
