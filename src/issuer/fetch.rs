@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use super::discovery::{MetadataError, jwks_uri, max_age};
 use crate::jose::{Algorithm, JwkSet, JwkSetError};
 use crate::name::{IssuerId, LoopbackHttp};
-use crate::secret::{SecretError, SecretSource};
+use crate::secret::{Credential, CredentialScheme, SecretError, SecretSource};
 use crate::time::Clock;
 use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
 
@@ -101,21 +100,18 @@ pub(super) struct Fetcher<'a> {
 
 /// A bearer token of ours for the issuer's documents.
 pub(super) struct FetchToken {
-    source: SecretSource,
+    credential: Arc<Credential>,
     /// It goes to the host of this URL, by https, and nowhere else.
     url: String,
-    /// Whether it is being read: a file can be on a file system that hangs, and must not take a
-    /// thread with each fetch.
-    reading: AtomicBool,
 }
 
 impl FetchToken {
     pub(super) fn new(source: SecretSource, url: String) -> Self {
-        Self { source, url, reading: AtomicBool::new(false) }
+        Self { credential: Arc::new(Credential::new(source, CredentialScheme::Bearer)), url }
     }
 
     pub(super) fn source(&self) -> &SecretSource {
-        &self.source
+        self.credential.source()
     }
 
     fn goes_to(&self, url: &str) -> bool {
@@ -124,28 +120,6 @@ impl FetchToken {
         };
         // The port too: another service may listen on another one.
         own.scheme() == other.scheme() && own.authority() == other.authority()
-    }
-
-    /// Reads it on a thread that may block.
-    async fn read(self: &Arc<Self>) -> Result<HeaderValue, SecretError> {
-        if self.reading.swap(true, Ordering::AcqRel) {
-            return Err(self.source.unusable("it is still being read for an earlier fetch"));
-        }
-        let token = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || {
-            let secret = token.source.read();
-            token.reading.store(false, Ordering::Release);
-            secret
-        });
-        let Ok(secret) = read.await else {
-            self.reading.store(false, Ordering::Release);
-            return Err(self.source.unusable("it was not read: the runtime is ending"));
-        };
-        let value = [b"Bearer ", secret?.expose()].concat();
-        let mut value = HeaderValue::from_bytes(&value)
-            .map_err(|_| self.source.unusable("it has characters that no header field may have"))?;
-        value.set_sensitive(true);
-        Ok(value)
     }
 }
 
@@ -212,7 +186,7 @@ impl Fetcher<'_> {
         let limits = FetchLimits { max_body, timeout: TIMEOUT, loopback_http: self.loopback_http };
         let fetch = async {
             if let Some(token) = token {
-                let token = token.read().await;
+                let token = token.credential.read().await;
                 let token =
                     token.map_err(|error| KeyFetchError::Token { url: url.to_owned(), error })?;
                 request.headers_mut().insert(AUTHORIZATION, token);

@@ -11,7 +11,7 @@ use super::delivery::{Pace, Poll};
 use super::effects::Effects;
 use super::inbound::{AuthorizationValue, Door};
 use super::liveness::{Liveness, Verified};
-use super::outbound::{Credential, CredentialScheme, Outbound};
+use super::outbound::Outbound;
 use super::owed::Owed;
 use super::receiver::EventReceiver;
 use super::stream::{Asked, Place, Polled, Stream};
@@ -22,7 +22,7 @@ use crate::issuer::config::Issuer;
 use crate::issuer::{IssuerKeys, IssuerRules};
 use crate::name::{Audience, LoopbackHttp, https_url};
 use crate::revocation::freshness::OnStale;
-use crate::secret::SecretSource;
+use crate::secret::{Credential, CredentialScheme, SecretSource};
 use crate::time::Clock;
 use crate::transport::Transport;
 

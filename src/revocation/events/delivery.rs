@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::inbound::AuthorizationValue;
-use super::outbound::CredentialScheme;
-use crate::secret::SecretSource;
+use crate::secret::{CredentialScheme, SecretSource};
 use crate::time::shown_duration;
 
 /// That a transmitter sends events to us (RFC 8935), to where

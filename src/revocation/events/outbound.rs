@@ -1,8 +1,6 @@
 //! What we ask of a transmitter: metadata, streams, verification, events.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +8,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::name::LoopbackHttp;
-use crate::secret::{SecretError, SecretSource};
+use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
 use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
 
@@ -47,64 +45,6 @@ impl AskError {
     /// Whether nobody answered in time.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, Self::Fetch { error, .. } if error.kind() == FetchErrorKind::Timeout)
-    }
-}
-
-/// What we show to a transmitter: the value of `Authorization`.
-pub(super) struct Credential {
-    source: SecretSource,
-    scheme: CredentialScheme,
-    /// Whether it is being read: a file can be on a file system that hangs, and must not take a
-    /// thread with each question.
-    reading: AtomicBool,
-}
-
-/// What a secret is of the value of `Authorization`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CredentialScheme {
-    /// All of it.
-    Whole,
-    /// An access token.
-    Bearer,
-}
-
-impl Credential {
-    pub(super) fn new(source: SecretSource, scheme: CredentialScheme) -> Self {
-        Self { source, scheme, reading: AtomicBool::new(false) }
-    }
-
-    /// Reads it on a thread that may block.
-    async fn read(self: &Arc<Self>) -> Result<HeaderValue, SecretError> {
-        if self.reading.swap(true, Ordering::AcqRel) {
-            return Err(self.source.unusable("it is still being read for an earlier question"));
-        }
-        let credential = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || {
-            let secret = credential.source.read();
-            credential.reading.store(false, Ordering::Release);
-            secret
-        });
-        let Ok(secret) = read.await else {
-            self.reading.store(false, Ordering::Release);
-            return Err(self.source.unusable("it was not read: the runtime is ending"));
-        };
-        let secret = secret?;
-        let value = match self.scheme {
-            CredentialScheme::Whole => HeaderValue::from_bytes(secret.expose()),
-            CredentialScheme::Bearer => {
-                HeaderValue::from_bytes(&[b"Bearer ", secret.expose()].concat())
-            }
-        };
-        let mut value = value
-            .map_err(|_| self.source.unusable("it has characters that no header field may have"))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("source", &self.source).finish_non_exhaustive()
     }
 }
 

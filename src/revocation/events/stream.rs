@@ -13,7 +13,7 @@ use super::inbound::Door;
 use super::judging::{Judged, Meaning, NotTaken};
 use super::kind::StreamStatus;
 use super::liveness::{Gap, Liveness, Proof};
-use super::outbound::{AskError, Credential, Question, Wording};
+use super::outbound::{AskError, Question, Wording};
 use super::owed::Owed;
 use super::receiver::EventReceiver;
 use super::streams::{Delivery, StreamEntry, choose, streams_url};
@@ -21,6 +21,7 @@ use super::token::SetRules;
 use super::transmitter::{TIMEOUT, Transmitter};
 use super::{poller, verifying};
 use crate::revocation::source::{Batch, RevocationSource, Running, SourceHandle};
+use crate::secret::Credential;
 use crate::time::{Moment, Timestamp};
 
 /// One stream, without faults.

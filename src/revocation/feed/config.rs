@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::FeedDocument;
 use super::document::is_uri;
-use super::get::{Credential, CredentialScheme, Getter};
+use super::get::Getter;
 use super::poller::{Poller, Publisher};
 use crate::error::{ConfigFault, Faults, key};
 use crate::issuer::config::Issuer;
 use crate::issuer::{IssuerKeys, IssuerRules};
 use crate::name::{LoopbackHttp, NameError, https_url};
 use crate::revocation::source::RevocationSource;
-use crate::secret::SecretSource;
+use crate::secret::{Credential, CredentialScheme, SecretSource};
 use crate::time::{Clock, shown_duration};
 use crate::transport::Transport;
 

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 
 use crate::name::LoopbackHttp;
-use crate::secret::{SecretError, SecretSource};
+use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
 use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
 
@@ -167,55 +166,5 @@ impl Content {
                 Ok(bytes.into())
             }
         }
-    }
-}
-
-/// What we show: the value of `Authorization`.
-pub(super) struct Credential {
-    source: SecretSource,
-    scheme: CredentialScheme,
-    /// Whether it is being read: a file can be on a file system that hangs, and must not take a thread
-    /// with each question.
-    reading: AtomicBool,
-}
-
-/// What a secret is of the value of `Authorization`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CredentialScheme {
-    /// All of it.
-    Whole,
-    /// An access token.
-    Bearer,
-}
-
-impl Credential {
-    pub(super) fn new(source: SecretSource, scheme: CredentialScheme) -> Self {
-        Self { source, scheme, reading: AtomicBool::new(false) }
-    }
-
-    /// Reads it on a thread that may block.
-    async fn read(self: &Arc<Self>) -> Result<HeaderValue, SecretError> {
-        if self.reading.swap(true, Ordering::AcqRel) {
-            return Err(self.source.unusable("it is still being read for an earlier question"));
-        }
-        let credential = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || {
-            let secret = credential.source.read();
-            credential.reading.store(false, Ordering::Release);
-            secret
-        });
-        let Ok(secret) = read.await else {
-            self.reading.store(false, Ordering::Release);
-            return Err(self.source.unusable("it was not read: the runtime is ending"));
-        };
-        let secret = secret?;
-        let scheme: &[u8] = match self.scheme {
-            CredentialScheme::Whole => b"",
-            CredentialScheme::Bearer => b"Bearer ",
-        };
-        let mut value = HeaderValue::from_bytes(&[scheme, secret.expose()].concat())
-            .map_err(|_| self.source.unusable("it has characters that no header field may have"))?;
-        value.set_sensitive(true);
-        Ok(value)
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::record::{Effect, Hold, Record, Target};
-use super::super::{LEEWAY_MOST, RELEASES_ARE_KEPT};
+use super::super::{LEEWAYS_MOST, RELEASES_ARE_KEPT};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Row {
     pub(super) fn expire(&mut self, horizon: Horizon) -> bool {
         let before = self.clone();
         match self.until {
-            Some(Until::At(until)) if until.plus(LEEWAY_MOST) <= horizon.now => {
+            Some(Until::At(until)) if until.plus(LEEWAYS_MOST) <= horizon.now => {
                 // The token is over, whatever was said of it.
                 *self = Self::default();
             }

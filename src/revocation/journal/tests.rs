@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use redb::StorageBackend;
 
 use super::super::record::{Claim, Claims, Effect, Hold, Target};
-use super::super::{LEEWAY_MOST, RELEASES_ARE_KEPT};
+use super::super::{LEEWAYS_MOST, RELEASES_ARE_KEPT};
 use super::row::Row;
 use super::*;
 use crate::time::Moment;
@@ -155,7 +155,7 @@ impl Naive {
             let about = (issuer, target);
             let until = self.until(&about);
             let goes = match (until, effect) {
-                (Some(Some(until)), _) if until.plus(LEEWAY_MOST) <= now => true,
+                (Some(Some(until)), _) if until.plus(LEEWAYS_MOST) <= now => true,
                 (Some(Some(_)), Effect::Refuse | Effect::StepUp) => false,
                 (_, Effect::Refuse | Effect::StepUp) => old(said_at, life),
                 (_, Effect::Lift | Effect::Release(_)) => old(said_at, life + RELEASES_ARE_KEPT),
@@ -319,11 +319,11 @@ fn what_can_matter_no_more_is_dropped_and_nothing_else() {
     let ann = || Target::Claims(Claims::subject("ann"));
     let said = |target, effect| Record::new("https://as.example", target, effect, at(1_000_000));
     for (name, record, last) in [
-        ("token with exp", token("a", 1_000_000).until(at(1_000_500)), Some(500 + 299)),
+        ("token with exp", token("a", 1_000_000).until(at(1_000_500)), Some(500 + 599)),
         (
             "token with an exp past its life",
             token("a", 1_000_000).until(at(2_000_000)),
-            Some(1_000_299),
+            Some(1_000_599),
         ),
         ("token without exp", token("a", 1_000_000), Some(3_600)),
         ("cut-off", said(ann(), Effect::Refuse), Some(3_600)),

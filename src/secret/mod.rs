@@ -8,9 +8,13 @@
 //! assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret(..)");
 //! ```
 
+mod credential;
+
 use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
+
+pub(crate) use credential::{Credential, CredentialScheme};
 
 /// A secret. It prints as `Secret(..)`, and there is no other way to print it by accident.
 #[derive(Clone, PartialEq, Eq)]
