@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::freshness::{LastSync, OnStale, SourceHealth, SourceState};
+use super::rest::Rest;
 use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use super::store::{From, Store};
 use super::{LEEWAY_MOST, Record};
@@ -210,9 +211,7 @@ impl Inlet {
 
 /// Runs a source for ever: again after it ended, a little later each time.
 pub(super) async fn keep_running(source: Arc<dyn RevocationSource>, inlet: Arc<Inlet>) {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LAST: Duration = Duration::from_mins(1);
-    let mut rest = FIRST;
+    let mut rest = Rest::new();
     loop {
         let began = inlet.clock.steady();
         let handle = SourceHandle { inlet: Arc::clone(&inlet) };
@@ -232,10 +231,9 @@ pub(super) async fn keep_running(source: Arc<dyn RevocationSource>, inlet: Arc<I
         let how = ended.await;
         drop(running);
         inlet.failed(format!("{how}, and is started again").into());
-        if inlet.clock.steady().saturating_sub(began) > LAST {
-            rest = FIRST;
+        if inlet.clock.steady().saturating_sub(began) > Rest::LAST {
+            rest.reset();
         }
-        inlet.clock.sleep(rest).await;
-        rest = rest.saturating_mul(2).min(LAST);
+        inlet.clock.sleep(rest.next()).await;
     }
 }

@@ -114,6 +114,15 @@ impl Hold {
     /// Every reason.
     pub const ALL: &'static [Self] = &[Self::Account, Self::Device, Self::Risk];
 
+    /// Its place among all. It stands in journals: it never changes.
+    pub(super) const fn place(self) -> usize {
+        match self {
+            Self::Account => 0,
+            Self::Device => 1,
+            Self::Risk => 2,
+        }
+    }
+
     /// A short name in snake case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

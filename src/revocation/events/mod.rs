@@ -59,7 +59,6 @@ mod outbound;
 mod owed;
 mod poller;
 mod receiver;
-mod rest;
 mod stream;
 mod streams;
 mod subject;

@@ -10,10 +10,10 @@ use super::error::SetError;
 use super::exchange::{Given, More, Pending, Wanted};
 use super::judging::{Giver, Judged, Meaning, NotTaken};
 use super::outbound::{AskError, Question};
-use super::rest::Rest;
 use super::stream::{Place, Polled, Stream};
 use super::streams::Delivery;
 use super::transmitter::TIMEOUT;
+use crate::revocation::rest::Rest;
 use crate::revocation::source::{Batch, SourceHandle};
 use crate::time::Moment;
 

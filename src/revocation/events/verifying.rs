@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::outbound::{AskError, Question, Wording};
-use super::rest::Rest;
 use super::stream::{Asked, Place, Stream};
 use super::streams::{Delivery, StreamEntry};
 use super::transmitter::TIMEOUT;
+use crate::revocation::rest::Rest;
 use crate::revocation::source::SourceHandle;
 
 /// The answer to a verification request is empty.

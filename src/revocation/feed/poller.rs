@@ -12,12 +12,9 @@ use super::known::{Disbelief, Known, Tag, Verdict, judge};
 use super::signed::{SignedError, SignedWith};
 use super::{FeedDocument, FeedError};
 use crate::issuer::IssuerKeys;
+use crate::revocation::rest::Rest;
 use crate::revocation::source::{ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use crate::time::{Moment, Timestamp};
-
-/// The wait after the first failure; it doubles up to [`LAST_BACKOFF`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LAST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A feed without faults.
 pub(super) struct Poller {
@@ -98,11 +95,11 @@ impl Poller {
         let restored =
             kept.and_then(|kept| Known::restore(&kept, self.id.as_deref(), &self.speaks_for));
         let mut memory = Memory { known: restored, newest: None };
-        let mut failures = 0_u32;
+        let mut rest = Rest::new();
         loop {
             let wait = match self.round(&handle, &mut memory).await {
                 Ok(()) => {
-                    failures = 0;
+                    rest.reset();
                     self.pace(handle.max_age())
                 }
                 Err(RoundError::Apply(ApplyError::Ended)) => return,
@@ -111,9 +108,7 @@ impl Poller {
                     if !matches!(error, RoundError::Apply(_)) {
                         handle.failed(error.to_string());
                     }
-                    let doubled = 2_u32.saturating_pow(failures);
-                    failures = failures.saturating_add(1);
-                    FIRST_BACKOFF.saturating_mul(doubled).min(LAST_BACKOFF)
+                    rest.next()
                 }
             };
             handle.clock().sleep(wait).await;

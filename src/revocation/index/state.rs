@@ -1,4 +1,6 @@
+use crate::revocation::RELEASES_ARE_KEPT;
 use crate::revocation::record::{Effect, Hold};
+use crate::revocation::said::{Register, Said, Says};
 use crate::time::Timestamp;
 
 /// What is known of a token.
@@ -58,60 +60,17 @@ impl Finding {
     }
 }
 
-/// What was said last of one reason to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Register {
-    at: Timestamp,
-    // Of two that were said for one time the stricter counts: the order of the variants.
-    says: Says,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
-    Released,
-    StepUp,
-    Refuse,
-}
-
-/// What was said of one target: the same whatever the order in which it was said.
+/// What counts of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    refuse: Option<Timestamp>,
-    step_up: Option<Timestamp>,
-    purged: Option<Timestamp>,
-    /// In the order of [`Hold::ALL`].
-    holds: [Option<Register>; 3],
-    /// What was said up to then counts no more, also if it comes late.
-    lift: Option<Timestamp>,
+    said: Said,
     /// A cut-off in place of others, which no lift takes back: nobody said it of this target.
     folded: Option<Timestamp>,
 }
 
 impl State {
     pub(super) fn apply(&mut self, effect: Effect, at: Timestamp) {
-        let mut register = |hold: Hold, says| {
-            if let Some(place) = self.holds.get_mut(place(hold)) {
-                *place = (*place).max(Some(Register { at, says }));
-            }
-        };
-        match effect {
-            Effect::Refuse => self.refuse = self.refuse.max(Some(at)),
-            Effect::StepUp => self.step_up = self.step_up.max(Some(at)),
-            Effect::Purge => self.purged = self.purged.max(Some(at)),
-            Effect::Hold(hold) => register(hold, Says::Refuse),
-            Effect::HoldForStepUp(hold) => register(hold, Says::StepUp),
-            Effect::Release(hold) => register(hold, Says::Released),
-            Effect::Lift => self.lift = self.lift.max(Some(at)),
-        }
-        if let Some(lift) = self.lift {
-            let keep = |time: Option<Timestamp>| time.filter(|time| *time > lift);
-            self.refuse = keep(self.refuse);
-            self.step_up = keep(self.step_up);
-            self.purged = keep(self.purged);
-            for register in &mut self.holds {
-                *register = register.filter(|register| register.at > lift);
-            }
-        }
+        self.said.apply(effect, at);
     }
 
     /// A cut-off in place of others.
@@ -121,7 +80,7 @@ impl State {
 
     /// Up to when what was said counts no more.
     pub(super) fn lifted(&self) -> Option<Timestamp> {
-        self.lift
+        self.said.lift
     }
 
     /// What it means for a token that was issued then, for a user who authenticated then.
@@ -134,10 +93,10 @@ impl State {
         // A token that does not say when it was issued was issued before.
         let before = |cut_off: &Timestamp| issued_at.is_none_or(|issued| issued <= *cut_off);
         let mut finding = Finding::Clear;
-        if self.purged.is_some() {
+        if self.said.purge.is_some() {
             return Finding::Held(about, None);
         }
-        for (hold, register) in Hold::ALL.iter().zip(self.holds) {
+        for (hold, register) in Hold::ALL.iter().zip(self.said.holds) {
             match register {
                 Some(Register { says: Says::Refuse, .. }) => {
                     return Finding::Held(about, Some(*hold));
@@ -150,11 +109,11 @@ impl State {
                 Some(_) | None => {}
             }
         }
-        if let Some(at) = self.refuse.max(self.folded).filter(before) {
+        if let Some(at) = self.said.refuse.max(self.folded).filter(before) {
             return Finding::IssuedBefore(about, at);
         }
         let weak = |at: &Timestamp| authenticated_at.is_some_and(|time| time <= *at);
-        if let Some(at) = self.step_up.filter(|at| before(at) || weak(at)) {
+        if let Some(at) = self.said.step_up.filter(|at| before(at) || weak(at)) {
             finding = finding.or(Finding::StepUp(about, at));
         }
         finding
@@ -162,31 +121,17 @@ impl State {
 
     /// Forgets what matters no more before this time; whether anything is left.
     pub(super) fn purge(&mut self, before: Timestamp) -> bool {
-        let keep = |time: Option<Timestamp>| time.filter(|time| *time >= before);
-        self.refuse = keep(self.refuse);
-        self.folded = keep(self.folded);
-        self.step_up = keep(self.step_up);
+        self.said.forget_cut_offs(before);
+        self.folded = self.folded.filter(|time| *time >= before);
         // What takes back is remembered a while longer, so that what comes late changes nothing.
-        let released = before.minus(super::super::RELEASES_ARE_KEPT);
-        for register in &mut self.holds {
-            *register = register
-                .filter(|register| register.says != Says::Released || register.at >= released);
-        }
-        self.lift = self.lift.filter(|time| *time >= released);
+        self.said.forget_releases(before.minus(RELEASES_ARE_KEPT));
         *self != Self::default()
     }
 
     /// The cut-off, if that is all that there is.
     pub(super) fn only_cut_off(&self) -> Option<Timestamp> {
-        let only = Self { refuse: self.refuse, ..Self::default() };
-        self.refuse.filter(|_| *self == only)
-    }
-}
-
-const fn place(hold: Hold) -> usize {
-    match hold {
-        Hold::Account => 0,
-        Hold::Device => 1,
-        Hold::Risk => 2,
+        let refuse = self.said.refuse?;
+        let only = Said { refuse: Some(refuse), ..Said::default() };
+        (self.said == only && self.folded.is_none()).then_some(refuse)
     }
 }

@@ -1,40 +1,20 @@
 //! What is kept of one target, and how it is written.
 //!
-//! Of each effect the latest time; of each reason to hold what was said last; the time of the last
-//! lift, so that something older that comes late stays lifted; and of a token how long it matters. The
-//! same is kept whatever the order in which it came, and however often.
+//! What was said ([`Said`]), and of a token how long it matters. The same is kept whatever the order in
+//! which it came, and however often.
 
 use std::time::Duration;
 
 use super::super::record::{Effect, Hold, Record, Target};
+use super::super::said::{Register, Said, Says};
 use super::super::{LEEWAYS_MOST, RELEASES_ARE_KEPT};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
-    refuse: Option<Timestamp>,
-    step_up: Option<Timestamp>,
-    purge: Option<Timestamp>,
-    /// In the order of [`Hold::ALL`].
-    holds: [Option<Register>; 3],
-    lift: Option<Timestamp>,
+    said: Said,
     /// Of a token that is refused.
     until: Option<Until>,
-}
-
-/// What was said last of one reason to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Register {
-    at: Timestamp,
-    says: Says,
-}
-
-/// Of two that were said for one time the stricter counts: the order of the variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
-    Release,
-    StepUp,
-    Refuse,
 }
 
 /// How long a token matters. The later one counts, lifted or not.
@@ -65,29 +45,10 @@ impl Horizon {
 impl Row {
     /// Takes in one record about its target.
     pub(super) fn apply(&mut self, record: &Record) {
-        let at = record.at;
-        let mut register = |hold: Hold, says| {
-            if let Some(place) = Hold::ALL.iter().position(|known| *known == hold)
-                && let Some(register) = self.holds.get_mut(place)
-            {
-                *register = (*register).max(Some(Register { at, says }));
-            }
-        };
-        match record.effect {
-            Effect::Refuse => self.refuse = self.refuse.max(Some(at)),
-            Effect::StepUp => self.step_up = self.step_up.max(Some(at)),
-            Effect::Purge => self.purge = self.purge.max(Some(at)),
-            Effect::Hold(hold) => register(hold, Says::Refuse),
-            Effect::HoldForStepUp(hold) => register(hold, Says::StepUp),
-            Effect::Release(hold) => register(hold, Says::Release),
-            Effect::Lift => self.lift = self.lift.max(Some(at)),
-        }
+        self.said.apply(record.effect, record.at);
         let of_token = matches!(record.target, Target::Token(_));
         if of_token && matches!(record.effect, Effect::Refuse | Effect::StepUp) {
             self.until = self.until.max(Some(record.until.map_or(Until::Open, Until::At)));
-        }
-        if let Some(lift) = self.lift {
-            self.keep(|_, at| at > lift);
         }
     }
 
@@ -102,12 +63,11 @@ impl Row {
             // It is not, however long ago it was revoked.
             Some(Until::At(_)) => {}
             Some(Until::Open) | None => {
-                self.keep(|kind, at| kind != Kind::CutOff || at >= horizon.cut_offs);
+                self.said.forget_cut_offs(horizon.cut_offs);
             }
         }
-        self.keep(|kind, at| kind != Kind::Release || at >= horizon.releases);
-        self.lift = self.lift.filter(|at| *at >= horizon.releases);
-        if (Self { until: None, ..self.clone() }) == Self::default() {
+        self.said.forget_releases(horizon.releases);
+        if self.said.is_empty() {
             self.until = None;
         }
         *self != before
@@ -125,7 +85,7 @@ impl Row {
         };
         let hold = |place: usize| {
             let hold = *Hold::ALL.get(place)?;
-            let Register { at, says } = (*self.holds.get(place)?)?;
+            let Register { at, says } = (*self.said.holds.get(place)?)?;
             let effect = match says {
                 Says::Release => Effect::Release(hold),
                 Says::StepUp => Effect::HoldForStepUp(hold),
@@ -134,13 +94,13 @@ impl Row {
             Some((effect, at, None))
         };
         let said = [
-            self.lift.map(|at| (Effect::Lift, at, None)),
-            self.purge.map(|at| (Effect::Purge, at, None)),
+            self.said.lift.map(|at| (Effect::Lift, at, None)),
+            self.said.purge.map(|at| (Effect::Purge, at, None)),
             hold(0),
             hold(1),
             hold(2),
-            self.step_up.map(|at| (Effect::StepUp, at, until)),
-            self.refuse.map(|at| (Effect::Refuse, at, until)),
+            self.said.step_up.map(|at| (Effect::StepUp, at, until)),
+            self.said.refuse.map(|at| (Effect::Refuse, at, until)),
         ];
         let mut said = said.into_iter().flatten().peekable();
         while let Some((effect, at, until)) = said.next() {
@@ -152,27 +112,6 @@ impl Row {
             each(of(target.clone()));
         }
     }
-
-    fn keep(&mut self, keep: impl Fn(Kind, Timestamp) -> bool) {
-        let kept = |kind, time: Option<Timestamp>| time.filter(|at| keep(kind, *at));
-        self.refuse = kept(Kind::CutOff, self.refuse);
-        self.step_up = kept(Kind::CutOff, self.step_up);
-        self.purge = kept(Kind::State, self.purge);
-        for register in &mut self.holds {
-            *register = register.filter(|register| match register.says {
-                Says::Release => keep(Kind::Release, register.at),
-                Says::StepUp | Says::Refuse => keep(Kind::State, register.at),
-            });
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    CutOff,
-    /// It never ages out.
-    State,
-    Release,
 }
 
 /// What is written: a tag for each thing that is known, in ascending order, and behind it its time in
@@ -193,8 +132,8 @@ mod tag {
 
 impl Row {
     pub(super) fn encode(&self, onto: &mut Vec<u8>) {
-        let cut_offs = [(tag::REFUSE, self.refuse), (tag::STEP_UP, self.step_up)];
-        let others = [(tag::PURGE, self.purge), (tag::LIFT, self.lift)];
+        let cut_offs = [(tag::REFUSE, self.said.refuse), (tag::STEP_UP, self.said.step_up)];
+        let others = [(tag::PURGE, self.said.purge), (tag::LIFT, self.said.lift)];
         for (tag, at) in cut_offs.into_iter().chain(others) {
             if let Some(at) = at {
                 write(tag, at, onto);
@@ -205,7 +144,7 @@ impl Row {
             Some(Until::Open) => onto.push(tag::UNTIL_OPEN),
             None => {}
         }
-        for (place, register) in (0_u8..).zip(self.holds) {
+        for (place, register) in (0_u8..).zip(self.said.holds) {
             if let Some(Register { at, says }) = register {
                 let says = match says {
                     Says::Release => 0,
@@ -235,10 +174,10 @@ impl Row {
             }
             let at = read(*first, &mut rest)?;
             match tag {
-                tag::REFUSE => row.refuse = Some(at),
-                tag::STEP_UP => row.step_up = Some(at),
-                tag::PURGE => row.purge = Some(at),
-                tag::LIFT => row.lift = Some(at),
+                tag::REFUSE => row.said.refuse = Some(at),
+                tag::STEP_UP => row.said.step_up = Some(at),
+                tag::PURGE => row.said.purge = Some(at),
+                tag::LIFT => row.said.lift = Some(at),
                 tag::UNTIL => row.until = Some(Until::At(at)),
                 _ if tag & tag::HOLDS != 0 => {
                     let says = match tag & 3 {
@@ -248,7 +187,7 @@ impl Row {
                         _ => return None,
                     };
                     let place = usize::from((tag & !tag::HOLDS) >> 2);
-                    let register = row.holds.get_mut(place)?;
+                    let register = row.said.holds.get_mut(place)?;
                     if register.replace(Register { at, says }).is_some() {
                         return None;
                     }

@@ -10,12 +10,10 @@ use super::lists::{Core, Lists};
 use super::place::Origin;
 use crate::jose::json::{Object, Value};
 use crate::name::NameError;
+use crate::revocation::rest::Rest;
 
 /// A document is fetched again after this time.
 const AGAIN: Duration = Duration::from_hours(1);
-/// The waits between failed fetches: doubling from the first to the last.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LAST_BACKOFF: Duration = Duration::from_mins(1);
 /// So many lists of a document are fetched together.
 const TOGETHER: usize = 4;
 /// Ten thousand URIs of a hundred octets.
@@ -24,7 +22,7 @@ const MOST: usize = 1024 * 1024;
 /// Fetches the document again and again, and sees to it that the lists that it names are kept fresh.
 /// One that cannot be had does not stop the others: each has its own fetches.
 pub(super) async fn keep_fetching(core: Arc<Core>, this: Weak<Lists>, place: Prefetch) {
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = Rest::new();
     loop {
         let fetched = fetch(&core, &place).await;
         let rest = match fetched {
@@ -33,16 +31,14 @@ pub(super) async fn keep_fetching(core: Arc<Core>, this: Weak<Lists>, place: Pre
                 keep(&lists, &place, &uris);
                 drop(lists);
                 start(&this, &place, &uris).await;
-                backoff = FIRST_BACKOFF;
+                backoff.reset();
                 AGAIN
             }
             Err(error) => {
                 let (issuer, uri) = (&*place.issuer, &*place.uri);
                 tracing::warn!(issuer, uri, "status lists to prefetch are not known: {error}");
                 core.tell(uri, None, Some(&error.to_string()));
-                let rest = backoff;
-                backoff = backoff.saturating_mul(2).min(LAST_BACKOFF);
-                rest
+                backoff.next()
             }
         };
         core.clock.sleep(rest).await;

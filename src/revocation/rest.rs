@@ -5,7 +5,7 @@ pub(super) struct Rest(Duration);
 
 impl Rest {
     const FIRST: Duration = Duration::from_secs(1);
-    const LAST: Duration = Duration::from_mins(1);
+    pub(super) const LAST: Duration = Duration::from_mins(1);
 
     pub(super) const fn new() -> Self {
         Self(Self::FIRST)
