@@ -10,7 +10,8 @@
 //! 5. [`TestAccess`] makes an [`crate::Access`] without a token, to test handlers and checks.
 //! 6. [`TestStatusList`] is a status list on the same network.
 //! 7. [`TestTransmitter`] makes security events, is polled, and is asked to verify its stream.
-//! 8. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//! 8. [`TestIntrospection`] is an introspection endpoint for opaque tokens, with JSON or signed answers.
+//! 9. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
 //!
 //! It panics where a test would want it to. Do not enable the feature in production: with it,
 //! code can make an [`crate::Access`] from nothing.
@@ -61,6 +62,7 @@ mod certificate;
 mod challenge;
 mod clock;
 mod event;
+mod introspection;
 mod issuer;
 mod key;
 mod members;
@@ -74,6 +76,7 @@ pub use certificate::{KeyUsage, TestCertificate, TestCertificateBuilder};
 pub use challenge::{Challenge, challenges};
 pub use clock::ManualClock;
 pub use event::TestTransmitter;
+pub use introspection::{IntrospectionFailure, TestIntrospection, TestIntrospectionRequest};
 pub use issuer::{Failure, TestIssuer};
 pub use key::TestKey;
 pub use network::TestNetwork;

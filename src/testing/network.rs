@@ -6,6 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::event::TestTransmitter;
+use super::introspection::TestIntrospection;
 use super::issuer::TestIssuer;
 use super::status_list::TestStatusList;
 use crate::transport::{Fetch, FetchLimits, Transport};
@@ -16,6 +17,7 @@ pub struct TestNetwork {
     issuers: Vec<TestIssuer>,
     lists: Vec<TestStatusList>,
     transmitters: Vec<TestTransmitter>,
+    introspections: Vec<TestIntrospection>,
     /// By URL: a content type and a body.
     documents: Vec<(String, HeaderValue, Bytes)>,
     fetches: Arc<AtomicUsize>,
@@ -29,6 +31,7 @@ impl TestNetwork {
             issuers: issuers.iter().map(|issuer| (*issuer).clone()).collect(),
             lists: Vec::new(),
             transmitters: Vec::new(),
+            introspections: Vec::new(),
             documents: Vec::new(),
             fetches: Arc::default(),
         }
@@ -45,6 +48,13 @@ impl TestNetwork {
     #[must_use]
     pub fn with_transmitter(mut self, transmitter: &TestTransmitter) -> Self {
         self.transmitters.push(transmitter.clone());
+        self
+    }
+
+    /// The same network, on which this introspection endpoint can be reached too.
+    #[must_use]
+    pub fn with_introspection(mut self, introspection: &TestIntrospection) -> Self {
+        self.introspections.push(introspection.clone());
         self
     }
 
@@ -72,7 +82,7 @@ impl TestNetwork {
 }
 
 impl Transport for TestNetwork {
-    fn fetch(&self, request: Request<Bytes>, _: FetchLimits) -> Fetch<'_> {
+    fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let url = request.uri().to_string();
@@ -84,6 +94,9 @@ impl Transport for TestNetwork {
             }
             if let Some(transmitter) = self.transmitters.iter().find(|one| one.serves(&url)) {
                 return transmitter.answer(&request).await;
+            }
+            if let Some(endpoint) = self.introspections.iter().find(|one| one.serves(&url)) {
+                return endpoint.answer(&request, limits).await;
             }
             let mut response = Response::new(Bytes::new());
             match self.documents.iter().find(|(at, ..)| *at == url) {
