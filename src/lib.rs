@@ -110,6 +110,8 @@ pub mod credentials;
 mod error;
 pub mod issuer;
 pub mod jose;
+#[cfg(feature = "jwe")]
+pub mod jwe;
 pub mod layer;
 pub mod name;
 pub mod observe;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 24] = [
+const LEVELS: [(&str, u8); 25] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
@@ -24,6 +24,7 @@ const LEVELS: [(&str, u8); 24] = [
     ("jose", 1),
     ("challenge", 1),
     ("issuer", 2),
+    ("jwe", 2),
     ("sender", 2),
     ("revocation", 3),
     ("check", 4),

@@ -172,6 +172,9 @@ pub enum ConfigFault {
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made: {0}")]
     Transport(String),
+    /// The decryption of tokens is configured in a way that cannot work.
+    #[error("decryption: {0}")]
+    Decryption(String),
 }
 
 /// Every fault of a configuration, each with its place. Its `Debug` is its `Display`: that is what

@@ -64,6 +64,8 @@ mod clock;
 mod event;
 mod introspection;
 mod issuer;
+#[cfg(feature = "jwe")]
+mod jwe;
 mod key;
 mod members;
 mod network;
@@ -78,6 +80,8 @@ pub use clock::ManualClock;
 pub use event::TestTransmitter;
 pub use introspection::{IntrospectionFailure, TestIntrospection, TestIntrospectionRequest};
 pub use issuer::{Failure, TestIssuer};
+#[cfg(feature = "jwe")]
+pub use jwe::{EnvelopeBuilder, TestDecryptionKey};
 pub use key::TestKey;
 pub use network::TestNetwork;
 pub use proof::{ClientKey, ProofBuilder};

@@ -1,0 +1,158 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use josekit::jwe::JweContext;
+
+use super::algorithm::{ContentEncryption, KeyManagement};
+use super::cipher::context;
+use super::header::{HeaderFault, Parts};
+use super::key::CheckedKey;
+use super::opening::{OpenError, Opening, Turns};
+use crate::credentials::MAX_TOKEN;
+use crate::jose::Compact;
+use crate::time::shown_duration;
+
+/// Why an encrypted token does not become a signed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecryptError {
+    /// Its form or its header, which anybody can read.
+    #[error(transparent)]
+    Header(#[from] HeaderFault),
+    /// Anything else: another key, a bad encrypted key, a bad tag, a bad point, a content that is no
+    /// signed token. It never says which (RFC 7516 §11.5).
+    #[error("it cannot be decrypted to a signed token")]
+    Undecryptable,
+}
+
+/// Private keys in use: what [`super::Decryption`] builds.
+pub struct Decryptor {
+    keys: Arc<[CheckedKey]>,
+    context: Arc<JweContext>,
+    turns: Turns,
+    at_most: usize,
+    wait_at_most: Duration,
+}
+
+/// A token whose header was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Envelope<'a> {
+    token: &'a str,
+    /// The place of its key.
+    key: usize,
+    algorithm: KeyManagement,
+    encryption: ContentEncryption,
+    whole: bool,
+}
+
+impl Decryptor {
+    pub(super) fn new(keys: Vec<CheckedKey>, at_most: usize, wait_at_most: Duration) -> Self {
+        let turns = Turns::new(at_most);
+        Self { keys: keys.into(), context: Arc::new(context()), turns, at_most, wait_at_most }
+    }
+
+    /// Decrypts a JWE in compact serialization to the compact JWS in it. Nobody has verified that
+    /// signature yet, and whoever knows the public key could have encrypted anything.
+    ///
+    /// It is an operation with a private key, of up to some milliseconds, on the thread of the caller:
+    /// asynchronous code calls it from a thread that may block, and bounds how many do.
+    ///
+    /// # Errors
+    /// See [`DecryptError`].
+    pub fn decrypt(&self, token: &str) -> Result<String, DecryptError> {
+        let envelope = self.read_header(token)?;
+        open(&self.keys, &self.context, envelope).ok_or(DecryptError::Undecryptable)
+    }
+
+    /// Reads the header, and finds the key. Nothing is decrypted.
+    pub(crate) fn read_header<'a>(&self, token: &'a str) -> Result<Envelope<'a>, HeaderFault> {
+        let parts = Parts::read(token)?;
+        let at = match (&parts.kid, &self.keys[..]) {
+            // The one key has no name to compare with.
+            (_, [CheckedKey { kid: None, .. }]) | (None, [_]) => Some(0),
+            (None, _) => return Err(HeaderFault::NoKeyId),
+            (Some(kid), keys) => keys.iter().position(|key| key.kid.as_ref() == Some(kid)),
+        };
+        let (at, key) =
+            at.and_then(|at| Some((at, self.keys.get(at)?))).ok_or(HeaderFault::UnknownKey)?;
+        let (algorithm, encryption) = (parts.algorithm, parts.encryption);
+        if key.decrypter(algorithm).is_none() {
+            return Err(HeaderFault::NotForAlgorithm);
+        }
+        if !key.allows(encryption) {
+            return Err(HeaderFault::NotForEncryption);
+        }
+        parts.agrees(key.shape)?;
+        let whole = parts.are_whole(key.shape);
+        Ok(Envelope { token, key: at, algorithm, encryption, whole })
+    }
+
+    /// Starts to decrypt it on a thread that may block, when its turn comes.
+    pub(crate) fn open(&self, envelope: Envelope<'_>) -> Arc<Opening> {
+        if !envelope.whole {
+            return Opening::settled(Err(OpenError::Undecryptable));
+        }
+        let (keys, context) = (Arc::clone(&self.keys), Arc::clone(&self.context));
+        let token: Box<str> = envelope.token.into();
+        let Envelope { key, algorithm, encryption, whole, .. } = envelope;
+        self.turns.open(move || {
+            let envelope = Envelope { token: &token, key, algorithm, encryption, whole };
+            open(&keys, &context, envelope).ok_or(OpenError::Undecryptable)
+        })
+    }
+
+    /// How long a request may wait for its token.
+    pub(crate) const fn wait_at_most(&self) -> Duration {
+        self.wait_at_most
+    }
+
+    /// What it says, in the words of a file.
+    pub(crate) fn report(&self) -> serde_json::Value {
+        let keys: Vec<_> = self.keys.iter().map(CheckedKey::report).collect();
+        serde_json::json!({
+            "keys": keys,
+            "at_most": self.at_most,
+            "wait_at_most": shown_duration(self.wait_at_most),
+        })
+    }
+}
+
+/// Decrypts a token whose header was read. `None` for every reason alike.
+fn open(keys: &[CheckedKey], context: &JweContext, envelope: Envelope<'_>) -> Option<String> {
+    if !envelope.whole {
+        return None;
+    }
+    let decrypter = keys.get(envelope.key)?.decrypter(envelope.algorithm)?;
+    let (octets, header) = context.deserialize_compact(envelope.token, decrypter).ok()?;
+    // Two readers of one header: what the first chose is what the second used.
+    if header.content_encryption() != Some(envelope.encryption.as_str()) {
+        return None;
+    }
+    if octets.len() > MAX_TOKEN {
+        return None;
+    }
+    let text = String::from_utf8(octets).ok()?;
+    // Three parts: not claims in the clear, not another JWE, not without a signature.
+    Compact::parse(&text).ok()?;
+    Some(text)
+}
+
+/// Names of keys only.
+impl fmt::Debug for Decryptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decryptor")
+            .field("keys", &self.keys)
+            .field("at_most", &self.at_most)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("algorithm", &self.algorithm)
+            .field("encryption", &self.encryption)
+            .finish_non_exhaustive()
+    }
+}
