@@ -91,8 +91,28 @@ pub(crate) struct Facts {
     pub(crate) named: NamedClaims,
     /// `None` where nobody looks at it, or the token has none.
     pub(crate) status: Option<StatusReference>,
+    pub(crate) origin: Origin,
+    pub(crate) addressed: Addressed,
     /// The claims as a JSON object, for types of the user.
     pub(crate) claims: Box<[u8]>,
+}
+
+/// Who said what is known of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The token itself, when it was issued.
+    Token,
+    /// Its issuer, when it was asked about.
+    Answer,
+}
+
+/// Whether a token says for whom it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addressed {
+    /// By its audiences.
+    Named,
+    /// It has none, and a configuration says that it is for whoever is told that it is active.
+    Unsaid,
 }
 
 /// Values of claims that a configuration names, each with the place of its claim there.

@@ -114,6 +114,8 @@ fn reply(kind: RejectionKind) -> Reply {
         RejectionKind::TokenTooLong => invalid_request("the access token is too long"),
         RejectionKind::OpaqueToken
         | RejectionKind::EncryptedToken
+        | RejectionKind::EncryptionNotAccepted
+        | RejectionKind::Undecryptable
         | RejectionKind::MalformedToken
         | RejectionKind::UnsupportedHeader
         | RejectionKind::MissingClaim
@@ -130,6 +132,8 @@ fn reply(kind: RejectionKind) -> Reply {
         | RejectionKind::BadSignature => invalid_token(
             "the token is not an access token that is signed by a known key of a known issuer",
         ),
+        RejectionKind::NotEncrypted => invalid_token("the access token has to be encrypted"),
+        RejectionKind::Inactive => invalid_token("the access token is not active"),
         RejectionKind::OtherTokenKind => invalid_token("the token is not an access token"),
         RejectionKind::WrongAudience => {
             invalid_token("the access token is meant for another resource")
@@ -197,6 +201,8 @@ fn reply(kind: RejectionKind) -> Reply {
             "the access token does not grant enough for this request",
         ),
         RejectionKind::KeysUnavailable
+        | RejectionKind::DecryptionUnavailable
+        | RejectionKind::IntrospectionUnavailable
         | RejectionKind::IssuerUnavailable
         | RejectionKind::CheckUnavailable
         | RejectionKind::RevocationUnavailable

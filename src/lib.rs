@@ -108,6 +108,7 @@ pub mod config;
 mod context;
 pub mod credentials;
 mod error;
+pub mod introspection;
 pub mod issuer;
 pub mod jose;
 #[cfg(feature = "jwe")]

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room and its level. Rooms of one level do not see each other, except as `SIBLINGS` says.
-const LEVELS: [(&str, u8); 25] = [
+const LEVELS: [(&str, u8); 26] = [
     ("time", 0),
     ("name", 0),
     ("error", 0),
@@ -26,6 +26,7 @@ const LEVELS: [(&str, u8); 25] = [
     ("issuer", 2),
     ("jwe", 2),
     ("sender", 2),
+    ("introspection", 3),
     ("revocation", 3),
     ("check", 4),
     ("verify", 4),
@@ -39,11 +40,12 @@ const LEVELS: [(&str, u8); 25] = [
 ];
 
 /// Who may see whom on one level.
-const SIBLINGS: [(&str, &str); 17] = [
+const SIBLINGS: [(&str, &str); 18] = [
     ("context", "name"),
     ("error", "name"),
     ("error", "context"),
     ("transport", "name"),
+    ("transport", "secret"),
     ("access", "certificate"),
     ("certificate", "name"),
     ("access", "context"),

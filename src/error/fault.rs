@@ -145,6 +145,9 @@ pub enum ConfigFault {
     /// Revocation is configured in a way that cannot work.
     #[error("revocation: {0}")]
     Revocation(String),
+    /// Introspection is configured in a way that cannot work.
+    #[error("introspection: {0}")]
+    Introspection(String),
     /// A binding is wanted that no mechanism of this server could prove.
     #[error("binding `{binding}`: {what}")]
     #[non_exhaustive]

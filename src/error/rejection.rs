@@ -127,8 +127,16 @@ rejection_kinds! {
     TokenTooLong = "token_too_long", Some(Step::Credentials), Refused;
     /// A token that is not a JWT, while nobody can be asked what it means.
     OpaqueToken = "opaque_token", Some(Step::Token), Refused;
-    /// An encrypted token (five parts).
+    /// An encrypted token (five parts), while nothing here decrypts.
     EncryptedToken = "encrypted_token", Some(Step::Token), Refused;
+    /// An encrypted token whose header asks for what is not done here, or for a key that is not there.
+    EncryptionNotAccepted = "encryption_not_accepted", Some(Step::Token), Refused;
+    /// An encrypted token that cannot be decrypted, or that is no signed token inside.
+    Undecryptable = "undecryptable", Some(Step::Token), Refused;
+    /// An encrypted token could not be decrypted now.
+    DecryptionUnavailable = "decryption_unavailable", Some(Step::Token), Unavailable;
+    /// A token that is not encrypted, of an issuer that encrypts its tokens.
+    NotEncrypted = "not_encrypted", Some(Step::Token), Refused;
     /// Not a compact JWS of two JSON objects.
     MalformedToken = "malformed_token", Some(Step::Token), Refused;
     /// A header that asks for what is not done here: `crit`, `b64`, `zip`, `enc`, `cty`.
@@ -149,6 +157,10 @@ rejection_kinds! {
     KeysUnavailable = "keys_unavailable", Some(Step::Key), Unavailable;
     /// The signature does not verify.
     BadSignature = "bad_signature", Some(Step::Signature), Refused;
+    /// The issuer says that the token is not active.
+    Inactive = "inactive", Some(Step::Signature), Refused;
+    /// The issuer could not be asked about the token, or its answer could not be read.
+    IntrospectionUnavailable = "introspection_unavailable", Some(Step::Signature), Unavailable;
     /// A required claim is absent.
     MissingClaim = "missing_claim", Some(Step::Claims), Refused;
     /// A claim has the wrong JSON type or an impossible value.

@@ -31,6 +31,7 @@ enum KeySource {
     Fixed(Vec<u8>),
     Jwks(String),
     Discovery,
+    None,
 }
 
 impl IssuerRules {
@@ -65,6 +66,12 @@ impl Issuer {
     /// fetched, and keys change only with the configuration.
     pub fn fixed_keys(id: impl Into<String>, jwk_set: impl Into<Vec<u8>>) -> Self {
         Self::with_source(id, KeySource::Fixed(jwk_set.into()))
+    }
+
+    /// An issuer that writes no JWTs for this server, or none that it could verify: its tokens are asked
+    /// about, as [`crate::introspection::Introspection`] says. It has no keys.
+    pub fn opaque(id: impl Into<String>) -> Self {
+        Self::with_source(id, KeySource::None)
     }
 
     fn with_source(id: impl Into<String>, source: KeySource) -> Self {
@@ -127,6 +134,11 @@ impl Issuer {
         &self.id
     }
 
+    /// Whether there are keys of it.
+    pub(crate) fn has_keys(&self) -> bool {
+        !matches!(self.source, KeySource::None)
+    }
+
     /// The checked form, or every fault of this issuer.
     pub(crate) fn check(&self, rules: IssuerRules, faults: &mut Faults) -> Option<Checked> {
         let before = faults.len();
@@ -173,6 +185,7 @@ impl Issuer {
 
     fn check_source(&self, algorithms: &[Algorithm], faults: &mut Faults) -> Option<CheckedSource> {
         match &self.source {
+            KeySource::None => Some(CheckedSource::None),
             KeySource::Discovery => {
                 Some(CheckedSource::Discovery { urls: discovery_urls(&self.id) })
             }
@@ -260,12 +273,19 @@ impl Checked {
 
     /// Whether its keys have to be fetched by the server's transport.
     pub(crate) fn needs_transport(&self) -> bool {
-        self.transport.is_none() && !matches!(self.source, CheckedSource::Fixed(_))
+        let is_fetched = match self.source {
+            CheckedSource::Jwks { .. } | CheckedSource::Discovery { .. } => true,
+            CheckedSource::Fixed(_) | CheckedSource::None => false,
+        };
+        is_fetched && self.transport.is_none()
     }
+
 }
 
 pub(super) enum CheckedSource {
     Fixed(JwkSet),
     Jwks { url: String },
     Discovery { urls: Vec<String> },
+    /// There are no keys.
+    None,
 }

@@ -175,6 +175,7 @@ impl IssuerKeys {
             })
         };
         let (remote, fixed) = match issuer.source {
+            CheckedSource::None => (None, None),
             CheckedSource::Fixed(keys) => (None, Some(Arc::new(keys))),
             CheckedSource::Jwks { url } => (Some(remote(KeyPlace::Url(url))?), None),
             CheckedSource::Discovery { urls } => (Some(remote(KeyPlace::Metadata(urls))?), None),
@@ -212,9 +213,15 @@ impl IssuerKeys {
         self.refresh
     }
 
+    /// Whether its tokens can be verified here: else they have to be asked about.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.remote.is_some() || self.snapshot.load().is_some()
+    }
+
     /// How its keys are found, and the URL if that is configured.
     pub(crate) fn key_source(&self) -> (&'static str, Option<&str>) {
         match self.remote.as_ref().map(|remote| &remote.place) {
+            None if !self.has_keys() => ("none", None),
             None => ("fixed", None),
             Some(KeyPlace::Url(url)) => ("jwks_uri", Some(url)),
             Some(KeyPlace::Metadata(_)) => ("discovery", None),
@@ -252,7 +259,11 @@ impl IssuerKeys {
         attempt: Attempt,
     ) -> Result<Arc<PublicKey>, KeyMiss> {
         let snapshot = self.snapshot.load();
-        let snapshot = snapshot.as_ref().ok_or(KeyMiss::NoKeys)?;
+        let Some(snapshot) = snapshot.as_ref() else {
+            // Keys that are known are there from the start.
+            let unknown = KeyMiss::Choice(KeyChoiceError::Unknown);
+            return Err(if self.remote.is_none() { unknown } else { KeyMiss::NoKeys });
+        };
         if self.remote.is_some() {
             let age = at.since(snapshot.loaded);
             if age > self.refresh.outage() {

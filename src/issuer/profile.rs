@@ -170,9 +170,9 @@ impl TokenProfile {
     const OTHER_CLAIMS_UNTYPED: [&'static str; 4] = ["req_wl", "toe", "_sd_alg", "vct"];
 
     /// What issuers write into ID tokens, refresh tokens and logout tokens, for themselves to tell
-    /// them: Keycloak's `typ`, Cognito's `token_use`.
+    /// them: Keycloak's `typ`, Cognito's and Hydra's `token_use`.
     const OTHER_VALUES: [(&'static str, &'static [&'static str]); 2] =
-        [("typ", &["ID", "Refresh", "Offline", "Logout"]), ("token_use", &["id", "refresh"])];
+        [("typ", &["ID", "Refresh", "Offline", "Logout"]), ("token_use", &["id", "refresh", "refresh_token"])];
 
     /// RFC 9068, to the letter.
     pub fn rfc9068() -> Self {
@@ -330,14 +330,20 @@ impl TokenProfile {
     }
 
     /// The claim by which a token shows that it is something else, if it has one.
-    pub(crate) fn other_kind(&self, header: &Header<'_>, claims: &ClaimsSet<'_>) -> Option<&str> {
+    ///
+    /// An answer about a token has no header: `None`.
+    pub(crate) fn other_kind(
+        &self,
+        header: Option<&Header<'_>>,
+        claims: &ClaimsSet<'_>,
+    ) -> Option<&str> {
         let first =
             |names: &'static [&'static str]| names.iter().copied().find(|name| claims.has(name));
         if let Some(name) = first(&Self::OTHER_CLAIMS) {
             return Some(name);
         }
         // A token that says `at+jwt` is one, whatever else it carries.
-        if header.is_type(Self::ACCESS_TOKEN_TYPE) {
+        if header.is_some_and(|header| header.is_type(Self::ACCESS_TOKEN_TYPE)) {
             return None;
         }
         if let Some(name) = first(&Self::OTHER_CLAIMS_UNTYPED) {

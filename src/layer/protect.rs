@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -123,7 +124,7 @@ where
                 Admission::Wait(recording) => {
                     let mut pending = self.pending(request);
                     // Here it is the ready one that goes along: nothing but its call is left.
-                    std::mem::swap(&mut self.inner, &mut pending.service);
+                    mem::swap(&mut self.inner, &mut pending.service);
                     ProtectFuture { state: State::Recording { recording, pending: Some(pending) } }
                 }
             },
@@ -309,7 +310,7 @@ where
                 }
                 StateProjection::Waiting { wait, turn, pending } => {
                     ready!(wait.poll(context));
-                    let turn = *turn;
+                    let turn = mem::replace(turn, Turn::FIRST);
                     let Some(pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
                     match pending.guard.decide(head, Mode::Layer, turn) {

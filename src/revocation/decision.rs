@@ -8,7 +8,7 @@ use super::index::Finding;
 use super::inlet::Inlet;
 use super::runtime::Runtime;
 use super::status_list::{ListObjection, ListSlot};
-use crate::access::Facts;
+use crate::access::{Facts, Origin};
 use crate::error::{Refusal, RejectionKind, StepUp};
 use crate::time::Moment;
 
@@ -38,7 +38,9 @@ impl Runtime {
         let places =
             self.speaking.get(facts.issuer.as_str()).map(AsRef::as_ref).unwrap_or_default();
         let asked = self.lists.is_some() && facts.status.is_some();
-        if places.is_empty() && !asked && demand.freshness.is_some() {
+        // An answer of the issuer is what is known, and is as fresh as it was asked for.
+        let answered = facts.origin == Origin::Answer;
+        if places.is_empty() && !asked && !answered && demand.freshness.is_some() {
             let detail = "no revocation source speaks for the token's issuer, and fresh knowledge is \
                           wanted";
             let refusal = Refusal::new(RejectionKind::RevocationUnavailable, detail);
@@ -52,6 +54,9 @@ impl Runtime {
 
     fn ask_lists(&self, facts: &Facts, demand: Demand, at: Moment) -> Result<(), Objection> {
         let Some(lists) = &self.lists else { return Ok(()) };
+        if facts.origin == Origin::Answer && facts.status.is_none() {
+            return Ok(());
+        }
         lists.decide(&facts.issuer, facts.status.as_ref(), demand, at).map_err(|objection| {
             match objection {
                 ListObjection::Refused(refusal) | ListObjection::StepUp(refusal) => {

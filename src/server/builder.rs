@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::effective::ReplayRoom;
 use super::fapi::{self, SecurityProfile};
 use super::metadata::Document;
+use super::policy::Beside;
 use super::{Guard, Metadata, Policy, ResourceServer, Shared};
 use crate::challenge::ParamsBuilder;
 use crate::check::allow_all;
 use crate::context::{Implies, ImplyFn, NonceIssuing, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
+use crate::introspection::{self, Introspection};
 use crate::issuer::config::Issuer;
 use crate::issuer::{Checked, IssuerResolver, IssuerRules, OptionalClaim, Registry, TenantRules};
 use crate::name::{Audience, Resource, Scope};
@@ -44,6 +46,7 @@ pub struct ServerBuilder {
     dpop: Option<Dpop>,
     mtls: Option<Mtls>,
     replay: Option<(Arc<dyn ReplayStore>, ReplayRoom)>,
+    introspection: Vec<Introspection>,
     revocation: Option<Revocation>,
     exceptions: Vec<Exception>,
     security_profile: Option<SecurityProfile>,
@@ -76,6 +79,7 @@ impl ServerBuilder {
             dpop: None,
             mtls: None,
             replay: None,
+            introspection: Vec::new(),
             revocation: None,
             exceptions: Vec::new(),
             security_profile: None,
@@ -144,6 +148,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Asks an issuer about its tokens (RFC 7662): those that only it understands, and JWTs by choice.
+    /// Call it once for each issuer that is asked.
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection.push(introspection);
+        self
+    }
+
     /// What is known of revocation, and from whom. Without it a token is accepted until it expires.
     ///
     /// A source of times is of use only where tokens say when they were issued, and where it is known
@@ -172,7 +183,7 @@ impl ServerBuilder {
     /// gets the profile's.
     ///
     /// It does not build without a way to prove senders ([`Self::dpop`] or [`Self::mtls`]) and a way to
-    /// see revocation ([`Self::revocation`]), which §5.3.4 asks for.
+    /// see revocation ([`Self::revocation`], or [`Self::introspection`] of every token), which §5.3.4 asks for.
     pub fn fapi2(mut self) -> Self {
         self.security_profile = Some(SecurityProfile::Fapi2);
         self
@@ -338,6 +349,7 @@ impl ServerBuilder {
         let mechanisms = self.check_mechanisms(resource.as_ref(), rules, &mut faults);
         let revocable = match &self.revocation {
             Some(revocation) if revocation.has_source() => Revocable::Yes,
+            _ if !self.introspection.is_empty() => Revocable::Asked,
             _ => Revocable::No,
         };
         let classes = Classes::check(self.classes.clone(), &names, revocable, &mut faults);
@@ -393,16 +405,26 @@ impl ServerBuilder {
         faults.at("metadata", |faults| metadata.check(faults));
         let is_used = self.policy.is_some();
         let policy = self.policy.clone().unwrap_or_else(|| allow_all().into());
-        faults.at("policy", |faults| policy.check(names.is_one(), &mechanisms, revocable, faults));
-        let policies = self.check_policies(names.is_one(), &mechanisms, revocable, &mut faults);
+        let introspects =
+            |issuer: &str| self.introspection.iter().any(|one| one.issuer() == issuer);
+        let beside = Beside {
+            one_issuer: names.is_one(),
+            mechanisms: &mechanisms,
+            revocable,
+            introspects: &introspects,
+        };
+        faults.at("policy", |faults| policy.check(&beside, faults));
+        let policies = self.check_policies(&beside, &mut faults);
 
         let needs_transport = tenants.is_some()
             || issuers.iter().any(Checked::needs_transport)
+            || introspection::Prepared::needs_transport(&self.introspection)
             || self.revocation.as_ref().is_some_and(Revocation::needs_transport);
         let transport = match self.transport.clone() {
             None if needs_transport => default_transport(&mut faults),
             given => given,
         };
+        let introspection = self.check_introspection(&mut faults);
         let prepared = self.check_revocation(&ids, &issuers, transport.as_ref(), &mut faults);
         let (Some(resource), Some(binding), Some(classes)) = (resource, self.binding, classes)
         else {
@@ -436,6 +458,7 @@ impl ServerBuilder {
         });
         let issuers = Registry::new(issuers, tenants, transport.as_ref(), &self.clock);
         let issuers = Arc::new(issuers);
+        let introspectors = introspection.with(&issuers, transport.as_ref(), &self.clock);
         let revocation = prepared.map(|prepared| Arc::new(prepared.with(&issuers, &observers)));
         let shared = Arc::new(Shared {
             rules: Rules {
@@ -448,6 +471,7 @@ impl ServerBuilder {
                 exceptions,
                 max_token: self.max_token,
                 mechanisms,
+                introspectors,
                 revocation,
             },
             clock: self.clock,
@@ -482,6 +506,15 @@ impl ServerBuilder {
         }
     }
 
+    /// Whether every token is one that its issuer is asked about.
+    fn asks_about_all(&self) -> bool {
+        let is_asked = |issuer: &Issuer| {
+            let mut asked = self.introspection.iter().filter(|one| one.issuer() == issuer.id());
+            asked.any(|one| one.wants_jwts() || !issuer.has_keys())
+        };
+        self.tenants.is_none() && self.issuers.iter().all(is_asked)
+    }
+
     /// What it can find out beside the token itself.
     fn means(&self) -> fapi::Means {
         let sender = match (&self.dpop, &self.mtls) {
@@ -490,9 +523,21 @@ impl ServerBuilder {
         };
         let revocation = match &self.revocation {
             Some(revocation) if revocation.has_source() => fapi::Provided::Yes,
+            _ if self.asks_about_all() => fapi::Provided::Yes,
             _ => fapi::Provided::No,
         };
         fapi::Means { sender, revocation }
+    }
+
+    fn check_introspection(&self, faults: &mut Faults) -> introspection::Prepared {
+        let keys = |issuer: &Issuer| match issuer.has_keys() {
+            true => introspection::Keys::Known,
+            false => introspection::Keys::None,
+        };
+        let issuers: Vec<_> =
+            self.issuers.iter().map(|issuer| (issuer.id().to_owned(), keys(issuer))).collect();
+        let setting = introspection::Setting { issuers: &issuers };
+        introspection::Prepared::check(&self.introspection, &setting, faults)
     }
 
     fn check_revocation(
@@ -627,17 +672,11 @@ impl ServerBuilder {
         Implies::complete(&direct)
     }
 
-    fn check_policies(
-        &self,
-        one_issuer: bool,
-        mechanisms: &Mechanisms,
-        revocable: Revocable,
-        faults: &mut Faults,
-    ) -> BTreeMap<String, Policy> {
+    fn check_policies(&self, beside: &Beside<'_>, faults: &mut Faults) -> BTreeMap<String, Policy> {
         let mut policies = BTreeMap::new();
         for (name, policy) in &self.policies {
             faults.at(&format!("policies.{}", key(name)), |faults| {
-                policy.check(one_issuer, mechanisms, revocable, faults);
+                policy.check(beside, faults);
                 if policies.insert(name.clone(), policy.clone()).is_some() {
                     faults.push(ConfigFault::DuplicatePolicy(name.clone()));
                 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::Shared;
 use super::asking::{Answered, Asking};
-use super::policy::{CredentialFields, Policy, Preflight, Presence, Uses};
+use super::policy::{Beside, CredentialFields, Policy, Preflight, Presence, Uses};
 use super::recording::Admission;
 use crate::access::Access;
 use crate::check::{CheckRequest, Needs};
@@ -19,7 +20,7 @@ use crate::issuer::{Attempt, Remedy, Wait};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome};
 use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
-use crate::verify::{Revocable, Stop, Trace, refusal_of};
+use crate::verify::{Found, Revocable, Stop, Trace, refusal_of};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -112,10 +113,10 @@ pub(crate) enum Mode {
 }
 
 /// Which look at a request this is.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Turn {
-    /// Whether it waited for keys.
-    attempt: Attempt,
+    /// What it waited for, and found.
+    found: Found,
     /// Whether it waited for a status list. A request waits for each once.
     list: Attempt,
     /// When the first look was, in steady time.
@@ -124,7 +125,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) const FIRST: Self =
-        Self { attempt: Attempt::First, list: Attempt::First, started: None };
+        Self { found: Found::NOTHING, list: Attempt::First, started: None };
 }
 
 impl Guard {
@@ -138,11 +139,18 @@ impl Guard {
     pub(super) fn unlisted(shared: &Arc<Shared>, policy: Policy) -> Result<Self, BuildError> {
         let mut faults = Faults::new();
         let rules = &shared.rules;
-        let revocable = match rules.revocation.as_ref().is_some_and(|known| known.has_source()) {
-            true => Revocable::Yes,
-            false => Revocable::No,
+        let has_source = rules.revocation.as_ref().is_some_and(|known| known.has_source());
+        let beside = Beside {
+            one_issuer: rules.issuers.is_one(),
+            mechanisms: &rules.mechanisms,
+            revocable: match has_source {
+                true => Revocable::Yes,
+                false if !rules.introspectors.is_empty() => Revocable::Asked,
+                false => Revocable::No,
+            },
+            introspects: &|issuer| rules.introspectors.knows(issuer),
         };
-        policy.check(rules.issuers.is_one(), &rules.mechanisms, revocable, &mut faults);
+        policy.check(&beside, &mut faults);
         faults.unless_none(())?;
         let needs = Needs::of(&*policy.check);
         let context = PolicyContext {
@@ -290,9 +298,9 @@ impl Guard {
             return Verdict::Pass(Passed::Anonymous);
         }
         let route = policy.rules(context);
-        let mut attempt = turn.attempt;
+        let mut next = Turn { started: Some(started), ..turn };
         loop {
-            let stop = match shared.rules.decide(head, route, at, attempt, &mut trace) {
+            let stop = match shared.rules.decide(head, route, at, &next.found, &mut trace) {
                 Ok(access) if policy.later.is_empty() => {
                     let decided = Decided { access, trace, at, started };
                     return Verdict::Pass(Passed::Access(decided));
@@ -307,24 +315,24 @@ impl Guard {
                 }
                 Err(stop) => stop,
             };
-            let mut next = Turn { attempt, started: Some(started), ..turn };
-            let (remedy, mut refusal) = match stop {
-                Stop::Refused(refusal) => (Remedy::None, refusal),
+            let (remedy, attempt, mut refusal) = match stop {
+                Stop::Refused(refusal) => (Remedy::None, Attempt::AfterWait, refusal),
                 Stop::NoKey { issuer, miss, refusal } => {
-                    next.attempt = Attempt::AfterWait;
-                    (issuer.remedy(miss, at, attempt), refusal)
+                    let attempt = mem::replace(&mut next.found.keys, Attempt::AfterWait);
+                    (issuer.remedy(miss, at, attempt), attempt, refusal)
+                }
+                Stop::NoAnswer { introspector, token, refusal } => {
+                    let remedy = introspector.remedy(&token, at, &mut next.found.answer);
+                    (remedy, Attempt::AfterWait, refusal)
                 }
                 Stop::NoList { list, refusal } => {
-                    next.list = Attempt::AfterWait;
-                    (list.remedy(at, turn.list), refusal)
+                    let attempt = mem::replace(&mut next.list, Attempt::AfterWait);
+                    (list.remedy(at, attempt), attempt, refusal)
                 }
             };
             match remedy {
                 Remedy::Wait(wait) => return Verdict::Wait(wait, next),
-                Remedy::Again if attempt == Attempt::First => {
-                    attempt = Attempt::AfterWait;
-                    continue;
-                }
+                Remedy::Again if attempt == Attempt::First => continue,
                 Remedy::Again | Remedy::None => {}
                 Remedy::Later { retry_after, error } => {
                     refusal.retry_after = retry_after;

@@ -22,6 +22,7 @@ use crate::access::Access;
 use crate::context::ServerContext;
 use crate::credentials::RequestHead;
 use crate::error::{BuildError, Rejection};
+use crate::introspection::IntrospectionHealth;
 use crate::issuer::{IssuerHealth, WarmUpError};
 use crate::name::Resource;
 use crate::revocation::{EventReceiver, Revocations};
@@ -175,6 +176,12 @@ impl ResourceServer {
     #[must_use]
     pub fn health(&self) -> Vec<IssuerHealth> {
         self.shared.rules.issuers.health()
+    }
+
+    /// How every introspection endpoint is doing.
+    #[must_use]
+    pub fn introspection_health(&self) -> Vec<IntrospectionHealth> {
+        self.shared.rules.introspectors.health()
     }
 
     /// How full the memory of used proofs and tokens is: see [`crate::sender::MemoryReplayStore`].

@@ -37,12 +37,25 @@ pub struct Policy {
     pub(super) nonces: RouteNonces,
     pub(super) uses: Uses,
     pub(super) demand: Demand,
+    /// Whose opaque tokens are.
+    pub(super) opaque_of: Option<String>,
     /// Found when the policy was looked up by name.
     pub(super) fault: Option<ConfigFault>,
     pub(super) presence: Presence,
     pub(super) preflight: Preflight,
     pub(super) credentials: CredentialFields,
     pub(super) visibility: ChallengeVisibility,
+}
+
+/// The server that a policy is checked for.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    /// Whether a name of a client or a subject alone says who is meant.
+    pub(super) one_issuer: bool,
+    pub(super) mechanisms: &'a Mechanisms,
+    pub(super) revocable: Revocable,
+    /// Whether this issuer is asked about tokens.
+    pub(super) introspects: &'a dyn Fn(&str) -> bool,
 }
 
 /// Whether a request without credentials is refused.
@@ -94,6 +107,7 @@ impl Policy {
             nonces: RouteNonces::AsServer,
             uses: Uses::Any,
             demand: Demand::default(),
+            opaque_of: None,
             fault: None,
             presence: Presence::Required,
             preflight: Preflight::Refuse,
@@ -138,7 +152,8 @@ impl Policy {
     }
 
     /// What is known of the token's revocation has to be no older than this: 503 otherwise, whatever
-    /// [`OnStale`] says. The strictest of the policy and the token's classes applies.
+    /// [`OnStale`] says. The strictest of the policy and the token's classes applies. A token that its
+    /// issuer is asked about is asked about again where the answer is older.
     ///
     /// Sources ask about every third of their maximum age: less than half of that age is 503 now and
     /// then also when all is well. A status list that is older is fetched while the request waits.
@@ -152,6 +167,13 @@ impl Policy {
     /// old, payments may not.
     pub fn on_stale(mut self, on_stale: OnStale) -> Self {
         self.demand.on_stale = Some(on_stale);
+        self
+    }
+
+    /// Sends opaque tokens to this issuer, which the server has an
+    /// [`Introspection`](crate::introspection::Introspection) of: for services that know by the route whose tokens come.
+    pub fn introspected_by(mut self, issuer: impl Into<String>) -> Self {
+        self.opaque_of = Some(issuer.into());
         self
     }
 
@@ -204,14 +226,8 @@ impl Policy {
         Self { fault: Some(fault), ..Self::new(allow_all()).named(name) }
     }
 
-    /// `one_issuer`: whether a name of a client or a subject alone says who is meant.
-    pub(super) fn check(
-        &self,
-        one_issuer: bool,
-        mechanisms: &Mechanisms,
-        revocable: Revocable,
-        faults: &mut Faults,
-    ) {
+    pub(super) fn check(&self, beside: &Beside<'_>, faults: &mut Faults) {
+        let Beside { one_issuer, mechanisms, revocable, introspects } = *beside;
         faults.extend(self.fault.clone());
         let needs = Needs::of(&*self.check);
         faults.extend(needs.faults().iter().cloned());
@@ -244,16 +260,21 @@ impl Policy {
                 faults.push_at(member, ConfigFault::Policy(what));
             }
         }
-        if revocable == Revocable::No {
-            for (member, is_said) in [
-                ("freshness", self.demand.freshness.is_some()),
-                ("on_stale", self.demand.on_stale.is_some()),
-            ] {
-                if is_said {
-                    let what = "wants to know of revocation, and no source of it is configured: \
-                                add one with `.revocation(...)`";
-                    faults.push_at(member, ConfigFault::Policy(what.to_owned()));
-                }
+        if let Some(issuer) = self.opaque_of.as_deref().filter(|issuer| !introspects(issuer)) {
+            let what = format!(
+                "{issuer:?} is nobody whom the server asks about tokens: add it with \
+                                `.introspection(...)`"
+            );
+            faults.push_at("introspected_by", ConfigFault::Policy(what));
+        }
+        for (member, is_said) in [
+            ("freshness", self.demand.freshness.is_some() && revocable == Revocable::No),
+            ("on_stale", self.demand.on_stale.is_some() && revocable != Revocable::Yes),
+        ] {
+            if is_said {
+                let what = "wants to know of revocation, and no source of it is configured: add one \
+                            with `.revocation(...)`";
+                faults.push_at(member, ConfigFault::Policy(what.to_owned()));
             }
         }
         let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
@@ -271,6 +292,7 @@ impl Policy {
             binding: self.binding,
             nonces: self.nonces,
             demand: self.demand,
+            opaque_of: self.opaque_of.as_deref(),
             context,
         }
     }
@@ -321,6 +343,9 @@ impl Policy {
         }
         if let Some(on_stale) = self.demand.on_stale {
             member("on_stale", on_stale.report());
+        }
+        if let Some(issuer) = &self.opaque_of {
+            member("introspected_by", issuer.as_str().into());
         }
         if let Some(binding) = self.binding {
             member("binding", binding.as_str().into());

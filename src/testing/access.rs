@@ -16,7 +16,7 @@ use crate::jose::{ClaimsSet, base64url};
 use crate::name::IssuerId;
 use crate::observe::SenderBinding;
 use crate::time::Timestamp;
-use crate::verify::{Wanted, facts_of};
+use crate::verify::{StandIns, Wanted, facts_of};
 
 /// An [`Access`] made from nothing, to test handlers and checks.
 ///
@@ -118,9 +118,15 @@ impl TestAccess {
         let claims = ClaimsSet::parse(payload.as_bytes()).expect("claims");
         let issuer = required("iss", claims.text("iss")).expect("an issuer");
         let issuer = Arc::new(IssuerId::parse(&issuer).expect("an issuer"));
-        let facts =
-            facts_of(&self.profile, &claims, &issuer, payload.as_bytes(), &Wanted::default())
-                .unwrap_or_else(|error| panic!("not the claims of an access token: {error}"));
+        let facts = facts_of(
+            &self.profile,
+            &claims,
+            &issuer,
+            payload.as_bytes(),
+            &Wanted::default(),
+            StandIns::NONE,
+        )
+        .unwrap_or_else(|error| panic!("not the claims of an access token: {error}"));
         let server = ServerContext {
             params: ChallengeParams { common: "realm=\"test\"".to_owned(), ..Default::default() },
             audiences: facts.audiences.clone(),

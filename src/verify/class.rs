@@ -171,6 +171,9 @@ struct CheckedClass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revocable {
     No,
+    /// As far as issuers are asked about tokens.
+    Asked,
+    /// By sources.
     Yes,
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::access::{Actor, Confirmation, Facts, NamedClaims, StatusReference};
+use crate::access::{Actor, Addressed, Confirmation, Facts, NamedClaims, Origin, StatusReference};
 use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
 use crate::revocation::Record;
 use crate::revocation::{Reference, reference_of};
+use crate::time::Timestamp;
 
 /// What is read of a token because the server's configuration asks for it.
 #[derive(Clone, Copy, Default)]
@@ -21,6 +22,33 @@ pub(crate) struct Wanted<'a> {
     pub(crate) status: bool,
 }
 
+/// What stands in for a claim of RFC 9068 §2.2 that is absent. A token has to have them all; what an
+/// issuer answers about one may lack what a configuration names.
+#[derive(Clone, Copy)]
+pub(crate) struct StandIns {
+    pub(crate) origin: Origin,
+    /// Without `sub` the client is the subject.
+    pub(crate) subject: Option<FromClient>,
+    /// Without `exp` it ends then.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// Without `aud` it is for whoever knows of it.
+    pub(crate) addressed: Addressed,
+}
+
+/// That something is taken from the client.
+#[derive(Clone, Copy)]
+pub(crate) struct FromClient;
+
+impl StandIns {
+    /// What is absent is missing.
+    pub(crate) const NONE: Self = Self {
+        origin: Origin::Token,
+        subject: None,
+        expires_at: None,
+        addressed: Addressed::Named,
+    };
+}
+
 /// What the token says: the claims of RFC 9068 §2.2 and those that are checked where they are
 /// present.
 pub(crate) fn facts_of(
@@ -29,14 +57,18 @@ pub(crate) fn facts_of(
     issuer: &Arc<IssuerId>,
     payload: &[u8],
     wanted: &Wanted<'_>,
+    stand_ins: StandIns,
 ) -> Result<Facts, ClaimError> {
     let may_lack = |claim| profile.may_lack.contains(&claim);
-    let subject = required("sub", claims.text("sub"))?;
-
     let client_id = first(&profile.client_id_claims, |name| claims.text(name))?;
     if client_id.is_none() && !may_lack(OptionalClaim::ClientId) {
         return Err(missing(&profile.client_id_claims));
     }
+    let subject = match (claims.text("sub")?, stand_ins.subject) {
+        (None, Some(FromClient)) => client_id.clone(),
+        (subject, _) => subject,
+    };
+    let subject = required("sub", Ok(subject))?;
     let jwt_id = claims.text("jti")?;
     if jwt_id.is_none() && !may_lack(OptionalClaim::JwtId) {
         return Err(ClaimError::Missing("jti".to_owned()));
@@ -45,13 +77,17 @@ pub(crate) fn facts_of(
     if issued_at.is_none() && !may_lack(OptionalClaim::IssuedAt) {
         return Err(ClaimError::Missing("iat".to_owned()));
     }
-    let audiences = first(&profile.audience_claims, |name| claims.texts(name))?
-        .ok_or_else(|| missing(&profile.audience_claims))?;
+    let (audiences, addressed) =
+        match (first(&profile.audience_claims, |name| claims.texts(name))?, stand_ins.addressed) {
+            (Some(audiences), _) => (audiences, Addressed::Named),
+            (None, Addressed::Unsaid) => (Vec::new(), Addressed::Unsaid),
+            (None, Addressed::Named) => return Err(missing(&profile.audience_claims)),
+        };
     let scope = first(&profile.scope_claims, |name| claims.scope_in(name, profile.scope_form))?;
     check_details(claims)?;
 
     let facts = Facts {
-        expires_at: required("exp", claims.time("exp"))?,
+        expires_at: required("exp", claims.time("exp").map(|exp| exp.or(stand_ins.expires_at)))?,
         issued_at,
         not_before: claims.time("nbf")?,
         audiences: audiences.iter().map(|audience| Audience::from_token(audience)).collect(),
@@ -68,6 +104,8 @@ pub(crate) fn facts_of(
         session: if wanted.session { claims.text("sid")?.map(Into::into) } else { None },
         named: named(claims, wanted.claims)?,
         status: if wanted.status { status_of(claims)? } else { None },
+        origin: stand_ins.origin,
+        addressed,
         issuer: Arc::clone(issuer),
         claims: payload.into(),
     };
@@ -104,7 +142,7 @@ fn status_of(claims: &ClaimsSet<'_>) -> Result<Option<StatusReference>, ClaimErr
 
 /// What `cnf` binds the token to (RFC 7800 §3.1). Members that mean nothing here are passed over as
 /// long as one is there that does; one that does has to be right.
-fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
+pub(super) fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
     const NO_OBJECT: &str = "`cnf` is not an object";
     const NOTHING: &str =
         "`cnf` has neither `jkt` nor `x5t#S256`: nothing in it can be enforced here";

@@ -1,6 +1,6 @@
 //! The decision: ten steps, cheap before costly, state changed last.
 //!
-//! [`Rules::authenticate`] takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
+//! `Rules::authenticate` takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
 //! [`Rules::authorize`] takes steps 6 to 9 and reads nothing of the token but those. Step 10, which
 //! changes state, is taken by the guard when nothing can refuse any more. So a token
 //! that is already known, or that somebody else has read, skips the work of steps 2 to 5 and never the
@@ -11,6 +11,8 @@
 //! It waits for nothing and starts nothing: where a key is missing it says so, and is called again
 //! when something was done about that. Time comes in as an argument.
 
+mod answer;
+mod authenticate;
 mod class;
 mod exception;
 mod facts;
@@ -19,27 +21,26 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Access, Confirmation, Facts, Sender};
+use crate::access::{Access, Addressed, Confirmation, Facts, Sender};
 use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
 use crate::context::{PolicyContext, Schemes};
-use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
-use crate::error::{Refusal, RejectionKind};
-use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved, TokenProfile};
-use crate::jose::json::JsonError;
-use crate::jose::{
-    Algorithm, ClaimError, ClaimsSet, Compact, CompactError, HeaderError, KeyChoiceError,
-};
+use crate::credentials::{Credentials, RequestHead, Scheme};
+use crate::error::{Outcome, Refusal, RejectionKind, Step};
+use crate::introspection::{Introspector, Introspectors, Question};
+use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved};
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
 use crate::revocation::{Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
+use authenticate::Authentic;
 pub use class::TokenClass;
 pub(crate) use class::{Applied, Classes, IssuerNames, Revocable};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
-pub(crate) use facts::{Wanted, facts_of};
+#[cfg(feature = "testing")]
+pub(crate) use facts::{StandIns, Wanted, facts_of};
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
@@ -53,8 +54,23 @@ pub(crate) struct Rules {
     pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
     pub(crate) mechanisms: Mechanisms,
+    /// Who is asked about tokens.
+    pub(crate) introspectors: Introspectors,
     /// `None`: nothing is known of revocation.
     pub(crate) revocation: Option<Arc<Runtime>>,
+}
+
+/// What was found out for one request so far, beside what everybody knows.
+#[derive(Clone)]
+pub(crate) struct Found {
+    /// Whether it waited for keys.
+    pub(crate) keys: Attempt,
+    /// What its issuer was asked about its token.
+    pub(crate) answer: Option<Arc<Question>>,
+}
+
+impl Found {
+    pub(crate) const NOTHING: Self = Self { keys: Attempt::First, answer: None };
 }
 
 /// What one route demands beside the server.
@@ -65,6 +81,8 @@ pub(crate) struct RouteRules<'a> {
     pub(crate) nonces: RouteNonces,
     /// Of what is known of revocation.
     pub(crate) demand: Demand,
+    /// Whose opaque tokens are, if the route says so.
+    pub(crate) opaque_of: Option<&'a str>,
     pub(crate) context: &'a Arc<PolicyContext>,
 }
 
@@ -143,6 +161,13 @@ pub(crate) enum Stop {
         miss: KeyMiss,
         refusal: Refusal,
     },
+    /// What the issuer says of the token is missing. Unless something can be done about it, this is the
+    /// refusal.
+    NoAnswer {
+        introspector: Arc<Introspector>,
+        token: Box<str>,
+        refusal: Refusal,
+    },
     /// A status list is missing. Unless something can be done about it, this is the refusal.
     NoList {
         list: Arc<ListSlot>,
@@ -172,13 +197,22 @@ impl Rules {
         head: RequestHead<'_>,
         route: RouteRules<'_>,
         at: Moment,
-        attempt: Attempt,
+        found: &Found,
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let (facts, credentials) = self.authenticate(head, at, attempt, trace)?;
-        let facts = Arc::new(facts);
+        let Authentic { facts, credentials, answered_by } =
+            self.authenticate(head, route, at, found, trace)?;
         trace.facts = Some(Arc::clone(&facts));
-        self.authorize(facts, Presented::Now(credentials), head, route, at, trace)
+        let token = credentials.token();
+        let decided = self.authorize(facts, Presented::Now(credentials), head, route, at, trace);
+        if let (Err(Stop::Refused(refusal)), Some(introspector)) = (&decided, answered_by)
+            && refusal.kind.step() == Some(Step::Revocation)
+            && refusal.kind.outcome() == Outcome::Refused
+        {
+            // What the issuer said before is no longer so, and is asked again if it comes to that.
+            introspector.forget(token);
+        }
+        decided
     }
 
     /// The schemes that a client can use on a route that wants this binding.
@@ -202,9 +236,10 @@ impl Rules {
         let presented = Presented::SameRequest(access.sender().cloned());
         self.authorize(facts, presented, head, route, at, trace).map_err(|stop| match stop {
             // Nobody waits twice.
-            Stop::Refused(refusal) | Stop::NoKey { refusal, .. } | Stop::NoList { refusal, .. } => {
-                refusal
-            }
+            Stop::Refused(refusal)
+            | Stop::NoKey { refusal, .. }
+            | Stop::NoAnswer { refusal, .. }
+            | Stop::NoList { refusal, .. } => refusal,
         })
     }
 
@@ -223,83 +258,6 @@ impl Rules {
                 Err(Refusal::new(RejectionKind::UnknownIssuer, detail))
             }
         }
-    }
-
-    /// Steps 1 to 5: what the token says, and that its issuer said it.
-    fn authenticate<'a>(
-        &self,
-        head: RequestHead<'a>,
-        at: Moment,
-        attempt: Attempt,
-        trace: &mut Trace,
-    ) -> Result<(Facts, Credentials<'a>), Stop> {
-        // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
-        let used = Credentials::scheme_used(head.headers);
-        if used == Some(Scheme::Dpop) && self.mechanisms.dpop.is_none() {
-            return refuse(
-                RejectionKind::UnsupportedScheme,
-                "the scheme DPoP is not offered: `.dpop(Dpop::new())` would",
-            );
-        }
-        trace.scheme = used;
-        let credentials =
-            Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
-
-        // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
-        // the key, and to know how the issuer writes its tokens.
-        let jws = Compact::parse(credentials.token()).map_err(unusable_form)?;
-        let header = jws.header().map_err(unusable_header)?;
-        if TokenProfile::is_other_kind(&header) {
-            let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));
-            return refuse(RejectionKind::WrongType, detail);
-        }
-        let claims = ClaimsSet::parse(jws.payload()).map_err(unusable_payload)?;
-
-        // 3. The key, by issuer AND `kid`.
-        let iss = claims.text("iss").ok().flatten();
-        let issuer = self.issuer(iss.as_deref(), at)?;
-        trace.issuer = Some(Arc::clone(issuer.id()));
-        let profile = issuer.profile();
-        if !profile.takes_type(&header) {
-            let wanted = profile.types.join("` or `");
-            let (found, name) = (shown(header.typ()), profile.name());
-            let detail =
-                format!("`typ` is {found}, profile `{name}` of the issuer takes `{wanted}`");
-            return refuse(RejectionKind::WrongType, detail);
-        }
-        let algorithm = header.algorithm();
-        if !issuer.allows(algorithm) {
-            let detail = format!("`alg` is {algorithm}, which {} may not use", issuer.id());
-            return refuse(RejectionKind::AlgorithmNotAllowed, detail);
-        }
-        let key = issuer.find(header.kid(), algorithm, at, attempt).map_err(|miss| {
-            let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
-            Stop::NoKey { issuer: Arc::clone(&issuer), miss, refusal }
-        })?;
-
-        // 4. The signature.
-        key.verify(algorithm, &jws)
-            .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
-        self.issuers.proved(&issuer, at);
-
-        // 5. The claims are there and of the right type, and no claim is of another kind of token.
-        if let Some(claim) = profile.other_kind(&header, &claims) {
-            let detail = format!("the token has `{claim}`, which no access token has");
-            return refuse(RejectionKind::OtherTokenKind, detail);
-        }
-        if let Some(detail) = profile.unmet_claim(&claims) {
-            return refuse(RejectionKind::OtherTokenKind, detail);
-        }
-        let wanted = self.revocation.as_deref().map(|revocation| Wanted {
-            claims: revocation.named_claims(),
-            session: true,
-            status: revocation.reads_status(issuer.id()),
-        });
-        let wanted = wanted.unwrap_or_default();
-        let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted);
-        let mut facts = facts.map_err(unusable_claim)?;
-        facts.key_id = key.shared_kid();
-        Ok((facts, credentials))
     }
 
     /// Steps 6 to 9: whether what the token says is enough, here and now. They change nothing, so
@@ -403,6 +361,9 @@ impl Rules {
     }
 
     fn check_audience(&self, facts: &Facts) -> Result<(), Refusal> {
+        if facts.addressed == Addressed::Unsaid {
+            return Ok(());
+        }
         let ours = |audience: &Audience| self.audiences.contains(audience);
         let accepted = match self.other_audiences {
             OtherAudiences::Accept => facts.audiences.iter().any(ours),
@@ -473,61 +434,6 @@ impl Rules {
 
 fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Result<T, Stop> {
     Err(Stop::Refused(Refusal::new(kind, detail)))
-}
-
-fn unusable_credentials(error: CredentialsError) -> Refusal {
-    let kind = match error {
-        CredentialsError::Absent => RejectionKind::NoCredentials,
-        CredentialsError::Several => RejectionKind::SeveralCredentials,
-        CredentialsError::UnsupportedScheme => RejectionKind::UnsupportedScheme,
-        CredentialsError::Malformed => RejectionKind::MalformedCredentials,
-        CredentialsError::TooLong => RejectionKind::TokenTooLong,
-    };
-    Refusal::new(kind, error.to_string())
-}
-
-fn unusable_form(error: CompactError) -> Refusal {
-    let kind = match error {
-        CompactError::Opaque => RejectionKind::OpaqueToken,
-        CompactError::Encrypted => RejectionKind::EncryptedToken,
-        _ => RejectionKind::MalformedToken,
-    };
-    Refusal::new(kind, error.to_string())
-}
-
-fn unusable_header(error: HeaderError) -> Refusal {
-    let kind = match error {
-        HeaderError::Json(_) | HeaderError::KeyId => RejectionKind::MalformedToken,
-        HeaderError::Algorithm => RejectionKind::AlgorithmNotAllowed,
-        HeaderError::Type => RejectionKind::WrongType,
-        HeaderError::Unsupported(_) => RejectionKind::UnsupportedHeader,
-    };
-    Refusal::new(kind, error.to_string())
-}
-
-fn unusable_payload(error: JsonError) -> Refusal {
-    Refusal::new(RejectionKind::MalformedToken, format!("the payload is {error}"))
-}
-
-fn unusable_claim(error: ClaimError) -> Refusal {
-    let kind = match error {
-        ClaimError::Missing(_) => RejectionKind::MissingClaim,
-        ClaimError::Malformed { .. } => RejectionKind::MalformedClaim,
-    };
-    Refusal::new(kind, error.to_string())
-}
-
-fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &IssuerId) -> Refusal {
-    let (kind, why) = match miss {
-        KeyMiss::Choice(KeyChoiceError::Ambiguous) => {
-            (RejectionKind::AmbiguousKey, "more than one key fits")
-        }
-        KeyMiss::Choice(KeyChoiceError::Unknown) => (RejectionKind::UnknownKey, "no key fits"),
-        KeyMiss::NoKeys | KeyMiss::Stale => {
-            return Refusal::new(RejectionKind::KeysUnavailable, format!("no keys of {issuer}"));
-        }
-    };
-    Refusal::new(kind, format!("{why}: kid {}, alg {algorithm}, issuer {issuer}", shown(kid)))
 }
 
 /// What a check's refusal is answered with, here and in layers below. A token that lacks scope

@@ -125,15 +125,18 @@ impl Log {
 
     /// `None`: the token is over that was revoked, and its record may be kept or not.
     fn of_token(records: &[(&Record, Timestamp)], now: Timestamp) -> Option<Option<(u8, Kind)>> {
-        // A lift takes back what was said up to its time, before it or after it.
-        let lifts = records.iter().filter(|(record, _)| record.effect() == Effect::Lift);
+        // An hour is what a token may live that was issued when it was heard.
+        let hour = Duration::from_hours(1);
+        // A lift takes back what was said up to its time, before it or after it. One that is older than
+        // a token can live, when it is heard, is about none that lives.
+        let lifts = records.iter().filter(|(record, heard)| {
+            record.effect() == Effect::Lift && record.at() >= heard.minus(hour)
+        });
         let lift = lifts.map(|(record, _)| record.at()).max();
         let counts = records.iter().filter(|(record, _)| {
             !matches!(record.effect(), Effect::Lift | Effect::Release(_))
                 && Some(record.at()) > lift
         });
-        // An hour is what a token may live that was issued when it was heard.
-        let hour = Duration::from_hours(1);
         match counts.map(|(_, heard)| heard.plus(hour)).max() {
             None => Some(None),
             Some(until) if now < until => Some(Some((4, Kind::Revoked))),

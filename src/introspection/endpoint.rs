@@ -1,0 +1,106 @@
+//! The call (RFC 7662 §2.1), within its bounds.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+
+use super::Introspection;
+use super::answer::Answer;
+use super::checked::{Answers, Checked};
+use super::error::AskError;
+use super::form::Form;
+use super::signed;
+use crate::issuer::IssuerKeys;
+use crate::time::{Clock, Moment};
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+
+/// Where one issuer is asked.
+pub(super) struct Endpoint {
+    pub(super) rules: Checked,
+    pub(super) issuer: Arc<IssuerKeys>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Endpoint {
+    /// Asks about this token, in a time that the caller bounds.
+    pub(super) async fn ask(&self, token: &str) -> Result<Answer, AskError> {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        const SIGNED: HeaderValue = HeaderValue::from_static(signed::MEDIA_TYPE);
+        let asked = self.clock.moment();
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            ACCEPT,
+            match &self.rules.answers {
+                Answers::Json => JSON,
+                Answers::Signed(_) => SIGNED,
+            },
+        );
+        let mut form = Form::new();
+        form.push("token", token);
+        form.push("token_type_hint", "access_token");
+        let (endpoint, issuer) = (&*self.rules.endpoint, self.issuer.id().as_str());
+        let client = &self.rules.client;
+        client
+            .apply(&mut form, &mut headers, endpoint, issuer, &*self.clock)
+            .await
+            .map_err(|error| AskError::Client(Arc::new(error)))?;
+        headers.insert(CONTENT_TYPE, Form::CONTENT_TYPE);
+        let mut request = Request::new(form.into_bytes());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = endpoint.parse().map_err(|error| {
+            AskError::Fetch(FetchError::new(FetchErrorKind::Forbidden).caused_by(error))
+        })?;
+        *request.headers_mut() = headers;
+        let limits = FetchLimits {
+            loopback_http: self.rules.loopback_http,
+            ..FetchLimits::new(Introspection::MAX_ANSWER, self.rules.timeout)
+        };
+        let answer = self.transport.fetch(request, limits).await.map_err(AskError::Fetch)?;
+        self.read(&answer, asked).await
+    }
+
+    async fn read(&self, answer: &Response<Bytes>, asked: Moment) -> Result<Answer, AskError> {
+        let failed = |kind| Err(AskError::Fetch(FetchError::new(kind)));
+        match answer.status() {
+            StatusCode::OK => {}
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                return Err(AskError::Credentials(status));
+            }
+            status if status.is_redirection() => return failed(FetchErrorKind::Redirect),
+            status => return Err(AskError::Status(status)),
+        }
+        // A transport that keeps no bound makes the call fail, and nothing else.
+        if answer.body().len() > Introspection::MAX_ANSWER {
+            return failed(FetchErrorKind::TooLarge);
+        }
+        let found = media_type(answer.headers());
+        let is = |wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
+        match &self.rules.answers {
+            Answers::Json if is("application/json") => Answer::read(answer.body(), asked),
+            Answers::Json => {
+                Err(AskError::Answer("the content type is not application/json".to_owned()))
+            }
+            Answers::Signed(audience) if is(signed::MEDIA_TYPE) => {
+                let members =
+                    signed::members(answer.body(), &self.issuer, audience, &*self.clock).await;
+                let members = members.map_err(|error| AskError::Signed(Arc::new(error)))?;
+                Answer::read(&members, asked)
+            }
+            Answers::Signed(_) => {
+                let wanted = signed::MEDIA_TYPE;
+                let what = format!("the content type is not {wanted}: a signed answer is wanted");
+                Err(AskError::Answer(what))
+            }
+        }
+    }
+}
+
+/// The media type of a message, without its parameters; `None` if it is not said, or twice.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok()?.split(';').next().map(str::trim)
+}

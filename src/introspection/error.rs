@@ -1,0 +1,76 @@
+use std::error::Error;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::client::ClientAuthError;
+use super::introspector::Bearing;
+use super::signed::SignedError;
+use crate::transport::{FetchError, FetchErrorKind};
+
+/// Why there is no answer about a token. For operators; it holds no token and no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// No answer.
+    #[error("introspection: {0}")]
+    Fetch(FetchError),
+    /// The endpoint refuses this server's own credentials (RFC 7662 §2.3).
+    #[error("introspection: the endpoint refuses this server's own credentials, status {0}")]
+    Credentials(StatusCode),
+    /// Another status than 200. A server that wants to know who asks may answer 400 (RFC 9701 §5).
+    #[error("introspection: status {0}{hint}", hint = hint(*.0))]
+    Status(StatusCode),
+    /// An answer that cannot be read.
+    #[error("introspection: {0}")]
+    Answer(String),
+    /// A signed answer that is not one, or not for this server.
+    #[error("introspection: the signed answer: {0}")]
+    Signed(Arc<SignedError>),
+    /// Our own credentials cannot be used.
+    #[error("introspection: {0}")]
+    Client(Arc<ClientAuthError>),
+    /// Too many calls are under way.
+    #[error("introspection: too many requests wait for an answer")]
+    Crowded,
+    /// The endpoint failed time and again.
+    #[error("introspection: the endpoint failed {0} times in a row, the last time: {1}")]
+    Resting(u32, Arc<str>),
+    /// There is nothing that a call could run on.
+    #[error("introspection: outside a tokio runtime nobody can be asked")]
+    NoRuntime,
+    /// The runtime that the call ran on has ended.
+    #[error("introspection: the call was dropped with its runtime")]
+    Dropped,
+}
+
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => ": the endpoint takes the call, or who makes it, for malformed",
+        _ => "",
+    }
+}
+
+impl AskError {
+    /// What it says of the endpoint.
+    pub(super) fn bears_on_endpoint(&self) -> Bearing {
+        match self {
+            Self::Fetch(error) if error.kind() == FetchErrorKind::TooLarge => Bearing::Answered,
+            Self::Fetch(_) | Self::Credentials(_) => Bearing::Fault,
+            Self::Status(status)
+                if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+            {
+                Bearing::Fault
+            }
+            Self::Status(_) | Self::Answer(_) | Self::Signed(_) => Bearing::Answered,
+            Self::Client(_)
+            | Self::Crowded
+            | Self::Resting(..)
+            | Self::NoRuntime
+            | Self::Dropped => Bearing::Nothing,
+        }
+    }
+
+    pub(crate) fn shared(self: &Arc<Self>) -> Arc<dyn Error + Send + Sync> {
+        Arc::clone(self) as Arc<dyn Error + Send + Sync>
+    }
+}

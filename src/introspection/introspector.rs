@@ -1,0 +1,364 @@
+//! One issuer, asked about its tokens: what is known, what is being asked, and what may be asked.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::answer::Answer;
+use super::breaker::{Breaker, Condition, Leave};
+use super::cache::{Answers, Fingerprint, Known};
+use super::checked::{Checked, Jwts};
+use super::endpoint::Endpoint;
+use super::error::AskError;
+use super::question::Outcome;
+use super::{Active, AnswerGap, EndpointState, IntrospectionHealth, Question};
+use crate::issuer::flight::{Place, Wait, Waiting};
+use crate::issuer::{IssuerKeys, Remedy};
+use crate::time::{Clock, Moment};
+use crate::transport::{FetchError, FetchErrorKind, Transport};
+
+/// The most questions that are open at once. Whoever comes with another token then gets 503.
+const MOST_OPEN: usize = 1_024;
+
+/// After a time-out, that of whoever waits and that of the call, nobody waits any more.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// When somebody for whom there is no room may come again.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Asks one issuer.
+pub(crate) struct Introspector {
+    endpoint: Endpoint,
+    answers: Answers,
+    /// The open questions. Nothing that is not ours runs while it is locked.
+    open: Mutex<HashMap<Fingerprint, Open>>,
+    breaker: Breaker,
+    turns: Semaphore,
+    waiting: Waiting,
+    calls: AtomicU64,
+    failed: AtomicU64,
+    not_asked: AtomicU64,
+}
+
+struct Open {
+    question: Arc<Question>,
+    /// Steady time.
+    since: Duration,
+}
+
+/// What is known of a token without asking.
+pub(crate) enum Looked {
+    Active(Arc<Active>),
+    Inactive,
+    /// Nothing, or nothing that is young enough.
+    Unknown,
+    /// It was asked for this request, in vain; `None`: there is no answer yet.
+    Failed(Option<Arc<AskError>>),
+}
+
+/// Why nothing is asked, and when that may be otherwise.
+struct NotAsked {
+    retry_after: Duration,
+    error: Arc<AskError>,
+}
+
+impl Introspector {
+    pub(super) fn new(
+        rules: Checked,
+        issuer: Arc<IssuerKeys>,
+        transport: Arc<dyn Transport>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            answers: Answers::new(rules.cache_bytes, rules.ttl, rules.negative_ttl),
+            open: Mutex::default(),
+            breaker: Breaker::default(),
+            turns: Semaphore::new(rules.at_most),
+            waiting: Waiting::default(),
+            calls: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            not_asked: AtomicU64::new(0),
+            endpoint: Endpoint { rules, issuer, transport, clock: Arc::clone(clock) },
+        }
+    }
+
+    /// The issuer that is asked.
+    pub(crate) fn issuer(&self) -> &Arc<IssuerKeys> {
+        &self.endpoint.issuer
+    }
+
+    pub(super) fn rules(&self) -> &Checked {
+        &self.endpoint.rules
+    }
+
+    /// Whether JWTs of the issuer are asked about.
+    pub(crate) fn takes_jwts(&self) -> bool {
+        self.rules().jwts == Jwts::AskedAbout
+    }
+
+    /// Whether answers may lack this member.
+    pub(crate) fn has_gap(&self, gap: AnswerGap) -> bool {
+        self.rules().gaps.contains(&gap)
+    }
+
+    /// Whether an answer without `aud` is about a token for this server.
+    pub(crate) fn takes_unaddressed(&self) -> bool {
+        self.rules().without_audience
+    }
+
+    pub(crate) fn ttl(&self) -> Duration {
+        self.rules().ttl
+    }
+
+    /// What is known of this token. What was asked for this very request is young enough, and so is what
+    /// is not older than `freshest`.
+    pub(crate) fn look(
+        &self,
+        token: &str,
+        freshest: Option<Duration>,
+        at: Moment,
+        given: Option<&Question>,
+    ) -> Looked {
+        if let Some(question) = given {
+            return match question.outcome() {
+                Some(Outcome::Active(active)) => Looked::Active(Arc::clone(active)),
+                Some(Outcome::Inactive) => Looked::Inactive,
+                Some(Outcome::Failed(error)) => Looked::Failed(Some(Arc::clone(error))),
+                None => Looked::Failed(None),
+            };
+        }
+        match self.answers.get(self.answers.fingerprint(token)) {
+            Some(Known::Active(active)) if self.is_young(&active, freshest, at) => {
+                Looked::Active(active)
+            }
+            // That it is not active needs no freshness: no token becomes active again by being asked.
+            Some(Known::Inactive(asked)) if at.since(asked) < self.rules().negative_ttl => {
+                Looked::Inactive
+            }
+            Some(_) | None => Looked::Unknown,
+        }
+    }
+
+    fn is_young(&self, active: &Active, freshest: Option<Duration>, at: Moment) -> bool {
+        let age = at.since(active.asked());
+        age < self.rules().ttl
+            && freshest.is_none_or(|freshest| age <= freshest)
+            && active.expires_at().is_none_or(|expires_at| at.wall() < expires_at)
+    }
+
+    /// Asks about this token for a request that waits for the answer, which it finds there.
+    pub(crate) fn remedy(
+        self: &Arc<Self>,
+        token: &str,
+        at: Moment,
+        answer: &mut Option<Arc<Question>>,
+    ) -> Remedy {
+        let later = |NotAsked { retry_after, error }: NotAsked| {
+            let error: Arc<dyn Error + Send + Sync> = error;
+            Remedy::Later { retry_after, error: Some(error) }
+        };
+        let question = match self.ask(token, at) {
+            Ok(question) => question,
+            Err(not_asked) => return later(not_asked),
+        };
+        let Some(wait) = self.wait(&question) else {
+            return later(self.not_asked(AskError::Crowded, SOON));
+        };
+        *answer = Some(question);
+        Remedy::Wait(wait)
+    }
+
+    fn not_asked(&self, error: AskError, retry_after: Duration) -> NotAsked {
+        self.not_asked.fetch_add(1, Ordering::Relaxed);
+        NotAsked { retry_after, error: Arc::new(error) }
+    }
+
+    /// Asks about this token, unless that is being done already.
+    fn ask(self: &Arc<Self>, token: &str, at: Moment) -> Result<Arc<Question>, NotAsked> {
+        let not_asked = |error, retry_after| Err(self.not_asked(error, retry_after));
+        let Ok(runtime) = Handle::try_current() else {
+            return not_asked(AskError::NoRuntime, SOON);
+        };
+        let longest = self.rules().timeout.saturating_add(SLACK);
+        let fingerprint = self.answers.fingerprint(token);
+        let question = Arc::new(Question::new());
+        {
+            let mut open = self.open();
+            // A call on a runtime that stands still never ends: it does not bind the others.
+            let young = |open: &Open| at.steady().saturating_sub(open.since) <= longest;
+            if let Some(open) = open.get(&fingerprint).filter(|open| young(open)) {
+                return Ok(Arc::clone(&open.question));
+            }
+            if open.len() >= MOST_OPEN {
+                open.retain(|_, open| young(open));
+            }
+            if open.len() >= MOST_OPEN {
+                drop(open);
+                return not_asked(AskError::Crowded, SOON);
+            }
+            match self.breaker.leave(at.steady(), longest) {
+                Leave::Granted => {}
+                Leave::Denied { left, faults, last } => {
+                    drop(open);
+                    return not_asked(AskError::Resting(faults, last), left);
+                }
+            }
+            let since = at.steady();
+            open.insert(fingerprint, Open { question: Arc::clone(&question), since });
+        }
+        // A runtime that is shutting down drops the call right here: no lock is held.
+        let call = Call {
+            introspector: Arc::clone(self),
+            token: token.into(),
+            fingerprint,
+            question: Arc::clone(&question),
+            result: None,
+        };
+        runtime.spawn(call.make());
+        Ok(question)
+    }
+
+    /// A wait for the end of this question; `None` if too many wait already.
+    fn wait(self: &Arc<Self>, question: &Question) -> Option<Wait> {
+        let place = Place::take(Arc::clone(self))?;
+        let sleep = self.endpoint.clock.sleep(self.rules().timeout);
+        Some(Wait::new(question.landing(), sleep, place))
+    }
+
+    /// Forgets that this token is active.
+    pub(crate) fn forget(&self, token: &str) {
+        self.answers.forget(self.answers.fingerprint(token));
+    }
+
+    pub(crate) fn health(&self) -> IntrospectionHealth {
+        let (kept, kept_inactive) = self.answers.counts();
+        let condition = self.breaker.condition(self.endpoint.clock.steady());
+        IntrospectionHealth {
+            issuer: (**self.issuer().id()).clone(),
+            state: match condition {
+                Condition::Working => EndpointState::Working,
+                Condition::Resting => EndpointState::Resting,
+                Condition::OnTrial => EndpointState::OnTrial,
+            },
+            calls: self.calls.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            not_asked: self.not_asked.load(Ordering::Relaxed),
+            under_way: self.open().len(),
+            kept,
+            kept_inactive,
+            kept_bytes: self.answers.bytes(),
+            last_error: self.breaker.last_fault().map(|fault| fault.to_string()),
+        }
+    }
+
+    /// Notes what came of a call, for everybody who waits and for who comes later.
+    fn end(
+        &self,
+        fingerprint: Fingerprint,
+        question: &Arc<Question>,
+        result: Result<Answer, AskError>,
+    ) {
+        let outcome = match result {
+            Ok(Answer::Active(active)) => {
+                let active = Arc::new(active);
+                if self.is_young(&active, None, active.asked()) {
+                    self.answers.keep_active(fingerprint, Arc::clone(&active));
+                }
+                Outcome::Active(active)
+            }
+            Ok(Answer::Inactive) => {
+                if !self.rules().negative_ttl.is_zero() {
+                    let asked = self.endpoint.clock.moment();
+                    self.answers.keep_inactive(fingerprint, asked);
+                }
+                Outcome::Inactive
+            }
+            Err(error) => Outcome::Failed(Arc::new(error)),
+        };
+        match &outcome {
+            Outcome::Failed(error) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                let issuer = self.issuer().id();
+                tracing::warn!(%issuer, "{error}");
+                match error.bears_on_endpoint() {
+                    Bearing::Fault => {
+                        self.breaker.failed(&error.to_string(), self.endpoint.clock.steady());
+                    }
+                    Bearing::Answered => self.breaker.answered(),
+                    Bearing::Nothing => {}
+                }
+            }
+            Outcome::Active(_) | Outcome::Inactive => self.breaker.answered(),
+        }
+        question.end(outcome);
+        let mut open = self.open();
+        if open.get(&fingerprint).is_some_and(|open| Arc::ptr_eq(&open.question, question)) {
+            open.remove(&fingerprint);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Fingerprint, Open>> {
+        // Nothing that could panic runs while it is held.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<Waiting> for Arc<Introspector> {
+    fn as_ref(&self) -> &Waiting {
+        &self.waiting
+    }
+}
+
+/// What an error says of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bearing {
+    /// It does not work.
+    Fault,
+    /// It works: what it was asked, or how it answers, is the trouble.
+    Answered,
+    /// It was not reached.
+    Nothing,
+}
+
+/// A call. Its end is noted however it ends: also when its task is dropped with its runtime.
+struct Call {
+    introspector: Arc<Introspector>,
+    token: Box<str>,
+    fingerprint: Fingerprint,
+    question: Arc<Question>,
+    result: Option<Result<Answer, AskError>>,
+}
+
+impl Call {
+    async fn make(mut self) {
+        self.result = Some(self.in_time().await);
+    }
+
+    async fn in_time(&self) -> Result<Answer, AskError> {
+        let Introspector { endpoint, turns, calls, .. } = &*self.introspector;
+        let mut sleep = endpoint.clock.sleep(endpoint.rules.timeout);
+        let turn = tokio::select! {
+            turn = turns.acquire() => turn,
+            () = &mut sleep => return Err(AskError::Crowded),
+        };
+        // INVARIANT: turns are never closed.
+        let Ok(_turn) = turn else { return Err(AskError::Dropped) };
+        calls.fetch_add(1, Ordering::Relaxed);
+        tokio::select! {
+            answer = endpoint.ask(&self.token) => answer,
+            () = sleep => Err(AskError::Fetch(FetchError::new(FetchErrorKind::Timeout))),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or(Err(AskError::Dropped));
+        self.introspector.end(self.fingerprint, &self.question, result);
+    }
+}

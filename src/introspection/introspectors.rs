@@ -1,0 +1,229 @@
+//! All issuers that are asked about their tokens, and whose token is whose.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::checked::{Answers, Checked, Choice, Jwts};
+use super::config::fault;
+use super::{Introspection, IntrospectionHealth, Introspector};
+use crate::error::{ConfigFault, Faults, key};
+use crate::issuer::{Registry, Resolved};
+use crate::time::Clock;
+use crate::transport::Transport;
+
+/// Introspections without faults, on the way to [`Introspectors`].
+#[derive(Default)]
+pub(crate) struct Prepared(Vec<Checked>);
+
+/// Every issuer that is asked.
+#[derive(Default)]
+pub(crate) struct Introspectors {
+    by_issuer: HashMap<Box<str>, Arc<Introspector>>,
+    /// The longest first.
+    by_prefix: Vec<(Box<str>, Arc<Introspector>)>,
+    /// Whose tokens are all that are of no other.
+    rest: Option<Arc<Introspector>>,
+    /// In the order of the configuration.
+    all: Vec<Arc<Introspector>>,
+}
+
+/// What a server has, for introspections to fit.
+pub(crate) struct Setting<'a> {
+    /// The configured issuers, and whether the server has keys of each.
+    pub(crate) issuers: &'a [(String, Keys)],
+}
+
+/// Whether a server has keys of an issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    Known,
+}
+
+impl Prepared {
+    /// Whether the server's transport is needed for one of these.
+    pub(crate) fn needs_transport(introspections: &[Introspection]) -> bool {
+        introspections.iter().any(Introspection::needs_transport)
+    }
+
+    /// Every fault of these, of each by itself and of all together.
+    pub(crate) fn check(
+        introspections: &[Introspection],
+        setting: &Setting<'_>,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut checked: Vec<Checked> = Vec::new();
+        for (index, introspection) in introspections.iter().enumerate() {
+            faults.at_element("introspection", index, |faults| {
+                let issuer = introspection.issuer();
+                let known = setting.issuers.iter().find(|(id, _)| id == issuer);
+                match known {
+                    None => {
+                        let what = format!(
+                            "{issuer:?} is none of the server's issuers: add `Issuer::opaque` or \
+                             another with that name"
+                        );
+                        faults.push_at("issuer", fault(what));
+                    }
+                    Some((_, Keys::None)) if introspection.wants_keys() => {
+                        let what = "signed answers are verified with the issuer's keys: say where \
+                                    they are, with `Issuer::discover` or `Issuer::jwks`";
+                        faults.push_at("signed_answers", fault(what));
+                    }
+                    Some(_) => {}
+                }
+                let earlier = introspections.iter().take(index);
+                if earlier.clone().any(|other| other.issuer() == issuer) {
+                    faults.push_at("issuer", ConfigFault::DuplicateIssuer(issuer.to_owned()));
+                }
+                checked.extend(introspection.check(faults));
+            });
+        }
+        let rest: Vec<_> =
+            checked.iter().filter(|one| matches!(one.choice, Choice::Rest)).collect();
+        if let [first, second, ..] = rest.as_slice() {
+            let what = format!(
+                "opaque tokens do not say whose they are: of {:?} and {:?} one needs a `prefix`, or \
+                 `only_where_named`",
+                first.issuer, second.issuer
+            );
+            faults.push_at("introspection", fault(what));
+        }
+        let mut seen: HashMap<&str, &str> = HashMap::new();
+        for one in &checked {
+            let Choice::Prefixes(prefixes) = &one.choice else { continue };
+            for prefix in prefixes {
+                if let Some(other) = seen.insert(prefix, &one.issuer) {
+                    let what = format!(
+                        "prefix {prefix:?} is said twice, of {other:?} and {:?}",
+                        one.issuer
+                    );
+                    faults.push_at(&format!("introspection.{}", key(&one.issuer)), fault(what));
+                }
+            }
+        }
+        for (id, keys) in setting.issuers {
+            if *keys == Keys::None && introspections.iter().all(|one| one.issuer() != id) {
+                let what = format!(
+                    "{id:?} has no keys and no introspection: none of its tokens could be used"
+                );
+                faults.push_at("introspection", fault(what));
+            }
+        }
+        Self(checked)
+    }
+
+    /// Ready to ask. `transport` is there if one of them needs it.
+    pub(crate) fn with(
+        self,
+        issuers: &Registry,
+        transport: Option<&Arc<dyn Transport>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Introspectors {
+        let mut introspectors = Introspectors::default();
+        for checked in self.0 {
+            let keys = match issuers.get(&checked.issuer, clock.moment()) {
+                Resolved::Known(keys) => keys,
+                // INVARIANT: it was among the configured issuers.
+                Resolved::Unknown | Resolved::Unavailable(_) => continue,
+            };
+            let own = checked.transport.clone();
+            let Some(transport) = own.or_else(|| transport.cloned()) else { continue };
+            let introspector = Arc::new(Introspector::new(checked, keys, transport, clock));
+            let rules = introspector.rules();
+            introspectors.by_issuer.insert(rules.issuer.clone(), Arc::clone(&introspector));
+            match &rules.choice {
+                Choice::Rest => introspectors.rest = Some(Arc::clone(&introspector)),
+                Choice::WhereNamed => {}
+                Choice::Prefixes(prefixes) => {
+                    let mine = prefixes
+                        .iter()
+                        .map(|prefix| (prefix.as_str().into(), Arc::clone(&introspector)));
+                    introspectors.by_prefix.extend(mine);
+                }
+            }
+            introspectors.all.push(introspector);
+        }
+        introspectors.by_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        introspectors
+    }
+}
+
+impl Introspectors {
+    /// Whose this opaque token is: of the issuer that the route names, by its prefix, or of the one that
+    /// has the rest.
+    pub(crate) fn of_opaque(&self, token: &str, route: Option<&str>) -> Option<&Arc<Introspector>> {
+        match route {
+            Some(issuer) => self.by_issuer.get(issuer).filter(|named| named.has_prefix_of(token)),
+            None => {
+                let fits = self.by_prefix.iter().find(|(prefix, _)| token.starts_with(&**prefix));
+                fits.map(|(_, introspector)| introspector).or(self.rest.as_ref())
+            }
+        }
+    }
+
+    /// Who is asked about JWTs of this issuer; `None`: they are read here.
+    pub(crate) fn of_jwt(&self, issuer: &str) -> Option<&Arc<Introspector>> {
+        self.by_issuer.get(issuer).filter(|introspector| introspector.takes_jwts())
+    }
+
+    pub(crate) fn knows(&self, issuer: &str) -> bool {
+        self.by_issuer.contains_key(issuer)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn health(&self) -> Vec<IntrospectionHealth> {
+        self.all.iter().map(|introspector| introspector.health()).collect()
+    }
+
+    /// What is enforced, for a report.
+    pub(crate) fn report(&self) -> Value {
+        self.all.iter().map(|introspector| introspector.report()).collect()
+    }
+}
+
+impl Introspector {
+    fn has_prefix_of(&self, token: &str) -> bool {
+        match &self.rules().choice {
+            Choice::Rest | Choice::WhereNamed => true,
+            Choice::Prefixes(prefixes) => {
+                prefixes.iter().any(|prefix| token.starts_with(prefix.as_str()))
+            }
+        }
+    }
+
+    /// What is enforced, without secrets.
+    fn report(&self) -> Value {
+        let rules = self.rules();
+        let gaps: Vec<_> = rules.gaps.iter().map(|gap| gap.as_str()).collect();
+        json!({
+            "issuer": &*rules.issuer,
+            "endpoint": &*rules.endpoint,
+            "client": rules.client.kind(),
+            "prefixes": match &rules.choice {
+                Choice::Rest | Choice::WhereNamed => json!([]),
+                Choice::Prefixes(prefixes) => json!(prefixes),
+            },
+            "only_where_named": matches!(rules.choice, Choice::WhereNamed),
+            "jwts": rules.jwts == Jwts::AskedAbout,
+            "signed_for": match &rules.answers {
+                Answers::Json => None,
+                Answers::Signed(audience) => Some(&**audience),
+            },
+            "may_lack": gaps,
+            "without_audience": rules.without_audience,
+            "ttl": crate::time::shown_duration(rules.ttl),
+            "negative_ttl": crate::time::shown_duration(rules.negative_ttl),
+            "cache_bytes": rules.cache_bytes,
+            "timeout": crate::time::shown_duration(rules.timeout),
+            "at_most": rules.at_most,
+            "transport": if rules.transport.is_some() { "its own" } else { "the server's" },
+            "loopback_http": rules.loopback_http == crate::name::LoopbackHttp::Allowed,
+        })
+    }
+}

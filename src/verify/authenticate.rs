@@ -1,0 +1,236 @@
+//! Steps 1 to 5: what a token says, and that its issuer said it.
+
+use std::sync::Arc;
+
+use super::facts::{StandIns, Wanted, facts_of};
+use super::{Found, RouteRules, Rules, Stop, Trace, refuse, shown};
+use crate::access::Facts;
+use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
+use crate::error::{Refusal, RejectionKind};
+use crate::introspection::Introspector;
+use crate::issuer::{IssuerKeys, KeyMiss, TokenProfile};
+use crate::jose::json::JsonError;
+use crate::jose::{
+    Algorithm, ClaimError, ClaimsSet, Compact, CompactError, Header, HeaderError, KeyChoiceError,
+    PublicKey, base64url,
+};
+use crate::name::IssuerId;
+use crate::time::Moment;
+
+/// A token whose issuer said what is known of it.
+pub(super) struct Authentic<'a> {
+    pub(super) facts: Arc<Facts>,
+    pub(super) credentials: Credentials<'a>,
+    /// Who was asked about it, if somebody was.
+    pub(super) answered_by: Option<Arc<Introspector>>,
+}
+
+impl Rules {
+    /// Steps 1 to 5: what the token says, and that its issuer said it.
+    pub(super) fn authenticate<'a>(
+        &self,
+        head: RequestHead<'a>,
+        route: RouteRules<'_>,
+        at: Moment,
+        found: &Found,
+        trace: &mut Trace,
+    ) -> Result<Authentic<'a>, Stop> {
+        // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
+        let used = Credentials::scheme_used(head.headers);
+        if used == Some(Scheme::Dpop) && self.mechanisms.dpop.is_none() {
+            return refuse(
+                RejectionKind::UnsupportedScheme,
+                "the scheme DPoP is not offered: `.dpop(Dpop::new())` would",
+            );
+        }
+        trace.scheme = used;
+        let credentials =
+            Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
+
+        let token = credentials.token();
+        let (facts, answered_by) = match self.opaque(token, route) {
+            Some(introspector) => {
+                let introspector = Arc::clone(introspector);
+                let facts =
+                    self.asked_about(&introspector, token, None, route, at, found, trace)?;
+                (facts, Some(introspector))
+            }
+            None => self.read(token, route, at, found, trace)?,
+        };
+        Ok(Authentic { facts, credentials, answered_by })
+    }
+
+    /// Who is asked about this token, if it is none that anybody but its issuer could read.
+    fn opaque(&self, token: &str, route: RouteRules<'_>) -> Option<&Arc<Introspector>> {
+        if self.introspectors.is_empty() || looks_like_jose(token) {
+            return None;
+        }
+        self.introspectors.of_opaque(token, route.opaque_of)
+    }
+
+    /// Steps 2 to 5 of a JWT.
+    fn read(
+        &self,
+        token: &str,
+        route: RouteRules<'_>,
+        at: Moment,
+        found: &Found,
+        trace: &mut Trace,
+    ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
+        // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
+        // the key, and to know how the issuer writes its tokens.
+        let jws = Compact::parse(token).map_err(unusable_form)?;
+        let header = jws.header().map_err(unusable_header)?;
+        if TokenProfile::is_other_kind(&header) {
+            let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));
+            return refuse(RejectionKind::WrongType, detail);
+        }
+        let claims = ClaimsSet::parse(jws.payload()).map_err(unusable_payload)?;
+
+        // 3. The key, by issuer AND `kid`.
+        let iss = claims.text("iss").ok().flatten();
+        let issuer = self.issuer(iss.as_deref(), at)?;
+        trace.issuer = Some(Arc::clone(issuer.id()));
+        let profile = issuer.profile();
+        if !profile.takes_type(&header) {
+            let wanted = profile.types.join("` or `");
+            let (found, name) = (shown(header.typ()), profile.name());
+            let detail =
+                format!("`typ` is {found}, profile `{name}` of the issuer takes `{wanted}`");
+            return refuse(RejectionKind::WrongType, detail);
+        }
+        let algorithm = header.algorithm();
+        if !issuer.allows(algorithm) {
+            let detail = format!("`alg` is {algorithm}, which {} may not use", issuer.id());
+            return refuse(RejectionKind::AlgorithmNotAllowed, detail);
+        }
+        if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
+            let introspector = Arc::clone(introspector);
+            let facts = self.jwt_asked_about(
+                &introspector,
+                (token, &jws, &header, &claims),
+                route,
+                at,
+                found,
+                trace,
+            )?;
+            return Ok((facts, Some(introspector)));
+        }
+        let key = self.verify(&issuer, &jws, &header, &claims, at, found)?;
+
+        // 5. The claims are there and of the right type.
+        let wanted = self.wanted(issuer.id());
+        let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted, StandIns::NONE);
+        let mut facts = facts.map_err(unusable_claim)?;
+        facts.key_id = key.shared_kid();
+        Ok((Arc::new(facts), None))
+    }
+
+    /// Steps 3 to 5 of a JWT as far as its signature says: its key, that it was signed with it, and that
+    /// no claim is of another kind of token.
+    pub(super) fn verify(
+        &self,
+        issuer: &Arc<IssuerKeys>,
+        jws: &Compact<'_>,
+        header: &Header<'_>,
+        claims: &ClaimsSet<'_>,
+        at: Moment,
+        found: &Found,
+    ) -> Result<Arc<PublicKey>, Stop> {
+        let algorithm = header.algorithm();
+        let key = issuer.find(header.kid(), algorithm, at, found.keys).map_err(|miss| {
+            let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
+            Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
+        })?;
+
+        // 4. The signature.
+        key.verify(algorithm, jws)
+            .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
+        self.issuers.proved(issuer, at);
+
+        // 5. No claim is of another kind of token.
+        let profile = issuer.profile();
+        if let Some(claim) = profile.other_kind(Some(header), claims) {
+            let detail = format!("the token has `{claim}`, which no access token has");
+            return refuse(RejectionKind::OtherTokenKind, detail);
+        }
+        if let Some(detail) = profile.unmet_claim(claims) {
+            return refuse(RejectionKind::OtherTokenKind, detail);
+        }
+        Ok(key)
+    }
+
+    /// What the configuration wants to be read of the tokens of this issuer.
+    pub(super) fn wanted(&self, issuer: &IssuerId) -> Wanted<'_> {
+        let wanted = self.revocation.as_deref().map(|revocation| Wanted {
+            claims: revocation.named_claims(),
+            session: true,
+            status: revocation.reads_status(issuer),
+        });
+        wanted.unwrap_or_default()
+    }
+}
+
+/// Whether a token says of itself that it is a JWS or a JWE: it has parts, and the first is a JSON
+/// object. What it says may be wrong; it is then refused as what it claims to be.
+fn looks_like_jose(token: &str) -> bool {
+    let Some((header, _)) = token.split_once('.') else { return false };
+    // Four characters are three octets, of which the first that is no space tells.
+    let start = header.get(..4).and_then(|start| base64url::decode(start).ok());
+    start.is_some_and(|start| start.trim_ascii_start().first() == Some(&b'{'))
+}
+
+fn unusable_credentials(error: CredentialsError) -> Refusal {
+    let kind = match error {
+        CredentialsError::Absent => RejectionKind::NoCredentials,
+        CredentialsError::Several => RejectionKind::SeveralCredentials,
+        CredentialsError::UnsupportedScheme => RejectionKind::UnsupportedScheme,
+        CredentialsError::Malformed => RejectionKind::MalformedCredentials,
+        CredentialsError::TooLong => RejectionKind::TokenTooLong,
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+fn unusable_form(error: CompactError) -> Refusal {
+    let kind = match error {
+        CompactError::Opaque => RejectionKind::OpaqueToken,
+        CompactError::Encrypted => RejectionKind::EncryptedToken,
+        _ => RejectionKind::MalformedToken,
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+fn unusable_header(error: HeaderError) -> Refusal {
+    let kind = match error {
+        HeaderError::Json(_) | HeaderError::KeyId => RejectionKind::MalformedToken,
+        HeaderError::Algorithm => RejectionKind::AlgorithmNotAllowed,
+        HeaderError::Type => RejectionKind::WrongType,
+        HeaderError::Unsupported(_) => RejectionKind::UnsupportedHeader,
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+fn unusable_payload(error: JsonError) -> Refusal {
+    Refusal::new(RejectionKind::MalformedToken, format!("the payload is {error}"))
+}
+
+fn unusable_claim(error: ClaimError) -> Refusal {
+    let kind = match error {
+        ClaimError::Missing(_) => RejectionKind::MissingClaim,
+        ClaimError::Malformed { .. } => RejectionKind::MalformedClaim,
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &IssuerId) -> Refusal {
+    let (kind, why) = match miss {
+        KeyMiss::Choice(KeyChoiceError::Ambiguous) => {
+            (RejectionKind::AmbiguousKey, "more than one key fits")
+        }
+        KeyMiss::Choice(KeyChoiceError::Unknown) => (RejectionKind::UnknownKey, "no key fits"),
+        KeyMiss::NoKeys | KeyMiss::Stale => {
+            return Refusal::new(RejectionKind::KeysUnavailable, format!("no keys of {issuer}"));
+        }
+    };
+    Refusal::new(kind, format!("{why}: kid {}, alg {algorithm}, issuer {issuer}", shown(kid)))
+}
