@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-pub(crate) use credential::{Credential, CredentialScheme};
+pub(crate) use credential::{Credential, CredentialScheme, SecretReader};
 
 /// A secret. It prints as `Secret(..)`, and there is no other way to print it by accident.
 #[derive(Clone, PartialEq, Eq)]

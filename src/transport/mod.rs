@@ -27,7 +27,7 @@ use http::{Request, Response};
 use crate::name::LoopbackHttp;
 
 #[cfg(feature = "reqwest")]
-pub use self::reqwest::ReqwestTransport;
+pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 
 /// What one fetch may cost, and where it may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,12 @@
-use ::reqwest::{Certificate, Client, ClientBuilder, redirect};
+use ::reqwest::{Certificate, Client, ClientBuilder, Identity, redirect};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use crate::name::{LoopbackHttp, is_loopback};
+use crate::secret::Secret;
 
 /// HTTP with `reqwest` and rustls. Certificates are verified by the platform's verifier.
 ///
@@ -38,16 +41,12 @@ impl ReqwestTransport {
     ///
     /// [`fetch_token`]: crate::Issuer::fetch_token
     pub fn with_root_certificates(pem: &[u8]) -> Result<Self, FetchError> {
-        let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
-            FetchError::new(FetchErrorKind::Connection).caused_by(cause)
-        };
-        let certificates =
-            Certificate::from_pem_bundle(pem).map_err(|error| unusable(error.into()))?;
-        if certificates.is_empty() {
-            return Err(unusable("no CA certificate in the PEM text".into()));
-        }
-        let only = |builder: ClientBuilder| builder.tls_certs_only(certificates.iter().cloned());
-        Self::of(only(Client::builder()), only(Client::builder()))
+        Self::builder().root_certificates(pem).build()
+    }
+
+    /// A client whose TLS is made to measure: a private CA, a certificate of our own, or both.
+    pub fn builder() -> ReqwestTransportBuilder {
+        ReqwestTransportBuilder { roots: None, own: None }
     }
 
     /// A client of your own making: with a private CA, a proxy, a client certificate. Redirects
@@ -111,6 +110,98 @@ impl ReqwestTransport {
     }
 }
 
+/// TLS made to measure, from [`ReqwestTransport::builder`].
+///
+/// PEM texts are read once, by [`Self::build`]: after a change of them, build anew.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ReqwestTransportBuilder {
+    roots: Option<Vec<u8>>,
+    own: Option<(Vec<u8>, Secret)>,
+}
+
+impl ReqwestTransportBuilder {
+    /// Trusts these CAs and no other, as [`ReqwestTransport::with_root_certificates`] does.
+    pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.roots = Some(pem.as_ref().into());
+        self
+    }
+
+    /// Shows this certificate to a server that asks for one: client authentication by mutual TLS
+    /// (RFC 8705 §2). The texts are PEM: the client's certificate followed by those between it and the
+    /// root, and its private key (PKCS #8, PKCS #1 or SEC 1, not encrypted).
+    ///
+    /// Every https server that the transport reaches may ask, and learns from the certificate who we
+    /// are: give the transport to what needs it, and no other.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use portcullis::secret::SecretSource;
+    /// use portcullis::transport::ReqwestTransport;
+    ///
+    /// let certificate = std::fs::read("/etc/api/client.pem")?;
+    /// let key = SecretSource::file("/run/secrets/client-key.pem").read()?;
+    /// let transport = ReqwestTransport::builder()
+    ///     .root_certificates(std::fs::read("/etc/api/private-ca.pem")?)
+    ///     .client_certificate(certificate, key)
+    ///     .build()?;
+    /// # let _ = transport;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn client_certificate(mut self, chain: impl AsRef<[u8]>, key: Secret) -> Self {
+        self.own = Some((chain.as_ref().into(), key));
+        self
+    }
+
+    /// Makes the transport.
+    ///
+    /// # Errors
+    /// If a text has no certificate or no key, or one that cannot be read; if the key is not the
+    /// certificate's; if there are no roots and the platform's trust anchors cannot be loaded.
+    pub fn build(self) -> Result<ReqwestTransport, FetchError> {
+        let Self { roots, own } = self;
+        let roots = roots.map(|pem| certificates(&pem)).transpose()?;
+        let only = |builder: ClientBuilder| match &roots {
+            Some(roots) => builder.tls_certs_only(roots.iter().cloned()),
+            None => builder,
+        };
+        let client = match own {
+            Some((chain, key)) => only(Client::builder()).identity(identity(&chain, &key)?),
+            None => only(Client::builder()),
+        };
+        ReqwestTransport::of(client, only(Client::builder()))
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, FetchError> {
+    let certificates =
+        Certificate::from_pem_bundle(pem).map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unusable("no CA certificate in the PEM text"));
+    }
+    Ok(certificates)
+}
+
+/// Both texts are looked at before `reqwest` sees them as one: it would take the key of either.
+fn identity(chain: &[u8], key: &Secret) -> Result<Identity, FetchError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+    if !certificates.is_ok_and(|certificates| !certificates.is_empty()) {
+        return Err(unusable("no client certificate in the PEM text, or one that cannot be read"));
+    }
+    // What is wrong with the text of a key is nothing to show.
+    if PrivateKeyDer::from_pem_slice(key.expose()).is_err() {
+        return Err(unusable(
+            "no private key in the PEM text; PKCS #8, PKCS #1 or SEC 1 is wanted, not encrypted",
+        ));
+    }
+    Identity::from_pem(&[chain, b"\n", key.expose()].concat()).map_err(|error| failed(&error))
+}
+
+fn unusable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FetchError {
+    FetchError::new(FetchErrorKind::Connection).caused_by(cause)
+}
+
 impl Transport for ReqwestTransport {
     fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
         Box::pin(self.send(request, limits))
@@ -132,4 +223,54 @@ fn failed(error: &::reqwest::Error) -> FetchError {
     }
     let failure = FetchError::new(kind);
     if text.is_empty() { failure } else { failure.caused_by(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestCertificate;
+
+    fn refusal(chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> String {
+        let built = ReqwestTransport::builder().client_certificate(chain, Secret::new(key)).build();
+        built.expect_err("a refusal").to_string()
+    }
+
+    /// MTLS: a certificate and its key are accepted, alone and with a private CA; every other pair of
+    /// texts is refused, and nothing of a key is shown.
+    #[test]
+    fn a_client_certificate_has_its_key() {
+        let authority = TestCertificate::named("authority").authority().self_signed();
+        let own = TestCertificate::named("api").issued_by(&authority);
+        let other = TestCertificate::named("other").self_signed();
+        let key = || Secret::new(own.key_pem());
+
+        let alone = ReqwestTransport::builder()
+            .root_certificates(authority.pem())
+            .client_certificate(own.chain_pem(), key());
+        let line = own.key_pem().lines().nth(1).unwrap().to_owned();
+        assert!(!format!("{alone:?} {alone:#?}").contains(&line));
+        alone.build().unwrap();
+        ReqwestTransport::builder().client_certificate(own.pem(), key()).build().unwrap();
+
+        let none = "no client certificate";
+        for (name, chain, key, wanted) in [
+            ("another's key", own.pem(), other.key_pem(), ""),
+            ("no certificate", String::new(), own.key_pem(), none),
+            ("a key as certificate", own.key_pem(), own.key_pem(), none),
+            ("a certificate as key", own.pem(), own.pem(), "no private key"),
+            (
+                "the key in the wrong text",
+                own.pem() + &own.key_pem(),
+                String::new(),
+                "no private key",
+            ),
+            ("a torn key", own.pem(), own.key_pem().replace("-----END", "-----"), "no private key"),
+        ] {
+            let refusal = refusal(chain, key);
+            assert!(refusal.contains(wanted), "{name}: {refusal}");
+            assert!(!refusal.contains(&line), "{name}: {refusal}");
+        }
+        assert!(ReqwestTransport::builder().root_certificates("").build().is_err());
+        assert!(ReqwestTransport::with_root_certificates(b"no PEM").is_err());
+    }
 }
