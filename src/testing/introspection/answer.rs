@@ -1,10 +1,10 @@
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::request::TestIntrospectionRequest;
-use super::{AnswerForm, Held, IntrospectionFailure, TestIntrospection};
+use super::{Held, IntrospectionFailure, TestIntrospection};
 use crate::jose::base64url;
 use crate::jose::json::Object;
 use crate::testing::TokenBuilder;
@@ -130,7 +130,7 @@ impl TestIntrospection {
 
     /// The answer of an endpoint that does not fail.
     fn respond(&self, request: &TestIntrospectionRequest) -> Response<Bytes> {
-        if request.uri().to_string() != self.url() || !is_question(request) {
+        if *request.uri() != *self.url() || !is_question(request) {
             return refusal(StatusCode::BAD_REQUEST, "invalid_request");
         }
         if let Some(refused) = self.refuse_client(request) {
@@ -144,38 +144,6 @@ impl TestIntrospection {
         } else {
             document(JSON, answer)
         }
-    }
-
-    fn signs_for(&self, request: &TestIntrospectionRequest) -> bool {
-        let state = self.state();
-        state.signer.is_some()
-            && match state.form {
-                AnswerForm::AsAsked => accepts_jwt(request.headers()),
-                AnswerForm::Json => false,
-                AnswerForm::Jwt => true,
-            }
-    }
-
-    /// RFC 9701 §5.
-    fn signed(&self, answer: &str) -> String {
-        // What a test says of a JWT may ask this endpoint something.
-        let (signer, edit, sign) = {
-            let state = self.state();
-            (state.signer.clone(), state.edit.clone(), state.sign.clone())
-        };
-        let (issuer, client_id) = signer.expect("somebody who signs");
-        let now = self.shared.clock.now();
-        let mut jwt = TokenBuilder::new(issuer.key(), issuer.id(), &client_id, "", now)
-            .header("typ", "token-introspection+jwt")
-            .without("sub")
-            .without("client_id")
-            .without("jti")
-            .without("exp")
-            .raw_claim("token_introspection", answer);
-        if let Some(edit) = edit {
-            jwt = edit(jwt);
-        }
-        sign.map_or_else(|| jwt.sign(), |sign| sign(&jwt))
     }
 }
 
@@ -224,16 +192,8 @@ fn is_question(request: &TestIntrospectionRequest) -> bool {
         && request.form("token").is_some_and(|token| !token.is_empty())
 }
 
-/// RFC 9701 §4.
-fn accepts_jwt(headers: &HeaderMap) -> bool {
-    let fields = headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
-    fields
-        .flat_map(|field| field.split(','))
-        .any(|range| media_type(range).eq_ignore_ascii_case(TestIntrospection::MEDIA_TYPE))
-}
-
 /// Without parameters.
-fn media_type(text: &str) -> &str {
+pub(super) fn media_type(text: &str) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 

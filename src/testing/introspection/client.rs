@@ -1,9 +1,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Response, StatusCode};
 
 use super::TestIntrospection;
 use super::answer::refusal;
@@ -23,7 +22,7 @@ impl TestIntrospection {
     /// Takes questions of this client only, which shows this secret in `Authorization` (RFC 6749 §2.3.1:
     /// both are form-encoded before they are joined).
     ///
-    /// Any other question is answered with 401 (RFC 7662 §2.3); one that shows nothing at all with 400 if
+    /// Any other question is answered with 401 (RFC 7662 §2.3) and no challenge; one that shows nothing at all with 400 if
     /// answers are signed (RFC 9701 §5), which have to be for somebody; one that shows two things with 400
     /// (RFC 6749 §2.3).
     pub fn require_client(&self, client_id: &str, secret: &str) {
@@ -60,7 +59,7 @@ impl TestIntrospection {
         let in_field = request.headers().contains_key(AUTHORIZATION);
         let in_form =
             ["client_secret", "client_assertion"].iter().any(|name| request.form(name).is_some());
-        if in_field && in_form || !in_field && !in_form && state.signer.is_some() {
+        if in_field && in_form || !in_field && !in_form && state.signing.signer.is_some() {
             return Some(refusal(StatusCode::BAD_REQUEST, "invalid_request"));
         }
         let known = match wanted {
@@ -73,17 +72,14 @@ impl TestIntrospection {
             }
             Wanted::Bearer(token) => credentials(request.headers(), "Bearer") == Some(token),
         };
-        let (challenge, error) = match wanted {
-            _ if known => return None,
-            Wanted::Bearer(_) if in_field => (r#"Bearer error="invalid_token""#, "invalid_token"),
-            Wanted::Bearer(_) => ("Bearer", "invalid_token"),
-            Wanted::Basic(..) | Wanted::Form(..) => {
-                (r#"Basic realm="introspection""#, "invalid_client")
-            }
+        if known {
+            return None;
+        }
+        let error = match wanted {
+            Wanted::Bearer(_) => "invalid_token",
+            Wanted::Basic(..) | Wanted::Form(..) => "invalid_client",
         };
-        let mut response = refusal(StatusCode::UNAUTHORIZED, error);
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        Some(response)
+        Some(refusal(StatusCode::UNAUTHORIZED, error))
     }
 }
 

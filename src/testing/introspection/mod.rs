@@ -2,6 +2,7 @@ mod answer;
 mod client;
 mod failure;
 mod request;
+mod signing;
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use self::client::Wanted;
+use self::signing::Signing;
 use super::issuer::TestIssuer;
 use super::token::TokenBuilder;
 use crate::jose::base64url;
@@ -90,18 +92,11 @@ enum Held {
     Answers,
 }
 
-type Edit = Arc<dyn Fn(TokenBuilder) -> TokenBuilder + Send + Sync>;
-type Sign = Arc<dyn Fn(&TokenBuilder) -> String + Send + Sync>;
-
 #[derive(Default)]
 struct State {
     /// By token: the answer, as text.
     answers: HashMap<String, String>,
-    /// Who signs, and for whom.
-    signer: Option<(TestIssuer, String)>,
-    form: AnswerForm,
-    edit: Option<Edit>,
-    sign: Option<Sign>,
+    signing: Signing,
     wanted: Option<Wanted>,
     failure: Option<IntrospectionFailure>,
     /// Before that one, each once.
@@ -111,19 +106,7 @@ struct State {
     most_at_once: usize,
 }
 
-/// Whether an answer is a JWT.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum AnswerForm {
-    #[default]
-    AsAsked,
-    Json,
-    Jwt,
-}
-
 impl TestIntrospection {
-    /// The media type of a signed answer (RFC 9701 §10.2).
-    pub const MEDIA_TYPE: &'static str = "application/token-introspection+jwt";
-
     /// An endpoint at this URL.
     #[must_use]
     pub fn new(url: impl Into<String>, clock: &(impl Clock + Clone)) -> Self {
@@ -190,59 +173,6 @@ impl TestIntrospection {
     /// token that nobody knows (RFC 7662 §2.2).
     pub fn revoke(&self, token: &str) {
         self.state().answers.remove(token);
-    }
-
-    /// Answers with JWTs (RFC 9701 §5) of this issuer for this client from now on, signed by the
-    /// issuer's key of that time: `iss`, `aud`, `iat` and `token_introspection`.
-    pub fn sign_with(&self, issuer: &TestIssuer, client_id: &str) {
-        self.state().signer = Some((issuer.clone(), client_id.to_owned()));
-    }
-
-    /// Changes each JWT before it is signed, in any way: `typ` is a member of its header, and
-    /// `token_introspection` a claim as any other.
-    ///
-    /// ```
-    /// # use portcullis::testing::{ManualClock, TestIntrospection};
-    /// # let introspection = TestIntrospection::new("https://as.example/introspect", &ManualClock::new());
-    /// introspection.edit(|jwt| jwt.header("typ", "at+jwt"));
-    /// introspection.edit(|jwt| jwt.claim("aud", "somebody-else").claim("scope", "admin"));
-    /// introspection.edit(|jwt| jwt.without("token_introspection"));
-    /// ```
-    pub fn edit(&self, edit: impl Fn(TokenBuilder) -> TokenBuilder + Send + Sync + 'static) {
-        self.state().edit = Some(Arc::new(edit));
-    }
-
-    /// Makes the JWT's text so, instead of signing it with the issuer's key.
-    ///
-    /// ```
-    /// # use portcullis::jose::Algorithm;
-    /// # use portcullis::testing::{ManualClock, TestIntrospection, TestKey};
-    /// # let introspection = TestIntrospection::new("https://as.example/introspect", &ManualClock::new());
-    /// let other = TestKey::generate(Algorithm::Es256, "k1");
-    /// introspection.sign_by(move |jwt| jwt.sign_with(&other));
-    /// introspection.sign_by(|jwt| jwt.unsigned("none"));
-    /// introspection.sign_by(|jwt| jwt.tampered());
-    /// introspection.sign_by(|jwt| format!("{}.e30.e30", jwt.sign())); // five parts
-    /// ```
-    pub fn sign_by(&self, sign: impl Fn(&TokenBuilder) -> String + Send + Sync + 'static) {
-        self.state().sign = Some(Arc::new(sign));
-    }
-
-    /// Answers with JSON, though a JWT was asked for.
-    pub fn answer_json(&self) {
-        self.state().form = AnswerForm::Json;
-    }
-
-    /// Answers with a JWT, though none was asked for: if [`Self::sign_with`] said who signs.
-    pub fn answer_jwt(&self) {
-        self.state().form = AnswerForm::Jwt;
-    }
-
-    /// Takes back what made its JWTs wrong: [`Self::edit`], [`Self::sign_by`], [`Self::answer_json`],
-    /// [`Self::answer_jwt`].
-    pub fn mend(&self) {
-        let mut state = self.state();
-        (state.edit, state.sign, state.form) = (None, None, AnswerForm::AsAsked);
     }
 
     /// Lets every question fail, until [`Self::recover`].
