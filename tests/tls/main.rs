@@ -15,6 +15,7 @@ mod configuration;
 mod handshakes;
 mod kit;
 mod listening;
+mod outbound;
 mod requests;
 mod resumption;
 mod tokens;
