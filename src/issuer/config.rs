@@ -24,6 +24,15 @@ pub struct Issuer {
     transport: Option<Arc<dyn Transport>>,
     fetch_token: Option<SecretSource>,
     loopback_http: LoopbackHttp,
+    encryption: Encryption,
+}
+
+/// Whether an issuer encrypts its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    AsItComes,
+    /// One that is not is refused.
+    Always,
 }
 
 #[derive(Clone)]
@@ -84,7 +93,22 @@ impl Issuer {
             transport: None,
             fetch_token: None,
             loopback_http: LoopbackHttp::Refused,
+            encryption: Encryption::AsItComes,
         }
+    }
+
+    /// Refuses JWTs of this issuer that are not encrypted to this server (RFC 9068 §4). The server needs
+    /// the keys: [`crate::ServerBuilder::decryption`].
+    #[cfg(feature = "jwe")]
+    pub fn encrypted_only(mut self) -> Self {
+        self.encryption = Encryption::Always;
+        self
+    }
+
+    /// Whether it encrypts its tokens.
+    #[cfg(feature = "jwe")]
+    pub(crate) fn encryption(&self) -> Encryption {
+        self.encryption
     }
 
     /// The algorithms that this issuer's access tokens may be signed with, preferred ones first.
@@ -178,6 +202,7 @@ impl Issuer {
                 transport: self.transport.clone(),
                 fetch_token: self.fetch_token.clone(),
                 loopback_http: self.loopback_http,
+                encryption: self.encryption,
             }),
             _ => None,
         }
@@ -263,6 +288,7 @@ pub(crate) struct Checked {
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) fetch_token: Option<SecretSource>,
     pub(super) loopback_http: LoopbackHttp,
+    pub(super) encryption: Encryption,
 }
 
 impl Checked {
@@ -279,13 +305,16 @@ impl Checked {
         };
         is_fetched && self.transport.is_none()
     }
-
 }
 
 pub(super) enum CheckedSource {
     Fixed(JwkSet),
-    Jwks { url: String },
-    Discovery { urls: Vec<String> },
+    Jwks {
+        url: String,
+    },
+    Discovery {
+        urls: Vec<String>,
+    },
     /// There are no keys.
     None,
 }

@@ -6,6 +6,7 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::runtime::Handle;
 
+use super::config::Encryption;
 use super::fetch::{FetchToken, Fetched, FetchedKeys, Fetcher, KeyFetchError, LONGEST};
 use super::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason, Wait, Waiting};
 use super::{
@@ -31,6 +32,7 @@ pub(crate) struct IssuerKeys {
     profile: TokenProfile,
     refresh: KeyRefresh,
     loopback_http: LoopbackHttp,
+    encryption: Encryption,
     /// `None`: the keys are fixed.
     remote: Option<Remote>,
     snapshot: ArcSwapOption<Snapshot>,
@@ -189,6 +191,7 @@ impl IssuerKeys {
             profile: issuer.profile,
             refresh: issuer.refresh,
             loopback_http: issuer.loopback_http,
+            encryption: issuer.encryption,
             remote,
             snapshot: ArcSwapOption::new(snapshot),
             flights: Flights::new(LONGEST),
@@ -211,6 +214,11 @@ impl IssuerKeys {
 
     pub(crate) fn key_refresh(&self) -> KeyRefresh {
         self.refresh
+    }
+
+    /// Whether it encrypts its tokens, so that one which is not encrypted is refused.
+    pub(crate) fn encrypts(&self) -> bool {
+        self.encryption == Encryption::Always
     }
 
     /// Whether its tokens can be verified here: else they have to be asked about.

@@ -171,8 +171,10 @@ impl TokenProfile {
 
     /// What issuers write into ID tokens, refresh tokens and logout tokens, for themselves to tell
     /// them: Keycloak's `typ`, Cognito's and Hydra's `token_use`.
-    const OTHER_VALUES: [(&'static str, &'static [&'static str]); 2] =
-        [("typ", &["ID", "Refresh", "Offline", "Logout"]), ("token_use", &["id", "refresh", "refresh_token"])];
+    const OTHER_VALUES: [(&'static str, &'static [&'static str]); 2] = [
+        ("typ", &["ID", "Refresh", "Offline", "Logout"]),
+        ("token_use", &["id", "refresh", "refresh_token"]),
+    ];
 
     /// RFC 9068, to the letter.
     pub fn rfc9068() -> Self {

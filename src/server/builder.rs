@@ -14,8 +14,12 @@ use crate::context::{Implies, ImplyFn, NonceIssuing, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
 use crate::introspection::{self, Introspection};
+#[cfg(feature = "jwe")]
+use crate::issuer::config::Encryption;
 use crate::issuer::config::Issuer;
 use crate::issuer::{Checked, IssuerResolver, IssuerRules, OptionalClaim, Registry, TenantRules};
+#[cfg(feature = "jwe")]
+use crate::jwe::{Decryption, Decryptor};
 use crate::name::{Audience, Resource, Scope};
 use crate::observe::{HashKey, Observer, Observers};
 use crate::revocation::{self, Prepared, Revocation, Setting};
@@ -47,6 +51,8 @@ pub struct ServerBuilder {
     mtls: Option<Mtls>,
     replay: Option<(Arc<dyn ReplayStore>, ReplayRoom)>,
     introspection: Vec<Introspection>,
+    #[cfg(feature = "jwe")]
+    decryption: Option<Decryption>,
     revocation: Option<Revocation>,
     exceptions: Vec<Exception>,
     security_profile: Option<SecurityProfile>,
@@ -80,6 +86,8 @@ impl ServerBuilder {
             mtls: None,
             replay: None,
             introspection: Vec::new(),
+            #[cfg(feature = "jwe")]
+            decryption: None,
             revocation: None,
             exceptions: Vec::new(),
             security_profile: None,
@@ -145,6 +153,14 @@ impl ServerBuilder {
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         let room = ReplayRoom::of(&store);
         self.replay = Some((Arc::new(store), room));
+        self
+    }
+
+    /// Decrypts encrypted tokens (RFC 9068 §4) with these keys. What is in them is then decided like any
+    /// other token. Without it they are refused.
+    #[cfg(feature = "jwe")]
+    pub fn decryption(mut self, decryption: Decryption) -> Self {
+        self.decryption = Some(decryption);
         self
     }
 
@@ -425,6 +441,8 @@ impl ServerBuilder {
             given => given,
         };
         let introspection = self.check_introspection(&mut faults);
+        #[cfg(feature = "jwe")]
+        let decryptor = self.check_decryption(&mut faults);
         let prepared = self.check_revocation(&ids, &issuers, transport.as_ref(), &mut faults);
         let (Some(resource), Some(binding), Some(classes)) = (resource, self.binding, classes)
         else {
@@ -471,6 +489,8 @@ impl ServerBuilder {
                 exceptions,
                 max_token: self.max_token,
                 mechanisms,
+                #[cfg(feature = "jwe")]
+                decryptor,
                 introspectors,
                 revocation,
             },
@@ -527,6 +547,21 @@ impl ServerBuilder {
             _ => fapi::Provided::No,
         };
         fapi::Means { sender, revocation }
+    }
+
+    #[cfg(feature = "jwe")]
+    fn check_decryption(&self, faults: &mut Faults) -> Option<Arc<Decryptor>> {
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            if issuer.encryption() == Encryption::Always && self.decryption.is_none() {
+                let what = "its tokens are encrypted, and this server has no keys: say which with \
+                            `.decryption(...)`";
+                faults.at_element("issuers", index, |faults| {
+                    faults.push_at("encrypted_only", ConfigFault::Decryption(what.to_owned()));
+                });
+            }
+        }
+        let decryption = self.decryption.as_ref()?;
+        faults.at("decryption", |faults| decryption.check(faults)).map(Arc::new)
     }
 
     fn check_introspection(&self, faults: &mut Faults) -> introspection::Prepared {

@@ -321,6 +321,17 @@ impl Guard {
                     let attempt = mem::replace(&mut next.found.keys, Attempt::AfterWait);
                     (issuer.remedy(miss, at, attempt), attempt, refusal)
                 }
+                #[cfg(feature = "jwe")]
+                Stop::Sealed { decryptor, token, refusal } => {
+                    let wait = decryptor.read_header(&token).ok().map(|envelope| {
+                        let opening = decryptor.open(envelope);
+                        let sleep = shared.clock.sleep(decryptor.wait_at_most());
+                        let wait = Wait::new(opening.landing(), sleep, ());
+                        next.found.opened = Some(opening);
+                        wait
+                    });
+                    (wait.map_or(Remedy::None, Remedy::Wait), Attempt::AfterWait, refusal)
+                }
                 Stop::NoAnswer { introspector, token, refusal } => {
                     let remedy = introspector.remedy(&token, at, &mut next.found.answer);
                     (remedy, Attempt::AfterWait, refusal)

@@ -55,23 +55,33 @@ impl Rules {
                     self.asked_about(&introspector, token, None, route, at, found, trace)?;
                 (facts, Some(introspector))
             }
-            None => self.read(token, route, at, found, trace)?,
+            None => {
+                let inner = self.unsealed(token, found)?;
+                self.read(token, inner, route, at, found, trace)?
+            }
         };
         Ok(Authentic { facts, credentials, answered_by })
     }
 
     /// Who is asked about this token, if it is none that anybody but its issuer could read.
     fn opaque(&self, token: &str, route: RouteRules<'_>) -> Option<&Arc<Introspector>> {
-        if self.introspectors.is_empty() || looks_like_jose(token) {
+        if self.introspectors.is_empty() {
             return None;
         }
-        self.introspectors.of_opaque(token, route.opaque_of)
+        let whose = || self.introspectors.of_opaque(token, route.opaque_of);
+        match looks_like_jose(token) {
+            false => whose(),
+            // One that nothing here decrypts is as good as opaque, to who is asked about JWTs too.
+            true if !self.decrypts() && is_sealed(token) => whose().filter(|one| one.takes_jwts()),
+            true => None,
+        }
     }
 
-    /// Steps 2 to 5 of a JWT.
+    /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one.
     fn read(
         &self,
         token: &str,
+        inner: Option<&str>,
         route: RouteRules<'_>,
         at: Moment,
         found: &Found,
@@ -79,7 +89,7 @@ impl Rules {
     ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
-        let jws = Compact::parse(token).map_err(unusable_form)?;
+        let jws = Compact::parse(inner.unwrap_or(token)).map_err(unusable_form)?;
         let header = jws.header().map_err(unusable_header)?;
         if TokenProfile::is_other_kind(&header) {
             let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));
@@ -91,6 +101,10 @@ impl Rules {
         let iss = claims.text("iss").ok().flatten();
         let issuer = self.issuer(iss.as_deref(), at)?;
         trace.issuer = Some(Arc::clone(issuer.id()));
+        if inner.is_none() && issuer.encrypts() {
+            let detail = format!("{} encrypts its tokens, and this one is not", issuer.id());
+            return refuse(RejectionKind::NotEncrypted, detail);
+        }
         let profile = issuer.profile();
         if !profile.takes_type(&header) {
             let wanted = profile.types.join("` or `");
@@ -178,6 +192,11 @@ fn looks_like_jose(token: &str) -> bool {
     // Four characters are three octets, of which the first that is no space tells.
     let start = header.get(..4).and_then(|start| base64url::decode(start).ok());
     start.is_some_and(|start| start.trim_ascii_start().first() == Some(&b'{'))
+}
+
+/// Whether a token has the five parts of a JWE (RFC 7516 §7.1).
+pub(super) fn is_sealed(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').take(5).count() == 4
 }
 
 fn unusable_credentials(error: CredentialsError) -> Refusal {

@@ -16,6 +16,7 @@ mod authenticate;
 mod class;
 mod exception;
 mod facts;
+mod sealed;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use crate::credentials::{Credentials, RequestHead, Scheme};
 use crate::error::{Outcome, Refusal, RejectionKind, Step};
 use crate::introspection::{Introspector, Introspectors, Question};
 use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved};
+#[cfg(feature = "jwe")]
+use crate::jwe::{Decryptor, Opening};
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
 use crate::revocation::{Demand, ListSlot, Objection, Runtime};
@@ -54,6 +57,9 @@ pub(crate) struct Rules {
     pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
     pub(crate) mechanisms: Mechanisms,
+    /// `None`: encrypted tokens are refused.
+    #[cfg(feature = "jwe")]
+    pub(crate) decryptor: Option<Arc<Decryptor>>,
     /// Who is asked about tokens.
     pub(crate) introspectors: Introspectors,
     /// `None`: nothing is known of revocation.
@@ -67,10 +73,18 @@ pub(crate) struct Found {
     pub(crate) keys: Attempt,
     /// What its issuer was asked about its token.
     pub(crate) answer: Option<Arc<Question>>,
+    /// Its token without its envelope.
+    #[cfg(feature = "jwe")]
+    pub(crate) opened: Option<Arc<Opening>>,
 }
 
 impl Found {
-    pub(crate) const NOTHING: Self = Self { keys: Attempt::First, answer: None };
+    pub(crate) const NOTHING: Self = Self {
+        keys: Attempt::First,
+        answer: None,
+        #[cfg(feature = "jwe")]
+        opened: None,
+    };
 }
 
 /// What one route demands beside the server.
@@ -161,6 +175,13 @@ pub(crate) enum Stop {
         miss: KeyMiss,
         refusal: Refusal,
     },
+    /// The token is encrypted. Unless it can be decrypted now, this is the refusal.
+    #[cfg(feature = "jwe")]
+    Sealed {
+        decryptor: Arc<Decryptor>,
+        token: Box<str>,
+        refusal: Refusal,
+    },
     /// What the issuer says of the token is missing. Unless something can be done about it, this is the
     /// refusal.
     NoAnswer {
@@ -240,6 +261,8 @@ impl Rules {
             | Stop::NoKey { refusal, .. }
             | Stop::NoAnswer { refusal, .. }
             | Stop::NoList { refusal, .. } => refusal,
+            #[cfg(feature = "jwe")]
+            Stop::Sealed { refusal, .. } => refusal,
         })
     }
 
