@@ -39,9 +39,10 @@
 //!
 //! 1. Exactly one `Authorization` field, a known scheme, within the bounds: [`credentials`].
 //! 2. The token's shape and header: compact JWS, `alg`, `typ`, nothing that is not understood:
-//!    [`jose`].
+//!    [`jose`]. An envelope of ours is opened first ([`mod@jwe`], feature `jwe`); a token that is no JWT
+//!    is one that its issuer is asked about: [`introspection`].
 //! 3. The key, by issuer AND `kid`: [`issuer`].
-//! 4. The signature.
+//! 4. The signature; or `active: true`, where the issuer was asked.
 //! 5. The claims that RFC 9068 §2.2 requires are there and of the right type, as the issuer's
 //!    [`issuer::TokenProfile`] writes them, and none is of another kind of token.
 //! 6. Audience, `exp`, `nbf`, `iat`, [`TokenClass`].
@@ -59,6 +60,7 @@
 //! - [`ResourceServer`]: configuration, layers, health, metadata. [`Guard`]: decisions without
 //!   tower.
 //! - [`check`]: what a route asks of a token, and how to write your own.
+//! - [`introspection`]: opaque tokens. [`mod@jwe`] (feature `jwe`): encrypted ones.
 //! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage; how
 //!   Keycloak, Auth0, Entra ID and others write their tokens; tenants.
 //! - [`observe`]: one event per decision, for logs, metrics and reactions.
@@ -79,6 +81,8 @@
 //! - `metrics`: an observer for the `metrics` facade.
 //! - `config`: configuration from TOML and JSON.
 //! - `rustls`: acceptors that hand the client's certificate to the layer; SPIFFE identities.
+//! - `jwe`: encrypted access tokens, by OpenSSL 3, whose headers have to be there; `jwe-vendored` builds
+//!   it from source.
 //! - `testing`: the test kit.
 //!
 //! A feature adds names; none changes what existing code does.
@@ -88,6 +92,7 @@
 #![cfg_attr(
     not(all(
         feature = "axum",
+        feature = "jwe",
         feature = "reqwest",
         feature = "rustls",
         feature = "testing",

@@ -20,6 +20,8 @@ mod config;
 mod dpop;
 #[path = "../examples/hyper.rs"]
 mod hyper_example;
+#[path = "../examples/introspection.rs"]
+mod introspection;
 #[path = "../examples/mtls.rs"]
 mod mtls;
 #[path = "../examples/revocation.rs"]
@@ -69,6 +71,12 @@ async fn a_token_that_is_used_too_much_is_locked_out() {
 #[tokio::test]
 async fn what_the_revocation_example_revokes_is_refused() {
     revocation::run().await.unwrap();
+}
+
+/// It asserts what passed, what was refused, and how often the issuer was asked.
+#[tokio::test]
+async fn what_the_introspection_example_asks_about_comes_out_as_it_should() {
+    introspection::run().await.unwrap();
 }
 
 #[test]
