@@ -156,3 +156,80 @@ impl fmt::Debug for Envelope<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::jwe::{Decryption, DecryptionKey};
+    use crate::secret::SecretSource;
+    use crate::testing::TestDecryptionKey;
+
+    const INNER: &str = "eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl";
+
+    /// AT-12: off the executor it is what it is on the caller's thread; and what cannot be right by its
+    /// lengths needs no turn, and no runtime.
+    #[test]
+    fn tokens_are_opened_off_the_executor() {
+        let key = TestDecryptionKey::generate(KeyManagement::EcdhEs, "k");
+        let decryptor = Decryption::new().key(key.decryption_key()).at_most(1).build().unwrap();
+        let good = key.encrypt(INNER, ContentEncryption::A256Gcm);
+        let other = key.seal(INNER).header("x", 1).encrypt();
+        let mixed = format!("{}{}", &good[..good.len() - 22], &other[other.len() - 22..]);
+        let open = |token: &str| decryptor.open(decryptor.read_header(token).unwrap());
+        Builder::new_current_thread().build().unwrap().block_on(async {
+            let openings = [open(&good), open(&mixed)];
+            for (opening, outcome) in
+                openings.iter().zip([Ok(INNER), Err(OpenError::Undecryptable)])
+            {
+                opening.landing().await;
+                assert_eq!(opening.outcome(), Some(outcome));
+            }
+        });
+        let cut = &good[..good.len() - 2];
+        assert_eq!(open(cut).outcome(), Some(Err(OpenError::Undecryptable)));
+        assert!(matches!(open(&good).outcome(), Some(Err(OpenError::Unavailable(_)))));
+        let header = decryptor.read_header(&key.seal(INNER).header("zip", "DEF").encrypt()).err();
+        assert_eq!(header, Some(HeaderFault::Unsupported("zip")));
+        assert!(!format!("{:?}", decryptor.read_header(&good).unwrap()).contains(&good[..20]));
+    }
+
+    /// A report has what was decided, and no secret.
+    #[test]
+    fn a_report_names_keys() {
+        let key = TestDecryptionKey::generate(KeyManagement::EcdhEs, "k");
+        let directory = std::env::temp_dir();
+        let path = directory.join(format!("portcullis-jwe-report-{}.pem", std::process::id()));
+        std::fs::write(&path, key.pem()).unwrap();
+        let file = DecryptionKey::pem(SecretSource::file(&path)).kid("f");
+        let file = file.encryptions([ContentEncryption::A256Gcm]);
+        let decryption = Decryption::new().key(key.decryption_key()).key(file).at_most(3);
+        let decryptor = decryption.wait_at_most(Duration::from_millis(1500)).build().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(decryptor.wait_at_most(), Duration::from_millis(1500));
+        assert_eq!(
+            decryptor.report(),
+            serde_json::json!({
+                "keys": [
+                    {
+                        "jwk": "known",
+                        "kid": "k",
+                        "type": "P-256",
+                        "algorithms": ["ECDH-ES"],
+                        "encryptions": ["A128GCM", "A256GCM", "A256CBC-HS512"],
+                    },
+                    {
+                        "pem": { "file": path.display().to_string() },
+                        "kid": "f",
+                        "type": "P-256",
+                        "algorithms": ["ECDH-ES", "ECDH-ES+A256KW"],
+                        "encryptions": ["A256GCM"],
+                    },
+                ],
+                "at_most": 3,
+                "wait_at_most": "1s 500ms",
+            })
+        );
+    }
+}

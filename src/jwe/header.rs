@@ -164,7 +164,7 @@ impl Parts {
         let epk = epk.ok_or(HeaderFault::EphemeralKey)?;
         let text = |name: &str| epk.member(name).and_then(|value| value.as_str());
         let is_coordinate = |name: &&str| {
-            let octets = text(*name).and_then(|text| base64url::decode(text.as_bytes()).ok());
+            let octets = text(name).and_then(|text| base64url::decode(text.as_bytes()).ok());
             octets.is_some_and(|octets| octets.len() == length)
         };
         let coordinates: &[_] = if kty == "EC" { &["x", "y"] } else { &["x"] };
@@ -190,7 +190,7 @@ impl Parts {
     pub(super) fn are_whole(&self, shape: Shape) -> bool {
         let encryption = self.encryption;
         let blocks = match encryption {
-            ContentEncryption::A256CbcHs512 => self.lengths.ciphertext % 16 == 0,
+            ContentEncryption::A256CbcHs512 => self.lengths.ciphertext.is_multiple_of(16),
             ContentEncryption::A128Gcm | ContentEncryption::A256Gcm => true,
         };
         blocks

@@ -23,6 +23,9 @@
 //! encrypted to the old one has expired, remove it and restart. Each key has a `kid` as long as there
 //! are two. A sole key without `kid` is taken for whatever `kid` a token names.
 //!
+//! josekit reads the header once more: a member that is not used here, and that josekit knows and finds
+//! odd (an `x5t` that is no base64url), makes a token undecryptable.
+//!
 //! The keys of contents are unwrapped and the contents decrypted by OpenSSL, through josekit. The
 //! feature `jwe` needs OpenSSL 3 and its headers; `jwe-vendored` builds it from source.
 //!
@@ -60,7 +63,6 @@ mod opening;
 
 pub use algorithm::{ContentEncryption, KeyManagement};
 pub use config::Decryption;
-pub(crate) use decryptor::Envelope;
 pub use decryptor::{DecryptError, Decryptor};
 pub use header::HeaderFault;
 pub use key::{DecryptionKey, PrivateKeyText};

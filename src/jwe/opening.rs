@@ -168,3 +168,214 @@ impl Drop for Place {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::Barrier;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::Poll;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().build().unwrap()
+    }
+
+    fn done() -> Result<String, OpenError> {
+        Ok("a.b.c".to_owned())
+    }
+
+    /// Work that says that it began, and ends when it is told to.
+    struct Gate {
+        began: Receiver<()>,
+        go_on: Sender<()>,
+    }
+
+    impl Gate {
+        fn open(turns: &Turns) -> (Self, Arc<Opening>) {
+            let ((say, began), (go_on, told)) = (channel(), channel());
+            let opening = turns.open(move || {
+                say.send(()).unwrap();
+                told.recv().unwrap();
+                done()
+            });
+            (Self { began, go_on }, opening)
+        }
+    }
+
+    /// Lets the tasks of a runtime of one thread run.
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One at a time where one is allowed, however many want to; each has its turn.
+    #[test]
+    fn no_more_run_than_may() {
+        let turns = Turns::new(1);
+        let running = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let runtime = Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let openings: Vec<_> = (0..100)
+                .map(|_| {
+                    let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                    turns.open(move || {
+                        let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                        most.fetch_max(now, Ordering::SeqCst);
+                        (0..100).for_each(|_| std::thread::yield_now());
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        done()
+                    })
+                })
+                .collect();
+            for opening in &openings {
+                opening.landing().await;
+                assert_eq!(opening.outcome(), Some(Ok("a.b.c")));
+            }
+        });
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+        assert_eq!(turns.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    /// The twin: where two may run, two do. Each waits for the other.
+    #[test]
+    fn as_many_run_as_may() {
+        let turns = Turns::new(2);
+        let both = Arc::new(Barrier::new(2));
+        runtime().block_on(async {
+            let openings = [(); 2].map(|()| {
+                let both = Arc::clone(&both);
+                turns.open(move || {
+                    both.wait();
+                    done()
+                })
+            });
+            for opening in openings {
+                opening.landing().await;
+                assert_eq!(opening.outcome(), Some(Ok("a.b.c")));
+            }
+        });
+    }
+
+    /// Beyond so many that wait the answer comes at once; one that gives up makes room.
+    #[test]
+    fn so_many_wait() {
+        let turns = Turns::new(1);
+        runtime().block_on(async {
+            let (gate, first) = Gate::open(&turns);
+            let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| turns.open(done)).collect();
+            assert!(waiting.iter().all(|opening| opening.outcome().is_none()));
+            let reason = "too many tokens wait to be decrypted";
+            let one_more = turns.open(done);
+            assert_eq!(one_more.outcome(), Some(Err(OpenError::Unavailable(reason))));
+            one_more.landing().await;
+            waiting.pop();
+            settle().await;
+            assert_eq!(turns.open(done).outcome(), None);
+            gate.go_on.send(()).unwrap();
+            first.landing().await;
+            for opening in &waiting {
+                opening.landing().await;
+                assert_eq!(opening.outcome(), Some(Ok("a.b.c")));
+            }
+        });
+    }
+
+    /// What nobody waits for is not done; a landing waits, and so does any handle.
+    #[test]
+    fn a_dropped_one_gives_up_its_turn() {
+        let turns = Turns::new(1);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let ran = Arc::clone(&ran);
+            move || {
+                ran.fetch_add(1, Ordering::SeqCst);
+                done()
+            }
+        };
+        runtime().block_on(async {
+            let (gate, first) = Gate::open(&turns);
+            let (dropped, kept) = (turns.open(count()), turns.open(count()));
+            let clone = Arc::clone(&kept);
+            let landed = turns.open(count()).landing();
+            drop((dropped, kept));
+            gate.go_on.send(()).unwrap();
+            landed.await;
+            assert_eq!(clone.outcome(), Some(Ok("a.b.c")));
+            assert_eq!(first.outcome(), Some(Ok("a.b.c")));
+            settle().await;
+        });
+        assert_eq!(ran.load(Ordering::SeqCst), 2, "the dropped one did not run");
+    }
+
+    /// One that runs when it is dropped holds its permit until it ends.
+    #[test]
+    fn a_dropped_one_that_runs_still_counts() {
+        let turns = Turns::new(1);
+        runtime().block_on(async {
+            let (gate, first) = Gate::open(&turns);
+            settle().await;
+            gate.began.recv().unwrap();
+            drop(first);
+            let next = turns.open(done);
+            settle().await;
+            assert_eq!(next.outcome(), None);
+            gate.go_on.send(()).unwrap();
+            next.landing().await;
+            assert_eq!(next.outcome(), Some(Ok("a.b.c")));
+        });
+    }
+
+    /// Without a runtime, with one that ends, and with work that panics: there is an outcome, and it is
+    /// no verdict on the token.
+    #[test]
+    fn there_is_always_an_outcome() {
+        let turns = Turns::new(1);
+        let unavailable =
+            |opening: &Opening| matches!(opening.outcome(), Some(Err(OpenError::Unavailable(_))));
+        assert!(unavailable(&turns.open(done)));
+
+        let held = Arc::clone(&turns.permits).try_acquire_owned().unwrap();
+        let ending = runtime();
+        let opening = ending.block_on(async { turns.open(done) });
+        assert!(opening.outcome().is_none());
+        drop(ending);
+        assert!(unavailable(&opening));
+        drop(held);
+
+        runtime().block_on(async {
+            opening.landing().await;
+            let panics = turns.open(|| panic!("as a library might"));
+            panics.landing().await;
+            assert!(unavailable(&panics));
+            let next = turns.open(done);
+            next.landing().await;
+            assert_eq!(next.outcome(), Some(Ok("a.b.c")), "its permit came back");
+        });
+    }
+
+    /// Whoever waits is woken, whether it began to wait before or after the end.
+    #[test]
+    fn no_wakeup_is_lost() {
+        let turns = Turns::new(1);
+        runtime().block_on(async {
+            let (gate, opening) = Gate::open(&turns);
+            let mut before = pin!(opening.landing());
+            poll_fn(|context| {
+                assert!(before.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            gate.go_on.send(()).unwrap();
+            before.await;
+            opening.landing().await;
+            assert!(!format!("{opening:?}").contains("a.b.c"));
+        });
+    }
+}
