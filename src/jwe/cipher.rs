@@ -219,9 +219,20 @@ mod tests {
             MacFirst.decrypt(&key, Some(&iv), text, aad, Some(tag)).ok()
         };
         assert_eq!(open(&text, b"aad", &tag).unwrap(), b"a.b.c");
+        let mut padding_seen = false;
         let mut other = text.clone();
         other[0] ^= 1;
         assert_eq!(open(&other, b"aad", &tag), None);
+        // The error is ours: the library, which would have seen the padding, was not asked.
+        for octet in 0..=255 {
+            other[0] = octet;
+            let read = MacFirst.decrypt(&key, Some(&iv), &other, b"aad", Some(&tag));
+            assert_eq!(read.is_ok(), other == text);
+            assert!(matches!(read, Ok(_) | Err(JoseError::InvalidJweFormat(_))));
+            let asked = A256CBC_HS512.decrypt(&key, Some(&iv), &other, b"aad", Some(&tag));
+            padding_seen |= matches!(asked, Err(JoseError::InvalidKeyFormat(_)));
+        }
+        assert!(padding_seen, "the library alone looks at it first");
         assert_eq!(open(&text, b"aax", &tag), None);
         assert_eq!(open(&text, b"aad", &tag[..31]), None);
         assert_eq!(open(&text, b"aad", &tag[..0]), None);

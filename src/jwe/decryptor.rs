@@ -157,7 +157,7 @@ impl fmt::Debug for Envelope<'_> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests {
     use tokio::runtime::Builder;
 
