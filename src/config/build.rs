@@ -68,6 +68,22 @@ impl File {
         if let Some(Table(mtls)) = &self.mtls {
             builder = builder.mtls(faults.at("mtls", |faults| mtls.mtls(faults)));
         }
+        if let Some(Table(table)) = &self.decryption {
+            #[cfg(feature = "jwe")]
+            {
+                let look = |faults: &mut Faults| table.decryption(files, faults);
+                builder = builder.decryption(faults.at("decryption", look));
+            }
+            #[cfg(not(feature = "jwe"))]
+            {
+                let _ = table;
+                faults.at("decryption", super::decryption::without_feature);
+            }
+        }
+        for (index, Table(table)) in self.introspection.iter().enumerate() {
+            let look = |faults: &mut Faults| table.introspection(files, faults);
+            builder = builder.introspection(faults.at_element("introspection", index, look));
+        }
         if let Some(Table(replay)) = &self.replay {
             let store = faults.at("replay", |faults| replay.store(faults));
             builder = builder.replay_store(store);
@@ -157,6 +173,10 @@ impl File {
             for (index, Table(table)) in tenants.issuers.iter().enumerate() {
                 faults.at_element("issuers", index, |faults| {
                     let before = faults.len();
+                    table.needs_keys(faults);
+                    if self.decryption.is_none() {
+                        table.needs_no_decryption(faults);
+                    }
                     let issuer = table.build(files, faults);
                     if !ids.insert(issuer.id().to_owned()) {
                         let fault = ConfigFault::DuplicateIssuer(issuer.id().to_owned());

@@ -12,7 +12,7 @@ use crate::issuer::config::Issuer;
 use crate::issuer::{ClaimTest, KeyRefresh, TokenProfile};
 
 /// An issuer whose tokens are accepted. Its metadata says where its keys are, unless `jwks_uri` or
-/// `keys` does.
+/// `keys` does, or it is `opaque`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -24,6 +24,12 @@ pub(super) struct IssuerTable {
     jwks_uri: Option<String>,
     /// The path of a file with its JWK Set: nothing is fetched.
     keys: Option<String>,
+    /// Whether it writes no JWTs for this server: its tokens are asked about, as an `introspection` of it
+    /// says. It has no keys.
+    opaque: bool,
+    /// Whether JWTs of this issuer are refused that are not encrypted to this server. It needs
+    /// `decryption`, and the feature `jwe`.
+    encrypted_only: bool,
     /// The algorithms that its tokens may be signed with, preferred ones first.
     algorithms: Option<Some1<AlgorithmWord>>,
     /// How its tokens are written: the name of a profile, or a table that starts from one.
@@ -150,14 +156,10 @@ impl IssuerTable {
             faults.push_at("id", ConfigFault::File(fault.to_owned()));
             String::new()
         });
-        let mut issuer = match key_place(&self.jwks_uri, &self.keys, files, faults) {
-            KeyPlace::Discovery => Issuer::discover(id),
-            KeyPlace::Jwks(url) => Issuer::jwks(id, url),
-            KeyPlace::Fixed(keys) => Issuer::fixed_keys(id, keys),
+        let mut issuer = match self.opaque {
+            true => self.without_keys(id, faults),
+            false => self.with_keys(id, files, faults),
         };
-        if let Some(Some1(algorithms)) = &self.algorithms {
-            issuer = issuer.algorithms(algorithms.iter().map(|word| word.0));
-        }
         match &self.profile {
             None => {}
             Some(WordOr::Word(word)) => issuer = issuer.profile((word.0)()),
@@ -165,6 +167,31 @@ impl IssuerTable {
                 let profile = faults.at("profile", |faults| table.profile(faults));
                 issuer = issuer.profile(profile);
             }
+        }
+        if self.encrypted_only {
+            #[cfg(feature = "jwe")]
+            {
+                issuer = issuer.encrypted_only();
+            }
+            #[cfg(not(feature = "jwe"))]
+            faults.at("encrypted_only", super::decryption::without_feature);
+        }
+        match &self.dangerous {
+            Some(Table(DangerousTable { insecure_loopback_http: true })) => {
+                issuer.dangerous().insecure_loopback_http()
+            }
+            _ => issuer,
+        }
+    }
+
+    fn with_keys(&self, id: String, files: Files<'_>, faults: &mut Faults) -> Issuer {
+        let mut issuer = match key_place(&self.jwks_uri, &self.keys, files, faults) {
+            KeyPlace::Discovery => Issuer::discover(id),
+            KeyPlace::Jwks(url) => Issuer::jwks(id, url),
+            KeyPlace::Fixed(keys) => Issuer::fixed_keys(id, keys),
+        };
+        if let Some(Some1(algorithms)) = &self.algorithms {
+            issuer = issuer.algorithms(algorithms.iter().map(|word| word.0));
         }
         if let Some(Table(refresh)) = &self.key_refresh {
             issuer = issuer.key_refresh(refresh.key_refresh());
@@ -182,22 +209,57 @@ impl IssuerTable {
             }
             issuer = issuer.fetch_token(source);
         }
-        match &self.dangerous {
-            Some(Table(DangerousTable { insecure_loopback_http: true })) => {
-                issuer.dangerous().insecure_loopback_http()
+        issuer
+    }
+
+    fn without_keys(&self, id: String, faults: &mut Faults) -> Issuer {
+        for (member, there) in [
+            ("jwks_uri", self.jwks_uri.is_some()),
+            ("keys", self.keys.is_some()),
+            ("algorithms", self.algorithms.is_some()),
+            ("key_refresh", self.key_refresh.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("fetch_token", self.fetch_token.is_some()),
+        ] {
+            if there {
+                let fault = "`opaque` says that the issuer has no keys: keep one of the two";
+                faults.push_at(member, ConfigFault::File(fault.to_owned()));
             }
-            _ => issuer,
+        }
+        Issuer::opaque(id)
+    }
+
+    /// Nobody can be asked about what this issuer writes.
+    pub(super) fn needs_keys(&self, faults: &mut Faults) {
+        if self.opaque {
+            let fault =
+                "its keys are needed here, and `opaque` says that it has none: leave it out";
+            faults.push_at("opaque", ConfigFault::File(fault.to_owned()));
         }
     }
 }
 
 impl IssuerTable {
+    /// The builder does not know the tenants, and so tells it of the other issuers only.
+    pub(super) fn needs_no_decryption(&self, faults: &mut Faults) {
+        if self.encrypted_only && cfg!(feature = "jwe") {
+            let fault = "its tokens are encrypted, and this server has no keys: say which in \
+                         `[decryption]`";
+            faults.push_at("encrypted_only", ConfigFault::File(fault.to_owned()));
+        }
+    }
+
     /// Whoever signs something that is no token: what it says of keys counts.
     pub(super) fn signer(&self, files: Files<'_>, faults: &mut Faults) -> Issuer {
-        if self.profile.is_some() {
-            let fault = "it says how tokens are written, and this signs none: leave it out";
-            faults.push_at("profile", ConfigFault::File(fault.to_owned()));
+        for (member, there) in
+            [("profile", self.profile.is_some()), ("encrypted_only", self.encrypted_only)]
+        {
+            if there {
+                let fault = "it says how tokens are written, and this signs none: leave it out";
+                faults.push_at(member, ConfigFault::File(fault.to_owned()));
+            }
         }
+        self.needs_keys(faults);
         self.build(files, faults)
     }
 }

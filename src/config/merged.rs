@@ -44,7 +44,10 @@ impl Merged {
             let follows =
                 follows || self.places.iter().any(|(gap, _)| measures.contains(&gap.as_str()));
             let mut gaps = self.places.iter().take(self.gaps);
-            let follows = follows || gaps.any(|(gap, _)| revocation_said_at(&place, gap));
+            let follows = follows
+                || gaps.any(|(gap, _)| {
+                    revocation_said_at(&place, gap) || introspection_said_at(&place, gap)
+                });
             // Which transport there is, code may still say.
             let for_code = matches!(fault, ConfigFault::NoTransport);
             if !follows && !unknown && !for_code {
@@ -79,6 +82,7 @@ fn measured_by(place: &str, fault: &ConfigFault) -> &'static [&'static str] {
     match fault {
         ConfigFault::NoMechanism { .. } => &["dpop", "mtls"],
         _ if place.ends_with(".require_nonce") => &["dpop", "dpop.nonces"],
+        _ if place.ends_with(".encrypted_only") => &["decryption"],
         _ if place == "replay.client_share" => &["replay.capacity"],
         _ => &[],
     }
@@ -101,10 +105,27 @@ fn revocation_said_at(place: &str, gap: &str) -> bool {
     whole && wants && !place.starts_with("revocation.")
 }
 
+/// Whether what seems wrong at a place may follow from what is missing at another: who is asked about
+/// tokens, and for how long an answer counts.
+fn introspection_said_at(place: &str, gap: &str) -> bool {
+    let Some(said) = gap.strip_prefix("introspection") else { return false };
+    if let Some(one) = place.strip_suffix(".negative_ttl") {
+        return gap.strip_prefix(one) == Some(".ttl");
+    }
+    let whole = said.is_empty() || said.ends_with(']') && !said.contains('.');
+    match place {
+        // Introspection of every token is a way to see that one was revoked.
+        "revocation" => true,
+        _ if place.ends_with(".introspected_by") => whole || said.ends_with("].issuer"),
+        _ => whole && place.ends_with(".freshness"),
+    }
+}
+
 /// Whether what stands there has to be the name of a configured issuer.
 fn names_issuer(place: &str) -> bool {
     (place.starts_with("classes[") && place.ends_with(".issuers"))
         || (place.starts_with("exceptions[") && place.ends_with(".of_issuer"))
+        || (place.starts_with("introspection[") && place.ends_with("].issuer"))
         || (place.starts_with("revocation.sources[") && place.contains(".speaks_for["))
         || place.starts_with("revocation.status_lists.issuers[")
         || (place.starts_with("revocation.status_lists.prefetch[") && place.ends_with(']'))

@@ -17,7 +17,8 @@
 //!    grants as well.
 //! 8. Paths of files are looked for from the directory of the configuration, where it came from a
 //!    file, and are read once, when the server is built. What is shown to others (`fetch_token`,
-//!    `authorization`, `bearer`) has to be there then, and is read again when it is shown.
+//!    `authorization`, `bearer`, and what is in `client` of an introspection) has to be there then, and is
+//!    read again when it is shown.
 //! 9. The journal of revocations is opened by [`ServerConfig::builder`], and begun where there is none
 //!    unless the file has faults. One server has it at a time: build one server of such a file. It
 //!    blocks while the journal is read.
@@ -27,7 +28,14 @@
 //! status lists), whose tokens each is believed about, how old what is known may become and what becomes
 //! of tokens then, in general and for a class or a policy, and where all of it is kept.
 //!
-//! What a file cannot say: transports but for a private authority, clocks, observers, resolvers of
+//! What a file says of introspection: which issuers are asked about their tokens, as whom, which tokens are
+//! whose, and how long an answer counts. An issuer that writes no JWTs is `opaque`, and has no keys.
+//!
+//! What a file says of encrypted tokens, with the feature `jwe`: the private keys in `[decryption]`, and by
+//! `encrypted_only` which issuers encrypt all their tokens. Without the feature these two are faults.
+//!
+//! What a file cannot say: transports but for a private authority (so the certificate that
+//! `tls_client_auth` of an introspection wants is for [`crate::ServerBuilder::transport`] to show), clocks, observers, resolvers of
 //! issuers, replay memories that processes share, checks of your own; nor sources of revocation of your
 //! own ([`crate::revocation::RevocationSource`]), what this process revokes itself
 //! ([`crate::ResourceServer::revocations`]), and where events are pushed to
@@ -57,6 +65,10 @@
 //!     id = "https://keycloak.example.com/realms/partners"
 //!     profile = "keycloak"
 //!
+//!     [[issuers]]
+//!     id = "https://opaque.example.com"
+//!     opaque = true
+//!
 //!     [dpop]
 //!     nonces = { mode = "optional", lifetime = "5m" }
 //!     public_origins = [{ origin = "https://api.example.com", proxy_removes = "/v1" }]
@@ -67,6 +79,12 @@
 //!     [revocation]
 //!     on_stale = { allow_for = "5m" }
 //!     status_lists = { allow_uris_at = ["https://lists.example.com"] }
+//!
+//!     [[introspection]]
+//!     issuer = "https://opaque.example.com"
+//!     endpoint = "https://opaque.example.com/introspect"
+//!     client = { method = "client_secret_basic", client_id = "notes", secret = { env = "CARGO_PKG_NAME" } }
+//!     ttl = "20s"
 //!
 //!     [[revocation.sources]]
 //!     name = "partners"
@@ -106,6 +124,7 @@
 //! assert!(api.guard(pay).is_ok());
 //! assert_eq!(api.effective_policy()["classes"][0]["at_most"], "10m");
 //! assert_eq!(api.effective_policy()["dpop"]["max_age"], "1m");
+//! assert_eq!(api.effective_policy()["introspection"][0]["negative_ttl"], "5s");
 //! assert_eq!(api.effective_policy()["revocation"]["sources"][0]["max_age"], "1m");
 //!
 //! let error = ServerConfig::from_toml(r#"
@@ -124,10 +143,12 @@
 //! ```
 
 mod build;
+mod decryption;
 mod dpop;
 mod events;
 mod feed;
 mod files;
+mod introspection;
 mod issuer;
 mod merged;
 mod mtls;

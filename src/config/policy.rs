@@ -54,11 +54,14 @@ pub(super) struct PolicyTable {
     /// Whether each DPoP proof needs a nonce, also where `nonces` of `dpop` are optional.
     require_nonce: bool,
     /// What is known of the token's revocation has to be no older than this, whatever is said
-    /// elsewhere. It needs a source of revocation.
+    /// elsewhere. It needs a source of revocation, or an introspection.
     freshness: Option<Time>,
     /// What becomes of tokens when a source is older than its `max_age`, in place of what the source
     /// says. It needs a source of revocation.
     on_stale: Option<Stale>,
+    /// The issuer that is asked about opaque tokens, whatever they begin with: one of those that
+    /// `introspection` names.
+    introspected_by: Option<String>,
     /// Whether a request without credentials passes, without asking anything; "required" unless
     /// said otherwise.
     credentials: Option<CredentialsWord>,
@@ -163,6 +166,9 @@ impl PolicyTable {
         }
         if let Some(stale) = &self.on_stale {
             policy = policy.on_stale(on_stale(stale, faults));
+        }
+        if let Some(issuer) = &self.introspected_by {
+            policy = policy.introspected_by(issuer);
         }
         if let Some(CredentialsWord(Credentials::Optional)) = self.credentials {
             policy = policy.optional();

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::decryption::DecryptionTable;
 use super::dpop::DpopTable;
+use super::introspection::IntrospectionTable;
 use super::issuer::IssuerTable;
 use super::mtls::MtlsTable;
 use super::policy::PolicyTable;
@@ -47,7 +49,13 @@ pub(super) struct File {
     /// Proves senders by their client certificates (RFC 8705). Without it every token that is bound
     /// to a certificate is refused.
     pub(super) mtls: Option<Table<MtlsTable>>,
-    /// What is known of revocation, and from whom. Without it a token is accepted until it expires.
+    /// Decrypts encrypted tokens (RFC 9068 §4). Without it they are refused. It needs the feature `jwe`.
+    pub(super) decryption: Option<Table<DecryptionTable>>,
+    /// Who is asked about tokens that only their issuer understands (RFC 7662): one table for each such
+    /// issuer. Without any every token that is no JWT is refused.
+    pub(super) introspection: Vec<Table<IntrospectionTable>>,
+    /// What is known of revocation, and from whom. Without it a token is accepted until it expires, but
+    /// for those that are asked about.
     pub(super) revocation: Option<Table<RevocationTable>>,
     /// How much this process remembers of the proofs, and of the tokens for one use, that were used.
     pub(super) replay: Option<Table<ReplayTable>>,
@@ -98,7 +106,7 @@ pub(super) struct DefaultClass {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// What is known of the token's revocation has to be no older than this. It needs a source of
-    /// revocation.
+    /// revocation, or an introspection.
     pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,
@@ -127,7 +135,7 @@ pub(super) struct Class {
     /// How long ago the token may have been issued.
     pub(super) max_age: Option<Time>,
     /// What is known of the token's revocation has to be no older than this. It needs a source of
-    /// revocation.
+    /// revocation, or an introspection.
     pub(super) freshness: Option<Time>,
     /// How the token has to be bound to its sender.
     pub(super) binding: Option<BindingWord>,

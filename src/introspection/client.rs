@@ -300,6 +300,33 @@ impl CheckedClient {
         self.auth.method.name()
     }
 
+    /// What it says, in the words of a file: where a secret is, and never what it is.
+    pub(crate) fn report(&self) -> serde_json::Value {
+        let auth = &self.auth;
+        let mut report = serde_json::Map::new();
+        let method = match self.kind() {
+            "none" => "insecure_unauthenticated",
+            kind => kind,
+        };
+        let secret = match auth.method {
+            Method::PrivateKeyJwt => "key",
+            Method::Bearer => "token",
+            _ => "secret",
+        };
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        for (member, said) in [
+            ("method", Some(method.into())),
+            ("client_id", self.client_id().map(Into::into)),
+            (secret, self.source().map(SecretSource::report)),
+            ("algorithm", auth.algorithm.map(|algorithm| algorithm.as_str().into())),
+            ("key_id", text(&auth.key_id)),
+            ("audience", text(&auth.audience)),
+        ] {
+            report.extend(said.map(|said| (member.to_owned(), said)));
+        }
+        report.into()
+    }
+
     /// Where the secret, the key or the token is.
     pub(crate) fn source(&self) -> Option<&SecretSource> {
         self.auth.source.as_ref()

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::checked::{Answers, Checked, Choice, Jwts};
 use super::config::fault;
 use super::{Introspection, IntrospectionHealth, Introspector};
-use crate::error::{ConfigFault, Faults, key};
+use crate::error::{ConfigFault, Faults};
 use crate::issuer::{Registry, Resolved};
-use crate::time::Clock;
+use crate::name::LoopbackHttp;
+use crate::time::{Clock, shown_duration};
 use crate::transport::Transport;
 
 /// Introspections without faults, on the way to [`Introspectors`].
@@ -54,7 +55,8 @@ impl Prepared {
         setting: &Setting<'_>,
         faults: &mut Faults,
     ) -> Self {
-        let mut checked: Vec<Checked> = Vec::new();
+        // Each with its place among the others.
+        let mut checked: Vec<(usize, Checked)> = Vec::new();
         for (index, introspection) in introspections.iter().enumerate() {
             faults.at_element("introspection", index, |faults| {
                 let issuer = introspection.issuer();
@@ -78,12 +80,12 @@ impl Prepared {
                 if earlier.clone().any(|other| other.issuer() == issuer) {
                     faults.push_at("issuer", ConfigFault::DuplicateIssuer(issuer.to_owned()));
                 }
-                checked.extend(introspection.check(faults));
+                checked.extend(introspection.check(faults).map(|one| (index, one)));
             });
         }
         let rest: Vec<_> =
-            checked.iter().filter(|one| matches!(one.choice, Choice::Rest)).collect();
-        if let [first, second, ..] = rest.as_slice() {
+            checked.iter().filter(|(_, one)| matches!(one.choice, Choice::Rest)).collect();
+        if let [(_, first), (_, second), ..] = rest.as_slice() {
             let what = format!(
                 "opaque tokens do not say whose they are: of {:?} and {:?} one needs a `prefix`, or \
                  `only_where_named`",
@@ -92,15 +94,16 @@ impl Prepared {
             faults.push_at("introspection", fault(what));
         }
         let mut seen: HashMap<&str, &str> = HashMap::new();
-        for one in &checked {
+        for (at, one) in &checked {
             let Choice::Prefixes(prefixes) = &one.choice else { continue };
-            for prefix in prefixes {
+            for (index, prefix) in prefixes.iter().enumerate() {
                 if let Some(other) = seen.insert(prefix, &one.issuer) {
                     let what = format!(
                         "prefix {prefix:?} is said twice, of {other:?} and {:?}",
                         one.issuer
                     );
-                    faults.push_at(&format!("introspection.{}", key(&one.issuer)), fault(what));
+                    let place = format!("introspection[{at}].prefixes[{index}]");
+                    faults.push_at(&place, fault(what));
                 }
             }
         }
@@ -112,7 +115,7 @@ impl Prepared {
                 faults.push_at("introspection", fault(what));
             }
         }
-        Self(checked)
+        Self(checked.into_iter().map(|(_, one)| one).collect())
     }
 
     /// Ready to ask. `transport` is there if one of them needs it.
@@ -197,33 +200,48 @@ impl Introspector {
         }
     }
 
-    /// What is enforced, without secrets.
+    /// What is enforced, in the words of a file, without secrets.
     fn report(&self) -> Value {
         let rules = self.rules();
-        let gaps: Vec<_> = rules.gaps.iter().map(|gap| gap.as_str()).collect();
-        json!({
+        let mut report = json!({
             "issuer": &*rules.issuer,
             "endpoint": &*rules.endpoint,
-            "client": rules.client.kind(),
-            "prefixes": match &rules.choice {
-                Choice::Rest | Choice::WhereNamed => json!([]),
-                Choice::Prefixes(prefixes) => json!(prefixes),
-            },
+            "client": rules.client.report(),
             "only_where_named": matches!(rules.choice, Choice::WhereNamed),
             "jwts": rules.jwts == Jwts::AskedAbout,
-            "signed_for": match &rules.answers {
-                Answers::Json => None,
-                Answers::Signed(audience) => Some(&**audience),
-            },
-            "may_lack": gaps,
-            "without_audience": rules.without_audience,
-            "ttl": crate::time::shown_duration(rules.ttl),
-            "negative_ttl": crate::time::shown_duration(rules.negative_ttl),
+            "signed_answers": matches!(rules.answers, Answers::Signed(_)),
+            "ttl": shown_duration(rules.ttl),
+            "negative_ttl": shown_duration(rules.negative_ttl),
             "cache_bytes": rules.cache_bytes,
-            "timeout": crate::time::shown_duration(rules.timeout),
+            "timeout": shown_duration(rules.timeout),
             "at_most": rules.at_most,
-            "transport": if rules.transport.is_some() { "its own" } else { "the server's" },
-            "loopback_http": rules.loopback_http == crate::name::LoopbackHttp::Allowed,
-        })
+        });
+        let Some(members) = report.as_object_mut() else { return report };
+        let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        if let Choice::Prefixes(prefixes) = &rules.choice {
+            member("prefixes", json!(prefixes));
+        }
+        if let Answers::Signed(audience) = &rules.answers {
+            member("signed_for", json!(audience));
+        }
+        if !rules.gaps.is_empty() {
+            member("may_lack", rules.gaps.iter().map(|gap| gap.as_str()).collect());
+        }
+        if rules.transport.is_some() {
+            member("transport", "own".into());
+        }
+        let mut dangerous = Map::new();
+        for (name, is_said) in [
+            ("insecure_without_audience", rules.without_audience),
+            ("insecure_loopback_http", rules.loopback_http == LoopbackHttp::Allowed),
+        ] {
+            if is_said {
+                dangerous.insert(name.to_owned(), true.into());
+            }
+        }
+        if !dangerous.is_empty() {
+            member("dangerous", dangerous.into());
+        }
+        report
     }
 }

@@ -45,6 +45,13 @@ impl Shared {
         if let Some(at_most) = rules.issuers.tenants_at_most() {
             member("tenants", json!({ "at_most": at_most }));
         }
+        #[cfg(feature = "jwe")]
+        if let Some(decryptor) = &rules.decryptor {
+            member("decryption", decryptor.report());
+        }
+        if !rules.introspectors.is_empty() {
+            member("introspection", rules.introspectors.report());
+        }
         member("default_class", rules.classes.default_class().report());
         member("classes", rules.classes.others().map(TokenClass::report).collect());
         let exceptions = rules.exceptions.iter();
@@ -79,10 +86,24 @@ impl Shared {
         member("mounted", mounted.into());
         match &self.rules.revocation {
             Some(revocation) => member("revocation", revocation.report().clone()),
+            // Whose issuer is asked about every token knows by that.
+            None if self.asks_about_all() => None,
             // What stands here is not enforced, and a reader should know.
             None => member("not_enforced", json!(["revocation"])),
         };
         report.into()
+    }
+
+    /// Whether every token is one that its issuer is asked about.
+    fn asks_about_all(&self) -> bool {
+        let rules = &self.rules;
+        let mut issuers = rules.issuers.configured().iter();
+        rules.issuers.tenants_at_most().is_none()
+            && issuers.all(|issuer| {
+                let id = issuer.id().as_str();
+                let opaque = !issuer.has_keys() && rules.introspectors.knows(id);
+                opaque || rules.introspectors.of_jwt(id).is_some()
+            })
     }
 }
 
@@ -126,13 +147,20 @@ fn issuer(keys: &IssuerKeys) -> Value {
     let mut report = Map::new();
     let mut member = |name: &str, value: Value| report.insert(name.to_owned(), value);
     member("id", keys.id().as_str().into());
-    member("keys", source.into());
+    if keys.has_keys() {
+        member("keys", source.into());
+        member("algorithms", algorithms.into());
+    } else {
+        member("opaque", true.into());
+    }
     if let Some(url) = url {
         member("jwks_uri", url.into());
     }
-    member("algorithms", algorithms.into());
+    if keys.encrypts() {
+        member("encrypted_only", true.into());
+    }
     member("profile", profile(keys.profile()));
-    if source != "fixed" {
+    if source != "fixed" && keys.has_keys() {
         member("key_refresh", keys.key_refresh().report());
     }
     let fetching = keys.fetching();
