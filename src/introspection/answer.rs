@@ -29,7 +29,8 @@ pub(crate) struct Unusable {
 /// What was answered.
 pub(super) enum Answer {
     Active(Active),
-    Inactive,
+    /// When it was asked for.
+    Inactive(Moment),
 }
 
 impl Answer {
@@ -41,7 +42,7 @@ impl Answer {
         let active = object.member("active").ok_or_else(|| malformed("it has no `active`"))?;
         match active.text() {
             "true" => {}
-            "false" => return Ok(Self::Inactive),
+            "false" => return Ok(Self::Inactive(asked)),
             _ => return Err(malformed("`active` is not a boolean")),
         }
         let expires_at = match object.member("exp") {

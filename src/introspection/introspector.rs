@@ -271,9 +271,8 @@ impl Introspector {
                 }
                 Outcome::Active(active)
             }
-            Ok(Answer::Inactive) => {
+            Ok(Answer::Inactive(asked)) => {
                 if !self.rules().negative_ttl.is_zero() {
-                    let asked = self.endpoint.clock.moment();
                     self.answers.keep_inactive(fingerprint, asked);
                 }
                 Outcome::Inactive

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::facts::{FromClient, StandIns, confirmation_of, facts_of};
 use super::{Found, RouteRules, Rules, Stop, Trace, refuse};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
-use crate::error::{Refusal, RejectionKind};
+use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
 use crate::jose::{ClaimError, ClaimsSet, Compact, Header};
 use crate::name::Scheme;

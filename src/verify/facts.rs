@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::access::{Actor, Addressed, Confirmation, Facts, NamedClaims, Origin, StatusReference};
 use crate::issuer::{OptionalClaim, TokenProfile};
 use crate::jose::claims::required;
+use crate::jose::json::Value;
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, Subject, Thumbprint};
 use crate::revocation::Record;
@@ -77,8 +78,14 @@ pub(crate) fn facts_of(
     if issued_at.is_none() && !may_lack(OptionalClaim::IssuedAt) {
         return Err(ClaimError::Missing("iat".to_owned()));
     }
+    // An issuer that names no audience may also say so with an empty list.
+    let unsaid = |name: &str| {
+        let is_empty = |value: Value<'_>| value.as_array().is_some_and(|found| found.is_empty());
+        stand_ins.addressed == Addressed::Unsaid && claims.value(name).is_some_and(is_empty)
+    };
+    let audiences_in = |name: &str| if unsaid(name) { Ok(None) } else { claims.texts(name) };
     let (audiences, addressed) =
-        match (first(&profile.audience_claims, |name| claims.texts(name))?, stand_ins.addressed) {
+        match (first(&profile.audience_claims, audiences_in)?, stand_ins.addressed) {
             (Some(audiences), _) => (audiences, Addressed::Named),
             (None, Addressed::Unsaid) => (Vec::new(), Addressed::Unsaid),
             (None, Addressed::Named) => return Err(missing(&profile.audience_claims)),
