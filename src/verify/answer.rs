@@ -81,8 +81,13 @@ impl Rules {
             }
         };
         let facts = active.facts(|| self.read_answer(introspector, &active, jwt));
-        let facts =
-            facts.map_err(|Unusable { kind, detail }| Refusal::new(*kind, detail.clone()))?;
+        let facts = facts.map_err(|Unusable { kind, detail }| {
+            if kind.outcome() == Outcome::Unavailable {
+                // The issuer's own fault, which it may mend before the answer is too old.
+                introspector.forget(token);
+            }
+            Refusal::new(*kind, detail.clone())
+        })?;
         // Only now is it known which classes the token is of.
         let wanted = self.classes.applied(facts).freshness;
         if found.answer.is_none() && wanted.is_some_and(|wanted| at.since(active.asked()) > wanted)

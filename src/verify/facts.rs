@@ -230,7 +230,7 @@ fn check_details(claims: &ClaimsSet<'_>) -> Result<(), ClaimError> {
     let Some(value) = claims.value(NAME) else {
         return Ok(());
     };
-    let typed = |detail: crate::jose::json::Value<'_>| {
+    let typed = |detail: Value<'_>| {
         let detail = detail.as_object()?;
         detail.member("type")?.as_str().filter(|kind| !kind.is_empty())?;
         Some(())
