@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Ready, ready};
@@ -148,7 +148,7 @@ impl Document {
         if seen.policies.len() < MOST {
             seen.scopes.extend(needs.scopes().iter().chain(needs.alternatives()).cloned());
             seen.detail_types.extend(needs.detail_types().iter().cloned());
-            seen.policies.insert(report.to_string());
+            seen.policies.insert(canonical(report));
         }
     }
 
@@ -171,6 +171,23 @@ impl Document {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One text for one value: its members are sorted, whatever order they are kept in.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<_, _> = members.iter().collect();
+            let text = |(name, value)| format!("{}:{}", json!(name), canonical(value));
+            let members: Vec<_> = sorted.into_iter().map(text).collect();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(elements) => {
+            let elements: Vec<_> = elements.iter().map(canonical).collect();
+            format!("[{}]", elements.join(","))
+        }
+        _ => value.to_string(),
     }
 }
 
@@ -275,5 +292,24 @@ impl<B> Service<Request<B>> for MetadataService {
 impl fmt::Debug for MetadataService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetadataService").field("document", &self.shared.document()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A policy is listed once, in whatever order its members were made, and reads as it was made.
+    #[test]
+    fn a_policy_is_listed_once_in_any_order() {
+        let document = Document::new(Metadata::new());
+        let one: Value = serde_json::from_str(r#"{"b":[{"d":1,"c":"\""}],"a":{}}"#).unwrap();
+        let same: Value = serde_json::from_str(r#"{"a":{},"b":[{"c":"\"","d":1}]}"#).unwrap();
+        let other: Value = serde_json::from_str(r#"{"a":{},"b":[{"c":"\"","d":2}]}"#).unwrap();
+        for report in [&other, &one, &same] {
+            document.add(&Needs::default(), report);
+        }
+        assert_eq!(document.policies(), [one, other]);
+        assert_eq!(canonical(&same), r#"{"a":{},"b":[{"c":"\"","d":1}]}"#);
     }
 }

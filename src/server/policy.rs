@@ -379,9 +379,10 @@ const OF_FILES: [&str; 12] = [
 
 /// Adds a rule at its own member, if a file could say it there beside the rest.
 fn add_rule(report: &mut Map<String, Value>, rule: &Value) -> bool {
-    let members = rule.as_object().into_iter().flatten();
-    let Some((name, wanted)) = members.last().filter(|(name, _)| OF_FILES.contains(&&***name))
-    else {
+    // Every rule has one member: of several none would be the first.
+    let members = rule.as_object().filter(|members| members.len() == 1);
+    let sole = members.and_then(|members| members.iter().next());
+    let Some((name, wanted)) = sole.filter(|(name, _)| OF_FILES.contains(&&***name)) else {
         return false;
     };
     // Of these lists everything has to hold, so that two of them are one.
