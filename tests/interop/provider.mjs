@@ -2,7 +2,7 @@
 // README.md describes how to run it and what it answers.
 
 import { Console } from 'node:console';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -57,6 +57,43 @@ const CLIENTS = {
     },
   },
   web: { client_id: 'notes-web', grant: 'authorization_code' },
+  // It gets refresh tokens as well.
+  app: { client_id: 'notes-app', grant: 'authorization_code', metadata: { grant_types: ['authorization_code', 'refresh_token'] } },
+  // The resource server, in each way in which it may authenticate itself for questions about tokens.
+  // No character of its name or its secret may end one of them, or be taken for another.
+  basic: { client_id: 'notes:api +%&', grant: 'introspection' },
+  post: {
+    client_id: 'notes:api +%& too',
+    grant: 'introspection',
+    metadata: { token_endpoint_auth_method: 'client_secret_post' },
+  },
+  assertion: {
+    client_id: 'notes-api',
+    grant: 'introspection',
+    keys: KEY_SHAPES,
+    metadata: { client_secret: undefined, token_endpoint_auth_method: 'private_key_jwt' },
+  },
+  certificate: {
+    client_id: 'notes-api-mtls',
+    grant: 'introspection',
+    metadata: {
+      client_secret: undefined,
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_san_dns: 'alice.example',
+    },
+  },
+  // Signed answers (RFC 9701) with other keys than the first, with its secret, and encrypted to it.
+  es256: { client_id: 'notes-api-es256', grant: 'introspection', metadata: { introspection_signed_response_alg: 'ES256' } },
+  hs256: { client_id: 'notes-api-hs256', grant: 'introspection', metadata: { introspection_signed_response_alg: 'HS256' } },
+  encrypted: {
+    client_id: 'notes-api-encrypted',
+    grant: 'introspection',
+    keys: { ec: { type: 'ec', options: { namedCurve: 'P-256' }, use: 'enc' } },
+    metadata: {
+      introspection_encrypted_response_alg: 'ECDH-ES',
+      introspection_encrypted_response_enc: 'A256GCM',
+    },
+  },
   // Its ID tokens carry the resource as "aud", so that only "typ" tells them from access tokens.
   lookalike: { client_id: NOTES, grant: 'authorization_code' },
 };
@@ -69,6 +106,8 @@ const ISSUERS = {
 // The server offers more than its own default, so that what a resource server takes is decided there.
 const PROOF_ALGS = ['ES256', 'Ed25519', 'EdDSA', 'ES384', 'PS256', 'RS256'];
 
+const ANSWER_ALGS = ['HS256', 'RS256', 'ES256'];
+
 const METADATA_PATHS = ['/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'];
 
 // ---- keys
@@ -76,13 +115,17 @@ const METADATA_PATHS = ['/.well-known/openid-configuration', '/.well-known/oauth
 // Kids follow from the kind and the generation, so two issuers of one generation share them.
 const kidOf = (kind, generation) => `${kind}-${generation}`;
 
-function makeKey(kind, { type, options }, generation) {
+function makeKey(kind, { type, options, use = 'sig' }, generation) {
   const { privateKey } = generateKeyPairSync(type, options);
-  return { ...privateKey.export({ format: 'jwk' }), kid: kidOf(kind, generation), use: 'sig' };
+  return { ...privateKey.export({ format: 'jwk' }), kid: kidOf(kind, generation), use };
 }
 
 function makeKeys(shapes, generation) {
   return Object.entries(shapes).map(([kind, shape]) => makeKey(kind, shape, generation));
+}
+
+function publicPart({ kid, use, ...jwk }) {
+  return { ...createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'jwk' }), kid, use };
 }
 
 const signingAlgs = (shapes) => Object.values(shapes).flatMap((shape) => shape.algs);
@@ -93,12 +136,11 @@ function kindForAlg(shapes, alg) {
 
 // ---- provider configuration
 
+const rowKey = (model, id) => `${model}:${id}`;
+
 // One store per issuer: it outlives a rotation, and no issuer sees what another one has stored.
 // Nothing is evicted: the provider checks expiry itself and the process is short-lived.
-function makeStore() {
-  const rows = new Map();
-  const rowKey = (model, id) => `${model}:${id}`;
-
+function makeStore(rows) {
   return (model) => {
     const findWhere = (field, value) => {
       const hit = [...rows.values()].find((row) => row.model === model && row.payload[field] === value);
@@ -132,15 +174,34 @@ const CLIENT_METADATA = {
     redirect_uris: [REDIRECT_URI],
     token_endpoint_auth_method: 'none',
   }),
+  // It asks about tokens and gets none.
+  introspection: () => ({
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+    client_secret: `s: +%&=/~"${randomBytes(32).toString('base64url')}`,
+    token_endpoint_auth_method: 'client_secret_basic',
+  }),
 };
 
-function registerClients(clients) {
+function registerClients(clients, keys) {
   return Object.fromEntries(Object.entries(clients).map(
     ([name, { client_id, grant, metadata }]) => [
       name,
-      withoutUndefined({ client_id, ...CLIENT_METADATA[grant](), ...metadata }),
+      withoutUndefined({
+        client_id,
+        ...CLIENT_METADATA[grant](),
+        jwks: keys[name] && { keys: keys[name].map(publicPart) },
+        ...metadata,
+      }),
     ],
   ));
+}
+
+function makeClientKeys(clients) {
+  return Object.fromEntries(Object.entries(clients)
+    .filter(([, { keys }]) => keys)
+    .map(([name, { keys }]) => [name, makeKeys(keys, 1)]));
 }
 
 function settingsOf(ctx) {
@@ -148,8 +209,11 @@ function settingsOf(ctx) {
   return header ? JSON.parse(header) : {};
 }
 
-function describeResource({ audience, scope, alg, ttl }) {
-  return { audience, scope, accessTokenTTL: ttl, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
+function describeResource({ audience, scope, alg, ttl, format = 'jwt', encrypt }) {
+  const described = { audience, scope, accessTokenTTL: ttl, accessTokenFormat: format };
+  if (format !== 'jwt') return described;
+  const key = encrypt && createPublicKey({ key: encrypt.key, format: 'jwk' });
+  return { ...described, jwt: { sign: { alg }, encrypt: encrypt && { ...encrypt, key } } };
 }
 
 function resourceLookup(resources) {
@@ -161,9 +225,10 @@ function resourceLookup(resources) {
 
 // Every request gets its own grant, so no consent page comes up.
 async function grantWithoutConsent(ctx) {
-  const { provider, client, session } = ctx.oidc;
+  const { provider, client, session, resourceServers } = ctx.oidc;
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
   grant.addOIDCScope('openid');
+  for (const [resource, { scope }] of Object.entries(resourceServers ?? {})) grant.addResourceScope(resource, scope);
   await grant.save();
   return grant;
 }
@@ -184,20 +249,30 @@ const MUTUAL_TLS = {
 function providerConfiguration({ config, clients, adapter, cookieKey, nonceKey, jwks, tlsUrl }) {
   return {
     adapter,
-    clientAuthMethods: ['none', 'client_secret_basic', 'tls_client_auth'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth'],
     clients: Object.values(clients),
     cookies: { keys: [cookieKey] },
     // Where clients present their certificates (RFC 8705, section 5).
-    discovery: tlsUrl ? { mtls_endpoint_aliases: { token_endpoint: `${tlsUrl}/token` } } : {},
-    enabledJWA: { dPoPSigningAlgValues: PROOF_ALGS },
+    discovery: tlsUrl ? {
+      mtls_endpoint_aliases: {
+        token_endpoint: `${tlsUrl}/token`,
+        introspection_endpoint: `${tlsUrl}/token/introspection`,
+      },
+    } : {},
+    enabledJWA: { dPoPSigningAlgValues: PROOF_ALGS, introspectionSigningAlgValues: ANSWER_ALGS },
     features: {
       clientCredentials: { enabled: true },
       dPoP: { enabled: true, nonceSecret: nonceKey, requireNonce: () => true },
       devInteractions: { enabled: false },
+      encryption: { enabled: true },
+      introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
       mTLS: MUTUAL_TLS,
       resourceIndicators: { enabled: true, getResourceServerInfo: resourceLookup(config.resources) },
+      revocation: { enabled: true },
     },
     findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     jwks,
     loadExistingGrant: grantWithoutConsent,
     pkce: { required: () => true },
@@ -208,6 +283,7 @@ function providerConfiguration({ config, clients, adapter, cookieKey, nonceKey, 
       Grant: TOKEN_TTL_S,
       IdToken: TOKEN_TTL_S,
       Interaction: TOKEN_TTL_S,
+      RefreshToken: TOKEN_TTL_S,
       Session: TOKEN_TTL_S,
     },
   };
@@ -267,11 +343,15 @@ function serveIssuer(issuer, req, res) {
 }
 
 async function startIssuer(name, config) {
+  const clientKeys = makeClientKeys(config.clients);
+  const rows = new Map();
   const issuer = {
     name,
     config,
-    clients: registerClients(config.clients),
-    adapter: makeStore(),
+    clientKeys,
+    clients: registerClients(config.clients, clientKeys),
+    rows,
+    adapter: makeStore(rows),
     cookieKey: randomBytes(32).toString('base64url'),
     nonceKey: randomBytes(32),
     stats: { jwks: 0, metadata: 0 },
@@ -303,19 +383,23 @@ function basicAuthorization({ client_id, client_secret }) {
 
 const withoutUndefined = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 
-async function requestToken(issuer, client, parameters, settings = {}) {
-  const headers = { [SETTINGS_HEADER]: JSON.stringify(settings) };
+async function post(issuer, route, client, parameters, headers = {}) {
   if (client.client_secret) headers.authorization = basicAuthorization(client);
   else parameters = { ...parameters, client_id: client.client_id };
 
-  const response = await fetch(issuer.provider.urlFor('token'), {
+  const response = await fetch(issuer.provider.urlFor(route), {
     method: 'POST',
     headers,
     body: new URLSearchParams(withoutUndefined(parameters)),
   });
-  const body = await response.json();
+  const text = await response.text();
+  const body = text && JSON.parse(text);
   if (!response.ok) throw new Refusal(response.status, body);
   return body;
+}
+
+function requestToken(issuer, client, parameters, settings = {}) {
+  return post(issuer, 'token', client, parameters, { [SETTINGS_HEADER]: JSON.stringify(settings) });
 }
 
 function clientCredentials(issuer, { resource, scope, settings }) {
@@ -353,19 +437,20 @@ function authorizationUrl(issuer, parameters) {
   return url;
 }
 
-async function authorizationCode(issuer, client, nonce) {
+async function authorizationCode(issuer, client, { nonce, scope = 'openid', resource, settings }) {
   const verifier = randomBytes(32).toString('base64url');
   const state = randomBytes(16).toString('base64url');
-  const answer = await followToRedirectUri(authorizationUrl(issuer, {
+  const answer = await followToRedirectUri(authorizationUrl(issuer, withoutUndefined({
     client_id: client.client_id,
     response_type: 'code',
-    scope: 'openid',
+    scope,
+    resource,
     redirect_uri: REDIRECT_URI,
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
     state,
     nonce,
-  }));
+  })));
   if (answer.get('error')) throw new Refusal(400, Object.fromEntries(answer));
   if (answer.get('state') !== state) throw new Error('the redirect carries another state');
   if (answer.get('iss') !== issuer.url) throw new Error('the redirect carries another issuer');
@@ -374,7 +459,8 @@ async function authorizationCode(issuer, client, nonce) {
     code: answer.get('code'),
     redirect_uri: REDIRECT_URI,
     code_verifier: verifier,
-  });
+    resource,
+  }, settings);
 }
 
 // ---- control server
@@ -393,7 +479,8 @@ const issuerOf = (issuers, query) => pick(issuers, query.get('issuer') ?? 'a', '
 function tokenSettings(issuer, query) {
   const alg = parameter(query, 'alg');
   if (alg && !kindForAlg(issuer.config.keys, alg)) refuse(`alg is one of ${signingAlgs(issuer.config.keys).join(', ')}`);
-  return withoutUndefined({ alg });
+  const encrypt = parameter(query, 'encrypt');
+  return withoutUndefined({ alg, format: parameter(query, 'format'), encrypt: encrypt && JSON.parse(encrypt) });
 }
 
 function handleToken(issuers, query) {
@@ -408,14 +495,49 @@ async function handleIdToken(issuers, query) {
   const client = pick(issuer.clients, query.get('client') ?? 'web', 'client');
   if (!client.redirect_uris.length) refuse('this client has no redirect URI');
   const nonce = query.get('nonce') ?? randomBytes(16).toString('base64url');
-  const { id_token } = await authorizationCode(issuer, client, nonce);
+  const { id_token } = await authorizationCode(issuer, client, { nonce });
   return { id_token };
+}
+
+// What alice's client gets for the notes: an access token and a refresh token.
+function handleUserTokens(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  return authorizationCode(issuer, issuer.clients.app, {
+    scope: `openid ${issuer.config.resources[NOTES].scope}`,
+    resource: NOTES,
+    settings: tokenSettings(issuer, query),
+  });
+}
+
+// The plain answer about a token, as the resource server gets it.
+function handleIntrospect(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  return post(issuer, 'introspection', issuer.clients.basic, { token: query.get('token') });
+}
+
+// A client gives its token back (RFC 7009).
+async function handleRevoke(issuers, query) {
+  const issuer = issuerOf(issuers, query);
+  const client = pick(issuer.clients, query.get('client') ?? 'worker', 'client');
+  await post(issuer, 'revocation', client, { token: query.get('token') });
+  return { revoked: true };
+}
+
+// The time of a token is over, without anybody having to wait for it.
+function handleExpire(issuers, query) {
+  const { rows } = issuerOf(issuers, query);
+  const models = ['AccessToken', 'ClientCredentials', 'RefreshToken'];
+  const hits = models.map((model) => rows.get(rowKey(model, query.get('token')))).filter(Boolean);
+  if (!hits.length) refuse('no such token');
+  for (const { payload } of hits) payload.exp = Math.floor(Date.now() / 1000) - 1;
+  return { expired: hits.length };
 }
 
 // What a client has to know to ask for tokens by itself.
 function handleClient(issuers, query) {
-  const { client_id, client_secret } = pick(issuerOf(issuers, query).clients, query.get('client'), 'client');
-  return withoutUndefined({ client_id, client_secret });
+  const issuer = issuerOf(issuers, query);
+  const { client_id, client_secret } = pick(issuer.clients, query.get('client'), 'client');
+  return withoutUndefined({ client_id, client_secret, keys: issuer.clientKeys[query.get('client')] });
 }
 
 function handleRotate(issuers, query) {
@@ -433,7 +555,11 @@ function handleStats(issuers) {
 const ROUTES = {
   'GET /token': handleToken,
   'GET /id_token': handleIdToken,
+  'GET /user_tokens': handleUserTokens,
+  'GET /introspect': handleIntrospect,
   'GET /client': handleClient,
+  'POST /revoke': handleRevoke,
+  'POST /expire': handleExpire,
   'POST /rotate': handleRotate,
   'GET /stats': handleStats,
   'POST /stop': () => ({ stopping: true }),
