@@ -130,7 +130,7 @@ mod enabled {
                 }
                 (None, None) => {
                     faults.push(fault("say where it is: `pem = { ... }` or `jwk = { ... }`"));
-                    // What follows from it is within this place, and not told.
+                    // What cannot be read then follows from it, and is not told.
                     DecryptionKey::pem(SecretSource::env(""))
                 }
             };

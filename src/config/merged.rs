@@ -39,10 +39,14 @@ impl Merged {
             let follows = self.places.iter().any(|(gap, _)| {
                 is_within(gap, &place) || said_at.as_deref().is_some_and(|at| is_within(gap, at))
             });
-            let unknown = !issuers_known && names_issuer(&place);
+            // That nothing is named at all follows from nothing.
+            let is_missing = matches!(fault, ConfigFault::File(_));
+            let unknown = !issuers_known && names_issuer(&place) && !is_missing;
             let measures = measured_by(&place, fault);
             let follows =
                 follows || self.places.iter().any(|(gap, _)| measures.contains(&gap.as_str()));
+            let follows =
+                follows || self.places.iter().any(|(gap, _)| is_key_in_place_of(&place, gap));
             let mut gaps = self.places.iter().take(self.gaps);
             let follows = follows
                 || gaps.any(|(gap, _)| {
@@ -88,6 +92,12 @@ fn measured_by(place: &str, fault: &ConfigFault) -> &'static [&'static str] {
     }
 }
 
+/// Whether what cannot be read at a place stands there only because the key at this gap is missing.
+fn is_key_in_place_of(place: &str, gap: &str) -> bool {
+    let key = place.strip_suffix(".pem").filter(|key| key.starts_with("decryption.keys["));
+    key.is_some_and(|key| matches!(gap.strip_prefix(key), Some("" | ".jwk")))
+}
+
 /// Whether what seems wrong at a place may follow from what is missing at another: who says what is
 /// revoked, and how fresh that is.
 fn revocation_said_at(place: &str, gap: &str) -> bool {
@@ -125,6 +135,8 @@ fn introspection_said_at(place: &str, gap: &str) -> bool {
 fn names_issuer(place: &str) -> bool {
     (place.starts_with("classes[") && place.ends_with(".issuers"))
         || (place.starts_with("exceptions[") && place.ends_with(".of_issuer"))
+        // An issuer without keys that nobody is asked about is told of as a whole.
+        || place == "introspection"
         || (place.starts_with("introspection[") && place.ends_with("].issuer"))
         || (place.starts_with("revocation.sources[") && place.contains(".speaks_for["))
         || place.starts_with("revocation.status_lists.issuers[")

@@ -49,6 +49,16 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("dpop.forwarded.peers.trusted", "unknown field"),
         ("mtls.direct", "expected a boolean"),
         ("mtls.forwarded.format", "found \"xfcc\", wanted one of `client_cert`, `envoy`"),
+        ("issuers[7].opaque", "expected a boolean"),
+        ("introspection[0].prefixes[1]", "expected a string"),
+        ("introspection[0].only_where_named", "expected a boolean"),
+        ("introspection[0].jwts", "expected a boolean"),
+        ("introspection[0].may_lack[0]", "found \"aud\", wanted one of `token_type`, `exp`, `sub`"),
+        ("introspection[0].cache_bytes", "whole number"),
+        ("introspection[0].audience", "unknown field"),
+        ("introspection[0].dangerous.insecure_without_audienc", "unknown field"),
+        ("introspection[0].client.secret", "by reference"),
+        ("introspection[1].client.method", "found \"basic\", wanted one of `client_secret_basic`"),
         ("replay.client_share", "whole number"),
         (
             "revocation.on_stale",
@@ -74,6 +84,7 @@ fn all_faults_are_told_at_once_with_their_places() {
             "policies.read.on_stale",
             "found \"never\", wanted one of `deny`, `insecure_unbounded`, or a table",
         ),
+        ("policies.read.introspected_by", "expected a string"),
         ("challenge.relm", "unknown field"),
         ("metadata", "`false`, or a table"),
         ("scope_implications.admin", "an empty list"),
@@ -97,6 +108,25 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("dpop.forwarded.peers.certificates[0]", "not canonical base64url"),
         ("mtls.forwarded.trusted_hops", "not between 1 and 10"),
         ("mtls.forwarded.peers", "`peers` is missing"),
+        ("issuers[6].algorithms", "`opaque` says that the issuer has no keys"),
+        ("issuers[6].fetch_token", "`opaque` says that the issuer has no keys"),
+        ("introspection[0].endpoint", "is not an https URL"),
+        ("introspection[0].prefixes[0]", "no beginning of a token"),
+        ("introspection[0].signed_answers", "`signed_for` wants signed answers"),
+        ("introspection[0].signed_for", "is empty"),
+        ("introspection[0].ttl", "is longer than"),
+        ("introspection[0].negative_ttl", "is longer than the `ttl`"),
+        ("introspection[0].timeout", "is not between"),
+        ("introspection[0].at_most", "number of calls at once of 0"),
+        ("introspection[0].ca_file", "cannot be read"),
+        ("introspection[0].client.client_id", "`client_id` is missing"),
+        ("introspection[0].client.token", "`client_secret_basic` has no `token`"),
+        ("introspection[0].client.key_id", "is for `private_key_jwt`"),
+        ("introspection[1].issuer", "`issuer` is missing"),
+        ("introspection[1].endpoint", "`endpoint` is missing"),
+        ("introspection[2].client.client_id", "`bearer` has no `client_id`"),
+        ("introspection[2].client.token", "it is not set"),
+        ("introspection[2].cache_bytes", "is more than"),
         ("replay.capacity", "capacity of the replay memory of 0"),
         ("revocation.journal", "No such file or directory"),
         ("revocation.claims[0]", "it is always looked at"),
@@ -195,6 +225,8 @@ fn what_follows_from_another_fault_is_not_told() {
         ("/replay", json!({ "client_share": 2_000_000 }), "replay.client_share"),
         ("/replay", json!({ "capacity": 10, "client_share": 11 }), "replay.client_share"),
         ("/replay", json!({ "capacity": (1_usize << 28) + 1 }), "replay.capacity"),
+        ("/introspection", json!("https://as.example"), "introspection"),
+        ("/introspection", json!([7]), "introspection[0]"),
     ] {
         let found = faults(&with(least(), place, value.clone()));
         let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
@@ -268,7 +300,8 @@ fn a_member_that_is_not_known_is_refused_at_every_level() {
             continue;
         }
         let secret = ["/token_hash_key", "/fetch_token", "/authorization", "/bearer"];
-        let secret = secret.iter().any(|name| table.ends_with(name))
+        let client = ["/client/secret", "/client/key", "/client/token"];
+        let secret = secret.iter().chain(&client).any(|name| table.ends_with(name))
             || table.starts_with("/dpop/nonces/keys/")
             || table.contains("/push/authorization/");
         let file = with(whole.clone(), &format!("{table}/surprise"), json!("s"));
@@ -371,6 +404,7 @@ fn an_empty_list_or_null_is_not_read_as_anything() {
         ("/revocation", json!({ "status_lists": { "algorithms": [] } })),
         ("/revocation", json!({ "status_lists": { "prefetch": [] } })),
         ("/revocation", json!({ "on_stale": null })),
+        ("/introspection", json!([null])),
         (
             "/exceptions",
             json!([{ "clients": ["a"], "until": "2027-03-31", "because": "b", "from_networks": [] }]),
@@ -396,6 +430,7 @@ fn a_list_is_no_table() {
         ("/revocation", json!(["journal"])),
         ("/revocation", json!({ "status_lists": [["https://as.example"], true] })),
         ("/revocation", json!({ "on_stale": ["1m"] })),
+        ("/introspection", json!([["https://as.example"]])),
     ] {
         let found = faults(&with(least(), place, value.clone()));
         assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");

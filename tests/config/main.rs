@@ -11,7 +11,9 @@
 mod support;
 
 mod arbitrary;
+mod decryption;
 mod faults;
+mod introspection;
 mod members;
 mod policies;
 mod report;

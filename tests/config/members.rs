@@ -22,7 +22,7 @@ fn toml_and_json_say_the_same() {
     };
     let (toml, json) = (read("full.toml"), read("full.json"));
     assert_eq!(toml, json);
-    assert_eq!(toml.0["issuers"].as_array().unwrap().len(), 4);
+    assert_eq!(toml.0["issuers"].as_array().unwrap().len(), 5);
     assert_eq!(toml.0["policies"].as_object().unwrap().len(), 4);
 }
 

@@ -49,6 +49,8 @@ fn files_are_looked_for_beside_the_configuration() {
             "issuers[1].fetch_token",
             "issuers[3].keys",
             "dpop.nonces.keys[1]",
+            "introspection[0].ca_file",
+            "introspection[1].client.secret",
             "revocation.sources[0].events.push.authorization[1]",
             "revocation.sources[0].events.ca_file",
             "revocation.sources[1].events.keys",
