@@ -9,11 +9,19 @@ use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
 use crate::jose::{ClaimError, ClaimsSet, Compact, Header};
-use crate::name::Scheme;
+use crate::name::{KeyId, Scheme};
 use crate::time::{Moment, Timestamp};
 
 /// A JWT that is asked about, as far as it was read here.
 type ReadJwt<'a> = (&'a str, &'a Compact<'a>, &'a Header<'a>, &'a ClaimsSet<'a>);
+
+/// What a JWT says itself that counts beside the answer about it.
+#[derive(Clone)]
+pub(super) struct Beside<'a> {
+    claims: &'a ClaimsSet<'a>,
+    /// The key that it says it is signed with.
+    key_id: Option<Arc<KeyId>>,
+}
 
 impl Rules {
     /// Steps 4 and 5 of a JWT that its issuer is asked about.
@@ -32,22 +40,23 @@ impl Rules {
             let detail = format!("`exp` is {exp}, it is {}", at.wall());
             return refuse(RejectionKind::Expired, detail);
         }
-        let asked = self.asked_about(introspector, token, Some(claims), route, at, found, trace);
         let issuer = introspector.issuer();
-        if matches!(asked, Err(Stop::NoAnswer { .. })) && issuer.has_keys() {
-            // Nobody is asked about what anybody could have written.
-            self.verify(issuer, jws, header, claims, at, found)?;
-        }
-        asked
+        let key_id = match issuer.has_keys() {
+            // Nobody is asked about what anybody could have written, and what was answered counts no
+            // longer than the key does.
+            true => self.verify(issuer, jws, header, claims, at, found)?.shared_kid(),
+            false => header.kid().map(|kid| Arc::new(KeyId::from_token(kid))),
+        };
+        let jwt = Some(Beside { claims, key_id });
+        self.asked_about(introspector, token, jwt, route, at, found, trace)
     }
 
-    /// Steps 4 and 5 of a token that its issuer is asked about; `jwt`: the claims of one that can be read
-    /// here.
+    /// Steps 4 and 5 of a token that its issuer is asked about; `jwt`: what one says that can be read here.
     pub(super) fn asked_about(
         &self,
         introspector: &Arc<Introspector>,
         token: &str,
-        jwt: Option<&ClaimsSet<'_>>,
+        jwt: Option<Beside<'_>>,
         route: RouteRules<'_>,
         at: Moment,
         found: &Found,
@@ -103,7 +112,7 @@ impl Rules {
         &self,
         introspector: &Introspector,
         active: &Active,
-        jwt: Option<&ClaimsSet<'_>>,
+        jwt: Option<Beside<'_>>,
     ) -> Result<Facts, Unusable> {
         let not_taken = |kind, detail: &str| Unusable { kind, detail: detail.to_owned() };
         // An answer that contradicts itself is the issuer's fault, not the token's.
@@ -163,7 +172,8 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer, active.members(), &wanted, stand_ins);
         let mut facts = facts.map_err(unusable)?;
         if let Some(jwt) = jwt {
-            facts.confirmation = both(facts.confirmation, confirmation_of(jwt));
+            facts.confirmation = both(facts.confirmation, confirmation_of(jwt.claims));
+            facts.key_id = jwt.key_id;
         }
         facts.confirmation = of_type(facts.confirmation, scheme);
         Ok(facts)
