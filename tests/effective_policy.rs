@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "effective_policy/introspection.rs"]
+mod introspection;
 #[path = "effective_policy/revocation.rs"]
 mod revocation;
 #[path = "effective_policy/variants.rs"]
