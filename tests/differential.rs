@@ -1,11 +1,12 @@
 //! The decision, compared with a slow and independent second reading of it on generated requests.
 //!
 //! A request begins as a good token of a generated world (issuers, key sets, allow-lists, profiles,
-//! classes, binding, exceptions, scopes, step-up, DPoP, mutual TLS, single use, revocation, time), with
-//! the proof and the certificate that it needs, and suffers up to three edits on its way. Ten requests
+//! classes, binding, exceptions, scopes, step-up, DPoP, mutual TLS, single use, revocation, introspection,
+//! time), with the proof and the certificate that it needs, and what its issuer would answer about it, and
+//! suffers up to three edits on its way. Ten requests
 //! go to one server, while time passes and tokens are revoked; some of them are one that came before.
 //! Both readings have to give the same verdict: what is granted, or the kind of the refusal, its status,
-//! the scheme that tells the error, and whether there is a nonce.
+//! the scheme that tells the error, whether there is a nonce, and which issuer was asked about the token.
 //!
 //! `PORTCULLIS_CASES` says how many requests, `PORTCULLIS_SEED` which. Keys are random, so a seed
 //! alone does not bring a case back: a case on which the readings differ is printed and written to
@@ -38,6 +39,10 @@ use world::Scene;
 mod again;
 #[path = "differential/answer.rs"]
 mod answer;
+#[path = "differential/asked.rs"]
+mod asked;
+#[path = "differential/asked_edits.rs"]
+mod asked_edits;
 #[path = "differential/case.rs"]
 mod case;
 #[path = "differential/claim_edits.rs"]
@@ -94,8 +99,12 @@ const ENOUGH: usize = 20_000;
 /// How many cases are kept before a run is given up.
 const MOST_KEPT: usize = 5;
 /// Kinds that need an outage, issuers that are not configured, a check of one's own, or a wrongly mounted
-/// layer; and those of status lists, of which the reference knows nothing.
-const UNREACHABLE: [RejectionKind; 8] = [
+/// layer; and those of status lists and of encrypted tokens, of which the reference knows nothing.
+const UNREACHABLE: [RejectionKind; 12] = [
+    RejectionKind::EncryptionNotAccepted,
+    RejectionKind::Undecryptable,
+    RejectionKind::DecryptionUnavailable,
+    RejectionKind::NotEncrypted,
     RejectionKind::StatusIndex,
     RejectionKind::StatusMissing,
     RejectionKind::StatusUri,
@@ -137,12 +146,18 @@ fn crate_and_reference_agree_on_generated_requests() {
                 seen.unheard += usize::from(!is_heard);
                 scene.said.extend(said.iter().filter(|_| is_heard).cloned());
             }
+            let was_known = memory.knows(&made.draft.token);
             if !scene.said.is_empty() {
                 made.traits.push("something was said of revocation");
             }
             let by = if number % 2 == 1 { By::Guard } else { By::Server };
             let answer = server.decide(&scene.world, &made.request, by);
             let verdict = reference(&scene.world, &mut memory, &made.request, &answer);
+            match (was_known, verdict.asked()) {
+                (true, None) => made.traits.push("an answer of before"),
+                (true, Some(_)) => made.traits.push("asked again"),
+                (false, _) => {}
+            }
             seen.add(&made, &answer, &verdict);
             let World { now_nanos, steady_nanos, .. } = scene.world;
             if scene.jumps && answer.cannot_tell(&verdict) {

@@ -227,6 +227,7 @@ fn granted_by(access: &Access) -> Granted {
         key: access.key_thumbprint().map(|key| key.as_str().to_owned()),
         certificate: access.certificate().map(|one| one.thumbprint().as_str().to_owned()),
         nonce: false,
+        asked: None,
     }
 }
 
@@ -288,6 +289,9 @@ fn world(jwks: &str, strong: bool) -> World {
         detail: None,
         route_nonce: false,
         single_use: false,
+        asked: Vec::new(),
+        route_asks: None,
+        route_freshness_secs: None,
         now_nanos: u128::from(NOW) * 1_000_000_000,
         steady_nanos: 0,
     }

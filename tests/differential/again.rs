@@ -1,5 +1,6 @@
 //! Requests that come again, as they were or a little otherwise: replays, and honest retries.
 
+use super::asked;
 use super::dice::Dice;
 use super::members::quoted;
 use super::request::{Made, Surroundings, sign_proof};
@@ -78,6 +79,7 @@ pub(crate) fn again(before: &[Made], around: &Surroundings<'_>, dice: &mut Dice)
             "again"
         }
     };
+    asked::again(&mut draft, around, dice);
     let request = draft.request(one.request.peer);
     Made { request, draft, edits: vec![name], traits }
 }

@@ -23,12 +23,14 @@ pub(crate) enum Answer {
         params: BTreeMap<&'static str, String>,
         nonce: Option<String>,
         kind: RejectionKind,
+        /// The issuer that was asked about the token, if one was.
+        asked: Option<String>,
     },
     Panic,
 }
 
 impl Answer {
-    pub(super) fn pass(access: &Access, headers: &HeaderMap) -> Self {
+    pub(super) fn pass(access: &Access, headers: &HeaderMap, asked: Option<String>) -> Self {
         let nonce = nonce(headers);
         let granted = Granted {
             iss: access.issuer().as_str().to_owned(),
@@ -48,11 +50,12 @@ impl Answer {
                 .certificate()
                 .map(|certificate| certificate.thumbprint().as_str().to_owned()),
             nonce: nonce.is_some(),
+            asked,
         };
         Self::Pass { granted, nonce }
     }
 
-    pub(super) fn refuse(rejection: &Rejection) -> Self {
+    pub(super) fn refuse(rejection: &Rejection, asked: Option<String>) -> Self {
         let response = rejection.to_response::<()>();
         assert_eq!(response.status(), rejection.status());
         let told = challenges(response.headers());
@@ -71,6 +74,7 @@ impl Answer {
                 .collect(),
             nonce: nonce(response.headers()),
             kind: rejection.kind(),
+            asked,
         }
     }
 
@@ -102,21 +106,25 @@ impl Answer {
         match (self, verdict) {
             (Self::Pass { granted, .. }, Verdict::Pass(naive)) => granted == naive,
             (
-                Self::Refuse { status, challenges, params, nonce, kind },
+                Self::Refuse { status, challenges, params, nonce, kind, asked },
                 Verdict::Refuse {
                     status: naive_status,
                     challenges: naive_challenges,
                     params: naive_params,
                     nonce: naive_nonce,
                     kinds,
+                    asked: naive_asked,
+                    or,
                     ..
                 },
             ) => {
-                status == naive_status
+                let is_same = status == naive_status
                     && challenges == naive_challenges
                     && params == naive_params
                     && nonce.is_some() == *naive_nonce
                     && kinds.contains(&kind.as_str())
+                    && asked == naive_asked;
+                is_same || or.iter().any(|other| self.agrees_with(other))
             }
             _ => false,
         }

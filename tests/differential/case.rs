@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::server::{By, Server};
-use crate::naive::{self, Memory, NaiveRecord, NaiveRequest, NaiveRevocation, Verdict, World};
+use crate::naive::{
+    self, Memory, NaiveRecord, NaiveReply, NaiveRequest, NaiveRevocation, Verdict, World,
+};
 
 /// What the reference says of a request, by the side of what the crate says: where it need not
 /// remember that a token was revoked, it forgets that if the crate did.
@@ -18,7 +20,9 @@ pub(crate) fn reference(
     answer: &Answer,
 ) -> Verdict {
     let mut forgetful = memory.forgetful();
+    let is_unavailable = matches!(answer, Answer::Refuse { status: 503, .. });
     let verdict = naive::decide(world, memory, request);
+    memory.settle(is_unavailable);
     if answer.agrees_with(&verdict) {
         return verdict;
     }
@@ -26,6 +30,7 @@ pub(crate) fn reference(
     if !answer.agrees_with(&other) {
         return verdict;
     }
+    forgetful.settle(is_unavailable);
     *memory = forgetful.no_more_forgetful();
     other
 }
@@ -228,6 +233,11 @@ fn of_request(request: &NaiveRequest) -> Value {
         "dpop_hex": lines(&request.dpop),
         "certificate_hex": request.certificate.as_deref().map(hex),
         "peer": request.peer,
+        "reply": request.reply.as_ref().map(|reply| json!({
+            "status": reply.status,
+            "content_type": reply.content_type,
+            "body_hex": hex(&reply.body),
+        })),
     })
 }
 
@@ -250,6 +260,11 @@ fn to_request(json: &Value) -> NaiveRequest {
         dpop: lines("dpop_hex"),
         certificate: json.get("certificate_hex").filter(|hex| hex.is_string()).map(octets),
         peer: json["peer"].as_str().map(|peer| peer.parse().unwrap()),
+        reply: json.get("reply").filter(|reply| reply.is_object()).map(|reply| NaiveReply {
+            status: reply["status"].as_u64().unwrap().try_into().unwrap(),
+            content_type: reply["content_type"].as_str().map(str::to_owned),
+            body: octets(&reply["body_hex"]),
+        }),
     }
 }
 

@@ -4,8 +4,8 @@ use super::dice::Dice;
 use super::request::{Draft, Surroundings};
 use super::world::Scene;
 use super::{
-    claim_edits, header_edits, octet_edits, policy_edits, proof_edits, revocation_edits,
-    sender_edits, wire_edits,
+    asked_edits, claim_edits, header_edits, octet_edits, policy_edits, proof_edits,
+    revocation_edits, sender_edits, wire_edits,
 };
 
 /// When an edit is applied.
@@ -13,6 +13,10 @@ use super::{
 pub(crate) enum Stage {
     /// To the members of header and payload.
     Members,
+    /// To the members of what is answered about the token.
+    Answer,
+    /// To that answer.
+    Reply,
     /// To the octets of header and payload, before they are signed.
     Octets,
     /// To the octets of the signature.
@@ -65,6 +69,7 @@ const TABLES: [&[Edit]; 8] = [
 pub(crate) fn choose(scene: &Scene, dice: &mut Dice) -> &'static Edit {
     // of a token with a bad form nobody asks more
     let tables = match dice.below(100) {
+        0..40 if !scene.world.asked.is_empty() => &[asked_edits::EDITS][..],
         0..15 if scene.revocation.is_some() => &[revocation_edits::EDITS][..],
         0..90 if scene.plain => &[sender_edits::EDITS, proof_edits::EDITS][..],
         0..25 => &[policy_edits::EDITS][..],

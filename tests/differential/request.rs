@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use portcullis::jose::{Algorithm, base64url};
 
 use super::again;
+use super::asked::{self, Form};
 use super::dice::Dice;
 use super::edits::{self, Edit, Stage};
 use super::keys::Pool;
@@ -14,7 +15,7 @@ use super::revocations;
 use super::senders::{self, Clients, ProofDraft};
 use super::times::seconds;
 use super::world::{Scene, Signer};
-use crate::naive::{NaiveProfile, NaiveRequest, World};
+use crate::naive::{NaiveProfile, NaiveReply, NaiveRequest, World};
 
 /// A request that is being made.
 #[derive(Clone)]
@@ -41,6 +42,9 @@ pub(crate) struct Draft {
     pub(crate) fields: Vec<Vec<u8>>,
     /// The lines of the `Authorization` field.
     pub(crate) lines: Vec<Vec<u8>>,
+    /// The members of what is answered about the token.
+    pub(crate) answer: Members,
+    pub(crate) reply: Option<NaiveReply>,
 }
 
 impl Draft {
@@ -53,6 +57,7 @@ impl Draft {
             dpop: self.fields.clone(),
             certificate: self.certificate.clone(),
             peer,
+            reply: self.reply.clone(),
         }
     }
 }
@@ -91,6 +96,8 @@ pub(crate) fn request(
         50
     } else if scene.revokes {
         40
+    } else if !scene.world.asked.is_empty() {
+        45
     } else if scene.plain {
         35
     } else {
@@ -112,7 +119,12 @@ pub(crate) fn request(
         }
     };
 
+    let good = draft.payload.clone();
     apply(&mut draft, Stage::Members, dice);
+    let form = asked::form(&mut draft, &good, &around, &mut traits, dice);
+    apply(&mut draft, Stage::Answer, dice);
+    asked::reply(&mut draft, dice);
+    apply(&mut draft, Stage::Reply, dice);
     let spaced = dice.percent(5);
     let text = |members: &Members, dice: &mut Dice| match spaced {
         true => members.to_spaced_json(dice).into_bytes(),
@@ -128,7 +140,10 @@ pub(crate) fn request(
     );
     draft.signature = pool.key(draft.key).sign(input.as_bytes());
     apply(&mut draft, Stage::Signature, dice);
-    draft.token = format!("{input}.{}", base64url::encode(&draft.signature));
+    draft.token = match form {
+        Form::Jwt => format!("{input}.{}", base64url::encode(&draft.signature)),
+        Form::Opaque(token) => token,
+    };
     apply(&mut draft, Stage::Token, dice);
     if draft.scheme == "DPoP" || dice.percent(5) {
         draft.proof = Some(senders::proof(&draft, &around, &mut traits, dice));
@@ -164,7 +179,7 @@ pub(crate) fn sign_proof(proof: &mut ProofDraft, around: &Surroundings<'_>) {
 }
 
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 49] = [
+pub(crate) const TRAITS: [&str; 59] = [
     "wanted clients",
     "wanted subjects",
     "wanted actors",
@@ -214,6 +229,16 @@ pub(crate) const TRAITS: [&str; 49] = [
     "a session",
     "a claim that records can name",
     "an array that records can name",
+    "an opaque token",
+    "a JWT that its issuer is asked about",
+    "a JWT of an issuer without keys",
+    "a token with a prefix",
+    "an answer without a token type",
+    "an answer without exp",
+    "an answer without sub",
+    "an answer without an audience",
+    "an answer of before",
+    "asked again",
 ];
 
 /// A token that this signer's issuer would give out for this resource.
@@ -378,6 +403,8 @@ fn good(around: &Surroundings<'_>, traits: &mut Vec<&'static str>, dice: &mut Di
         proof: None,
         fields: Vec::new(),
         lines: Vec::new(),
+        answer: Members::new(),
+        reply: None,
     };
     senders::bind(&mut draft, around, traits, dice);
     if dice.percent(10) {

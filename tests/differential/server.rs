@@ -24,8 +24,10 @@ use portcullis::{
     ResourceServer, SubjectKind, TokenClass,
 };
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 use super::answer::Answer;
+use super::asked::Endpoints;
 use super::mint::timestamp;
 use super::told;
 use crate::naive::{
@@ -42,6 +44,9 @@ pub(crate) struct Server {
     api: ResourceServer,
     guard: Guard,
     clock: ManualClock,
+    endpoints: Endpoints,
+    /// What calls run on, where there are any.
+    runtime: Option<Runtime>,
 }
 
 /// Who decides a request.
@@ -96,14 +101,22 @@ impl Server {
         }
         for issuer in &world.issuers {
             let algorithms = issuer.algorithms.iter().map(|name| Algorithm::parse(name).unwrap());
-            let issuer = Issuer::fixed_keys(&issuer.id, issuer.jwks.as_str())
-                .algorithms(algorithms)
-                .profile(profile(&issuer.profile));
+            let source = match issuer.jwks.as_str() {
+                "" => Issuer::opaque(&issuer.id),
+                jwks => Issuer::fixed_keys(&issuer.id, jwks),
+            };
+            let issuer = source.algorithms(algorithms).profile(profile(&issuer.profile));
             builder = builder.issuer(issuer);
         }
+        let endpoints = Endpoints::default();
+        for asked in &world.asked {
+            builder = builder.introspection(endpoints.introspection(asked));
+        }
+        let runtime =
+            (!world.asked.is_empty()).then(|| Builder::new_current_thread().build().unwrap());
         let api = builder.build().unwrap_or_else(|fault| panic!("{fault}\n{world:#?}"));
         let guard = api.guard(policy(world, revocation, Order::ScopesLast)).unwrap();
-        Self { api, guard, clock }
+        Self { api, guard, clock, endpoints, runtime }
     }
 
     /// Whether it takes what it is told of revocation.
@@ -137,18 +150,23 @@ impl Server {
             extensions.insert(OriginalUri(original.parse().expect("a target")));
         }
         let (parts, ()) = head.into_parts();
-        let decide = || match by {
-            By::Server => ready(self.api.verify(&parts)),
-            By::Guard => ready(self.guard.verify(&parts)),
+        self.endpoints.answer(request.reply.clone());
+        let decide = || match (by, &self.runtime) {
+            (By::Server, None) => ready(self.api.verify(&parts)),
+            (By::Guard, None) => ready(self.guard.verify(&parts)),
+            (By::Server, Some(runtime)) => runtime.block_on(self.api.verify(&parts)),
+            (By::Guard, Some(runtime)) => runtime.block_on(self.guard.verify(&parts)),
         };
-        match catch_unwind(AssertUnwindSafe(decide)) {
+        let decided = catch_unwind(AssertUnwindSafe(decide));
+        let asked = self.endpoints.asked(request);
+        match decided {
             Err(_) => Answer::Panic,
             Ok(Ok(access)) => {
                 let mut headers = HeaderMap::new();
                 access.complete_response(&mut headers);
-                Answer::pass(&access, &headers)
+                Answer::pass(&access, &headers, asked)
             }
-            Ok(Err(rejection)) => Answer::refuse(&rejection),
+            Ok(Err(rejection)) => Answer::refuse(&rejection, asked),
         }
     }
 }
@@ -262,6 +280,14 @@ fn policy(world: &World, revocation: Option<&NaiveRevocation>, order: Order) -> 
         None => policy,
         Some(naive) => told::wanting(policy, naive),
     };
+    let policy = match world.route_freshness_secs {
+        None => policy,
+        Some(time) => policy.freshness(seconds(time)),
+    };
+    let policy = match &world.route_asks {
+        None => policy,
+        Some(issuer) => policy.introspected_by(issuer),
+    };
     let policy = if world.route_nonce { policy.require_nonce() } else { policy };
     if world.single_use { policy.single_use() } else { policy }
 }
@@ -360,7 +386,7 @@ fn exception(naive: &NaiveException, index: usize) -> Exception {
     exception
 }
 
-/// With fixed keys there is nothing to wait for.
+/// With fixed keys, and nobody to ask, there is nothing to wait for.
 pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

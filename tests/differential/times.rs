@@ -33,6 +33,11 @@ pub(crate) fn between_requests(scene: &Scene, dice: &mut Dice) -> Passing {
             [nonces.lifetime_secs, nonces.lifetime_secs / 2, nonces.lifetime_secs / 2]
         }));
     }
+    for asked in &world.asked {
+        let negative = asked.negative_ttl_secs.unwrap_or(5);
+        lives.extend([asked.ttl_secs, asked.ttl_secs, negative, asked.ttl_secs.min(60)]);
+    }
+    lives.extend(world.route_freshness_secs);
     let life = u128::from(dice.pick(&lives)) * NANOS_PER_SECOND;
     let time = match dice.below(8) {
         0 => 1,

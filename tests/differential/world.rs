@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis::jose::Algorithm;
 
+use super::asked;
 use super::dice::Dice;
 use super::keys::{self, KIDS, Pool};
 use super::members::{Members, quoted, quoted_oddly};
@@ -89,6 +90,9 @@ impl Scene {
                 detail: None,
                 route_nonce: false,
                 single_use: false,
+                asked: Vec::new(),
+                route_asks: None,
+                route_freshness_secs: None,
                 now_nanos: now(dice),
                 // where a clock set by hand begins
                 steady_nanos: 1_000 * NANOS_PER_SECOND,
@@ -117,6 +121,7 @@ impl Scene {
         }
         scene.revocation = revocations::add(&mut scene.world, dice);
         scene.revokes = scene.revocation.is_some() && dice.percent(50);
+        asked::add(&mut scene, dice);
         if scene.jumps {
             // what was forgotten once is no longer counted
             scene.world.replay_room = None;

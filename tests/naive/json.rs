@@ -26,7 +26,7 @@ pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
 pub(super) type Members = Vec<(String, Json)>;
 
 /// JSON as it was written: numbers keep their text, objects the order and the repeats of members.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) enum Json {
     Null,
     Boolean(bool),

@@ -1,8 +1,9 @@
 //! What a server knows of requests before this one: the nonces that it made, and step 10, what was
-//! used. And what it was told of revocation.
+//! used. What it was told of revocation, and answered about tokens.
 
 use std::collections::BTreeMap;
 
+use super::asked::{Endpoint, Kept};
 use super::json::NANOS_PER_SECOND;
 use super::proof::GoodProof;
 use super::reasons::{Refused, Why};
@@ -25,6 +26,15 @@ pub(crate) struct Memory {
     /// Whether it remembers of single tokens only what it has to.
     pub(super) is_forgetful: bool,
     used: Vec<Used>,
+    /// What issuers answered about tokens.
+    pub(super) answers: Vec<Kept>,
+    /// How their endpoints do.
+    pub(super) endpoints: BTreeMap<String, Endpoint>,
+    /// Which of them was asked for this request.
+    pub(super) asked: Option<String>,
+    /// Issuer and token of an answer with which several things are wrong, that was kept for now: it is
+    /// not if what was said of it is that the issuer has to mend it.
+    pub(super) doubtful: Option<(String, String)>,
 }
 
 /// Something that was used.
@@ -69,6 +79,26 @@ impl Memory {
     #[allow(dead_code, reason = "each user of this reading uses a part of it")]
     pub(crate) fn no_more_forgetful(self) -> Self {
         Self { is_forgetful: false, ..self }
+    }
+
+    /// Whether an issuer ever said something of this token that was kept.
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.answers.iter().any(|kept| kept.is_of(token))
+    }
+
+    /// Whether the request was refused for what is not the client's fault: so says who decides it
+    /// elsewhere.
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn settle(&mut self, is_unavailable: bool) {
+        if let Some((issuer, token)) = self.doubtful.take().filter(|_| is_unavailable) {
+            self.forget_answer(&issuer, &token);
+        }
+    }
+
+    /// What the issuer said of this token is no longer so.
+    pub(super) fn forget_answer(&mut self, issuer: &str, token: &str) {
+        self.answers.retain(|kept| !kept.is_about(issuer, token));
     }
 
     /// Step 10: a proof is good once, and a token where the route says so. The proof comes first.

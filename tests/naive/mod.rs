@@ -7,6 +7,9 @@
 //!
 //! 1. one `Authorization` field, a scheme that is offered, a token68 of bounded size
 //!    (AUTH-03, AUTH-12, AUTH-16, AUTH-17, AUTH-18, JWS-55, DPOP-25)
+//!    Then whose it is to say what it means: an opaque token, and a JWT by choice, is its issuer's
+//!    (AUTH-31), which is asked about it unless its answer is known and young enough (INT-04 to INT-09,
+//!    INT-11); what it answers is read as the claims of a JWT are (INT-13, INT-14, DPOP-35, MTLS-05)
 //! 2. compact JWS and its header (JWS-01 to JWS-13, JWS-35, JWS-55, AT-01, AT-02, AT-03), with the
 //!    types that the issuer's profile takes (JWS-42, decision 7)
 //! 3. issuer, allow-list, one key (AT-05, JWS-14, JWS-15, JWS-17 to JWS-22, JWS-26, JWS-30 to
@@ -48,7 +51,10 @@
 //! records can name it reads as it reads `aud`: an empty array is malformed. A hold for a step-up ends
 //! with its release, whenever the user authenticated.
 //!
-//! It knows nothing of forwarded certificates and origins, introspection, or of other checks that a
+//! What an endpoint would answer it is told with each request, and it says whether it was asked. It
+//! knows nothing of signed answers (RFC 9701), nor of what time calls take and how many there are at once.
+//!
+//! It knows nothing of forwarded certificates and origins, encrypted tokens, or of other checks that a
 //! route brings along.
 #![allow(
     clippy::indexing_slicing,
@@ -58,6 +64,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+mod asked;
 mod json;
 mod keys;
 mod memory;
@@ -75,13 +82,14 @@ pub(crate) use memory::Memory;
 pub(crate) use reasons::REASONS;
 use reasons::{NO_SCOPE_HELPS, Refused, Why};
 use sender::Sender;
-use token::{Claims, verified_claims};
+use token::Claims;
 
 #[allow(unused_imports, reason = "a fuzz target's world is simpler than a generated one")]
 pub(crate) use world::{
-    NaiveActor, NaiveClaim, NaiveClass, NaiveDetail, NaiveDpop, NaiveEffect, NaiveException,
-    NaiveIssuer, NaiveNames, NaiveNonces, NaiveOrigin, NaiveProfile, NaiveRecord, NaiveRevocation,
-    NaiveSource, NaiveStale, NaiveStepUp, NaiveTarget, NaiveTest, World,
+    NaiveActor, NaiveAsked, NaiveClaim, NaiveClass, NaiveDetail, NaiveDpop, NaiveEffect,
+    NaiveException, NaiveIssuer, NaiveNames, NaiveNonces, NaiveOrigin, NaiveProfile, NaiveRecord,
+    NaiveReply, NaiveRevocation, NaiveSource, NaiveStale, NaiveStepUp, NaiveTarget, NaiveTest,
+    World,
 };
 
 /// What is decided about.
@@ -100,6 +108,8 @@ pub(crate) struct NaiveRequest {
     pub(crate) certificate: Option<Vec<u8>>,
     /// Where it comes from, if that is known.
     pub(crate) peer: Option<IpAddr>,
+    /// What is answered if somebody is asked about its token; nothing if there is none.
+    pub(crate) reply: Option<NaiveReply>,
 }
 
 impl NaiveRequest {
@@ -113,6 +123,7 @@ impl NaiveRequest {
             dpop: Vec::new(),
             certificate: None,
             peer: None,
+            reply: None,
         }
     }
 }
@@ -137,7 +148,22 @@ pub(crate) enum Verdict {
         why: Why,
         /// What the crate may call it: more than one thing where several are wrong at once.
         kinds: Vec<&'static str>,
+        /// The issuer that was asked about the token, if one was.
+        asked: Option<String>,
+        /// What may be said in place of this, where several things are wrong at once.
+        or: Vec<Verdict>,
     },
+}
+
+impl Verdict {
+    /// The issuer that was asked about the token, if one was.
+    #[allow(dead_code, reason = "each user of this reading uses a part of it")]
+    pub(crate) fn asked(&self) -> Option<&String> {
+        match self {
+            Self::Pass(granted) => granted.asked.as_ref(),
+            Self::Refuse { asked, .. } => asked.as_ref(),
+        }
+    }
 }
 
 /// What a client is told of one scheme.
@@ -167,6 +193,8 @@ pub(crate) struct Granted {
     pub(crate) certificate: Option<String>,
     /// Whether the client is given a nonce.
     pub(crate) nonce: bool,
+    /// The issuer that was asked about the token, if one was.
+    pub(crate) asked: Option<String>,
 }
 
 /// A scheme and a token.
@@ -179,9 +207,18 @@ const MAX_TOKEN_BYTES: usize = 16_384;
 
 /// Decides a request, and remembers what it uses up.
 pub(crate) fn decide(world: &World, memory: &mut Memory, request: &NaiveRequest) -> Verdict {
+    (memory.asked, memory.doubtful) = (None, None);
     match steps(world, memory, request) {
-        Ok((claims, sender)) => Verdict::Pass(granted(claims, sender)),
-        Err(refused) => refusal(world, request, &refused),
+        Ok((claims, sender)) => {
+            Verdict::Pass(Granted { asked: memory.asked.clone(), ..granted(claims, sender) })
+        }
+        Err(refused) => {
+            let mut verdicts = refused.each().into_iter();
+            let first = verdicts.next().unwrap_or(refused);
+            let others: Vec<_> =
+                verdicts.map(|one| refusal(world, memory, request, &one, Vec::new())).collect();
+            refusal(world, memory, request, &first, others)
+        }
     }
 }
 
@@ -193,8 +230,7 @@ fn steps(
     // 1
     let presented = credentials(world, &request.authorization)?;
     // 2 to 5
-    let nameable = memory.revocation.as_ref().map(|revocation| revocation.claims.as_slice());
-    let claims = verified_claims(world, nameable, &presented.token).map_err(Refused::new)?;
+    let claims = asked::claims(world, memory, &presented.token, request.reply.as_ref())?;
     // 6
     if !policy::audience_fits(world, &claims) {
         return Err(Refused::new("another audience"));
@@ -205,7 +241,12 @@ fn steps(
     // 7
     let sender = sender::prove(world, memory, &claims, &presented, request)?;
     // 8
-    revocation::check(world, memory, &claims)?;
+    if let Err(refused) = revocation::check(world, memory, &claims) {
+        if !refused.is_unavailable() {
+            memory.forget_answer(&claims.iss, &presented.token);
+        }
+        return Err(refused);
+    }
     // 9
     let has_scopes = world.needed_scopes.iter().all(|needed| claims.scopes.contains(needed));
     match (policy::authenticated_well(world, &claims), has_scopes) {
@@ -235,6 +276,7 @@ fn granted(claims: Claims, sender: Sender) -> Granted {
         actor: claims.actor,
         binding: sender.binding.to_owned(),
         nonce: sender.proof.as_ref().is_some_and(|proof| proof.wants_nonce),
+        asked: None,
         key: sender.proof.map(|proof| proof.key),
         certificate: sender.certificate,
     }
@@ -242,7 +284,13 @@ fn granted(claims: Claims, sender: Sender) -> Granted {
 
 // ---- what the client is told
 
-fn refusal(world: &World, request: &NaiveRequest, refused: &Refused) -> Verdict {
+fn refusal(
+    world: &World,
+    memory: &Memory,
+    request: &NaiveRequest,
+    refused: &Refused,
+    or: Vec<Verdict>,
+) -> Verdict {
     let (status, error) = refused.answer();
     let mut params = BTreeMap::new();
     let wants_scope = !matches!(status, 400 | 503) && !NO_SCOPE_HELPS.contains(&refused.why());
@@ -280,6 +328,8 @@ fn refusal(world: &World, request: &NaiveRequest, refused: &Refused) -> Verdict 
         nonce: error == Some("use_dpop_nonce"),
         why: refused.why(),
         kinds: refused.kinds(),
+        asked: memory.asked.clone(),
+        or,
     }
 }
 

@@ -10,7 +10,9 @@ use super::world::{NaiveActor, NaiveClass, NaiveDetail, NaiveException, NaiveRev
 /// Whether the token is for this resource.
 pub(super) fn audience_fits(world: &World, claims: &Claims) -> bool {
     let ours = |name: &String| *name == world.resource || world.other_names.contains(name);
-    if world.no_other_audience {
+    if claims.is_unaddressed {
+        true
+    } else if world.no_other_audience {
         claims.audiences.iter().all(ours)
     } else {
         claims.audiences.iter().any(ours)
@@ -79,15 +81,24 @@ pub(super) fn bindings_of_classes<'a>(world: &'a World, claims: &Claims) -> Vec<
     of_classes
 }
 
-/// Whether a class of the token wants to know of its revocation; what none says, the default says.
-pub(super) fn wants_freshness(
+/// How old what is known of the token may be, in the eyes of its classes: the shortest; what none says,
+/// the default says.
+pub(super) fn freshness(
     world: &World,
-    revocation: &NaiveRevocation,
+    revocation: Option<&NaiveRevocation>,
     claims: &Claims,
-) -> bool {
+) -> Option<u64> {
     let of_classes = classes_of(world, claims);
-    of_classes.iter().any(|class| class.freshness_secs.is_some())
-        || revocation.default_freshness_secs.is_some()
+    let shortest = of_classes.iter().filter_map(|class| class.freshness_secs).min();
+    shortest.or(revocation.and_then(|known| known.default_freshness_secs))
+}
+
+/// How old it may be on this route.
+pub(super) fn freshness_of_route(
+    world: &World,
+    revocation: Option<&NaiveRevocation>,
+) -> Option<u64> {
+    revocation.and_then(|known| known.route_freshness_secs).or(world.route_freshness_secs)
 }
 
 /// Whether the token may do without the binding that the server wants.

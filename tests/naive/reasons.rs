@@ -31,6 +31,8 @@ const UNSIGNED: &[&str] = &[
 const CLAIM: &[&str] = &["missing_claim", "malformed_claim"];
 const OTHER_KIND: &[&str] = &["other_token_kind"];
 
+const NO_ANSWER: &[&str] = &["introspection_unavailable"];
+
 /// Every reason, with what the client is told, and what the crate may call it.
 #[rustfmt::skip]
 pub(crate) const REASONS: &[(Why, Answer, &[&str])] = &[
@@ -65,6 +67,14 @@ pub(crate) const REASONS: &[(Why, Answer, &[&str])] = &[
     ("authorization_details", INVALID_TOKEN, CLAIM),
     ("sid", INVALID_TOKEN, CLAIM),
     ("a claim that records can name", INVALID_TOKEN, CLAIM),
+    ("no answer about it", UNAVAILABLE, NO_ANSWER),
+    ("an answer that nobody can read", UNAVAILABLE, NO_ANSWER),
+    ("not active", INVALID_TOKEN, &["inactive"]),
+    ("an answer of another issuer", INVALID_TOKEN, &["unknown_issuer"]),
+    ("an answer about another kind of token", INVALID_TOKEN, OTHER_KIND),
+    ("an answer that does not say the kind of token", INVALID_TOKEN, OTHER_KIND),
+    ("an answer that lacks something", INVALID_TOKEN, &["missing_claim"]),
+    ("an answer with something malformed", UNAVAILABLE, NO_ANSWER),
     ("another audience", INVALID_TOKEN, &["wrong_audience"]),
     ("expired", INVALID_TOKEN, &["expired"]),
     ("not valid yet", INVALID_TOKEN, &["not_yet_valid"]),
@@ -146,8 +156,26 @@ impl Refused {
         self.whys[0]
     }
 
+    /// Whether it is not the client's fault.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.answer() == UNAVAILABLE
+    }
+
     pub(super) fn answer(&self) -> Answer {
         row(self.why()).1
+    }
+
+    /// Where several things are wrong that clients are told differently, any of them may be told: each
+    /// by itself.
+    pub(super) fn each(&self) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        for why in &self.whys {
+            match parts.iter_mut().find(|part| part.answer() == row(why).1) {
+                Some(part) => part.whys.push(why),
+                None => parts.push(Self { whys: vec![why], max_age: self.max_age }),
+            }
+        }
+        parts
     }
 
     pub(super) fn kinds(&self) -> Vec<&'static str> {

@@ -46,9 +46,7 @@ pub(super) fn can_be_meant(
 
 /// What speaks against the token: the strictest first, then what is not known.
 pub(super) fn check(world: &World, memory: &Memory, claims: &Claims) -> Result<(), Refused> {
-    let Some(revocation) = &memory.revocation else {
-        return Ok(());
-    };
+    let revocation = memory.revocation.as_ref();
     let mut about = Vec::new();
     for (place, record) in memory.said.iter().enumerate() {
         if is_about(record, claims) && !is_lifted(memory, place) {
@@ -216,15 +214,21 @@ fn need_not_be_remembered(world: &World, record: &NaiveRecord) -> bool {
 }
 
 /// Whether a source that speaks for the issuer would have to be known better than it is: none of them
-/// ever said a word. Where nobody speaks for the issuer, nobody is fresh either.
-fn is_unknown(world: &World, revocation: &NaiveRevocation, claims: &Claims) -> bool {
-    let wants_fresh = revocation.route_freshness_secs.is_some()
-        || policy::wants_freshness(world, revocation, claims);
-    let speaking =
-        revocation.sources.iter().filter(|source| source.speaks_for.contains(&claims.iss));
-    let mut where_stale = speaking.map(|source| {
-        let said = revocation.route_on_stale.or(source.on_stale).or(revocation.on_stale);
-        said.unwrap_or(NaiveStale::Deny)
+/// ever said a word. Where nobody speaks for the issuer, nobody is fresh either, unless the issuer
+/// itself was asked.
+fn is_unknown(world: &World, revocation: Option<&NaiveRevocation>, claims: &Claims) -> bool {
+    let wants_fresh = policy::freshness_of_route(world, revocation).is_some()
+        || policy::freshness(world, revocation, claims).is_some();
+    let sources = revocation.map(|known| known.sources.as_slice()).unwrap_or_default();
+    let speaking: Vec<_> =
+        sources.iter().filter(|source| source.speaks_for.contains(&claims.iss)).collect();
+    if speaking.is_empty() && claims.is_answer {
+        return false;
+    }
+    let mut where_stale = speaking.into_iter().map(|source| {
+        let of_route = revocation.and_then(|known| known.route_on_stale);
+        let of_server = revocation.and_then(|known| known.on_stale);
+        of_route.or(source.on_stale).or(of_server).unwrap_or(NaiveStale::Deny)
     });
     wants_fresh || where_stale.any(|said| said != NaiveStale::InsecureUnbounded)
 }

@@ -14,7 +14,7 @@ use super::world::World;
 use super::{NaiveRequest, Presented};
 
 /// What a token is tied to: the thumbprints of a key and of a certificate.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Tied {
     key: Option<String>,
     certificate: Option<String>,
@@ -38,9 +38,18 @@ pub(super) fn prove(
     request: &NaiveRequest,
 ) -> Result<Sender, Refused> {
     let refuse = |why| Err(Refused::new(why));
-    let Some(tied) = tied_to(claims.cnf.as_ref()) else {
+    let Some(tied) = tied_to_all(&claims.cnf) else {
         return refuse("a sender that nobody proves");
     };
+    // what the issuer calls it, where it does, is what it is
+    let is_called_wrong = match claims.token_type {
+        None => false,
+        Some("DPoP") => tied.key.is_none(),
+        Some(_) => tied.key.is_some(),
+    };
+    if is_called_wrong {
+        return refuse("a sender that nobody proves");
+    }
     // whatever the token is tied to has to be provable
     if (tied.key.is_some() && world.dpop.is_none()) || (tied.certificate.is_some() && !world.mtls) {
         return refuse("a sender that nobody proves");
@@ -91,11 +100,15 @@ pub(super) fn prove(
     Ok(Sender { binding, proof, certificate: shown })
 }
 
-/// `None`: there is a `cnf`, and nothing or not everything of it has a meaning here.
-fn tied_to(cnf: Option<&Json>) -> Option<Tied> {
-    let Some(cnf) = cnf else {
-        return Some(Tied::default());
-    };
+/// `None`: one of these has no meaning here, or one means something else than another.
+fn tied_to_all(all: &[Json]) -> Option<Tied> {
+    let mut tied = all.iter().map(tied_to).collect::<Option<Vec<_>>>()?;
+    let is_same = tied.windows(2).all(|pair| pair[0] == pair[1]);
+    is_same.then(|| tied.pop().unwrap_or_default())
+}
+
+/// `None`: nothing or not everything of it has a meaning here.
+fn tied_to(cnf: &Json) -> Option<Tied> {
     let Json::Object(members) = cnf else {
         return None;
     };
@@ -117,7 +130,7 @@ fn sha256(value: &Json) -> Option<String> {
 /// classes of the token; the route.
 fn wanted_bindings<'a>(world: &'a World, claims: &Claims, peer: Option<IpAddr>) -> Vec<&'a str> {
     let mut wanted = policy::bindings_of_classes(world, claims);
-    let is_free = claims.cnf.is_none() && policy::is_excepted(world, claims, peer);
+    let is_free = claims.cnf.is_empty() && policy::is_excepted(world, claims, peer);
     if !is_free {
         wanted.push(&world.binding);
     }

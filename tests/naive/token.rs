@@ -6,7 +6,7 @@ use super::json::{
 };
 use super::keys::usable_keys;
 use super::reasons::Why;
-use super::world::{NaiveTest, World};
+use super::world::{NaiveIssuer, NaiveProfile, NaiveTest, World};
 
 const MAX_HEADER_CHARS: usize = 8_192;
 
@@ -26,125 +26,178 @@ pub(super) struct Claims {
     pub(super) acr: Option<String>,
     pub(super) actor: Option<(String, String)>,
     pub(super) details: Vec<Members>,
-    pub(super) cnf: Option<Json>,
+    /// What it is tied to, as often as that is said. All of it counts.
+    pub(super) cnf: Vec<Json>,
+    /// The scheme that it is for, where its issuer says that.
+    pub(super) token_type: Option<&'static str>,
     pub(super) session: Option<String>,
     /// The `kid` of the key that signed it.
     pub(super) key_id: Option<String>,
     /// Claims that records can name: each with one of its values.
     pub(super) named: Vec<(String, String)>,
+    /// Whether its issuer was asked, and says so now.
+    pub(super) is_answer: bool,
+    /// Whether it is for whoever knows of it.
+    pub(super) is_unaddressed: bool,
 }
 
 /// `nameable`: the claims that records can name, and that are read for it; `None` where nothing is
 /// known of revocation.
-pub(super) fn verified_claims(
-    world: &World,
-    nameable: Option<&[String]>,
-    token: &str,
-) -> Result<Claims, Why> {
-    let signed = signed_objects(world, token).ok_or("form, key or signature")?;
-    let Signed { header, payload, key_id } = signed;
-    let iss = non_empty_string(&payload, "iss").ok_or("issuer")?;
-    let issuer = world.issuers.iter().find(|issuer| issuer.id == iss).ok_or("issuer")?;
-    let profile = &issuer.profile;
-
+pub(super) fn verified_claims(jwt: &Jwt<'_>, nameable: Option<&[String]>) -> Result<Claims, Why> {
+    // 3 and 4
+    let key_id = jwt.signing_key().ok_or("form, key or signature")?;
     // 2, for this issuer
-    let typ = text(&header, "typ").map(|typ| bare_type(&typ));
-    if typ.as_ref().is_some_and(|typ| OTHER_TYPES.contains(&typ.as_str())) {
-        return Err("another kind of token by name");
-    }
-    let takes_type = match &typ {
-        None => profile.untyped,
-        Some(typ) => {
-            typ == "at+jwt" || profile.more_types.iter().any(|known| bare_type(known) == *typ)
-        }
-    };
-    if !takes_type {
-        return Err("type");
-    }
-
+    jwt.takes_type()?;
     // 5
-    if OTHER_CLAIMS.iter().any(|name| member(&payload, name).is_some()) {
-        return Err("another kind of token by its claims");
+    let profile = &jwt.issuer.profile;
+    if let Some(why) = jwt.other_kind() {
+        return Err(why);
     }
-    // a token that says it is an access token is one
-    if typ.as_deref() != Some("at+jwt") {
-        if OTHER_CLAIMS_UNLESS_TYPED.iter().any(|name| member(&payload, name).is_some()) {
-            return Err("another kind of token by claims that an access token by type may have");
-        }
-        let like_an_id_token = ID_TOKEN_CLAIMS.iter().any(|name| member(&payload, name).is_some());
-        if like_an_id_token && !profile.id_tokens {
-            return Err("an ID token");
-        }
-        let called = |name: &str| text(&payload, name).unwrap_or_default();
-        let (typ, token_use) = (called("typ"), called("token_use"));
-        let other = ["ID", "Logout", "Offline", "Refresh"].contains(&typ.as_str())
-            || ["id", "refresh"].contains(&token_use.as_str());
-        if other && !profile.id_tokens {
-            return Err("another kind of token as its issuer calls it");
-        }
-    }
-    for (name, wanted) in &profile.required {
-        let wanted = wanted.iter().filter_map(|json| parse_json(json.as_bytes()));
-        let found = member(&payload, name);
-        if !wanted.into_iter().any(|wanted| found.is_some_and(|found| is_same(found, &wanted))) {
-            return Err("a required claim");
+    let claims = claims_of(&jwt.payload, &jwt.issuer.id, profile, nameable, &StandIns::default());
+    let claims = claims.map_err(|wrong| wrong[0].why())?;
+    Ok(Claims { key_id, ..claims })
+}
+
+/// Something wrong with a claim.
+pub(super) enum Wrong {
+    Missing(Why),
+    Malformed(Why),
+}
+
+impl Wrong {
+    fn why(&self) -> Why {
+        match self {
+            Self::Missing(why) | Self::Malformed(why) => why,
         }
     }
-    let sub = non_empty_string(&payload, "sub").ok_or("sub")?;
+}
+
+/// What may be absent because something stands in for it. Of a token that is read here there is none.
+#[derive(Default)]
+pub(super) struct StandIns {
+    /// The client is the subject.
+    pub(super) client_as_subject: bool,
+    pub(super) exp: Option<u128>,
+    /// It is for whoever knows of it, also if its list of audiences is empty.
+    pub(super) unaddressed: bool,
+}
+
+/// What these members say, or everything that is wrong with them.
+pub(super) fn claims_of(
+    payload: &Members,
+    iss: &str,
+    profile: &NaiveProfile,
+    nameable: Option<&[String]>,
+    stand_ins: &StandIns,
+) -> Result<Claims, Vec<Wrong>> {
+    let mut wrong = Vec::new();
     let may_lack = |name: &str| profile.may_lack.iter().any(|claim| claim == name);
-    let client_id = match first_member(&payload, &profile.client_claims) {
-        Some(value) => Some(non_empty(value).ok_or("client")?),
-        None if may_lack("client_id") => None,
-        None => return Err("no client"),
-    };
-    let jti = match member(&payload, "jti") {
-        Some(value) => Some(non_empty(value).ok_or("jti")?),
-        None if may_lack("jti") => None,
-        None => return Err("no jti"),
-    };
-    let iat = match member(&payload, "iat") {
-        Some(value) => Some(numeric_date(value).ok_or("iat")?),
-        None if may_lack("iat") => None,
-        None => return Err("no iat"),
-    };
-    let audiences = match first_member(&payload, &profile.audience_claims) {
-        Some(value) => one_or_several_texts(value).ok_or("audience")?,
-        None => return Err("no audience"),
-    };
-    let scopes = match first_member(&payload, &profile.scope_claims) {
-        None => Vec::new(),
-        Some(Json::Text(text)) => split_scopes(text).ok_or("scope")?,
-        Some(Json::Array(items)) if profile.scope_arrays => {
-            items.iter().map(one_scope).collect::<Option<Vec<_>>>().ok_or("scope")?
+    let mut present = |found: Option<&Json>, missing: Option<Why>, malformed: Why| match found {
+        None => {
+            wrong.extend(missing.map(Wrong::Missing));
+            None
         }
-        Some(_) => return Err("scope"),
+        Some(value) => {
+            let text = non_empty(value);
+            if text.is_none() {
+                wrong.push(Wrong::Malformed(malformed));
+            }
+            text
+        }
     };
-    let exp = member(&payload, "exp").and_then(numeric_date).ok_or("exp")?;
-    let nbf = absent_or(&payload, "nbf", numeric_date).ok_or("nbf")?;
-    let auth_time = absent_or(&payload, "auth_time", numeric_date).ok_or("auth_time")?;
-    let acr = absent_or(&payload, "acr", non_empty).ok_or("acr")?;
-    let actor = absent_or(&payload, "act", |value| actor(value, &iss)).ok_or("act")?;
-    let details = absent_or(&payload, "authorization_details", typed_objects)
-        .ok_or("authorization_details")?
-        .unwrap_or_default();
+    let of_client = first_member(payload, &profile.client_claims);
+    let stands_in = stand_ins.client_as_subject && of_client.is_some();
+    let sub = present(member(payload, "sub"), (!stands_in).then_some("sub"), "sub");
+    let no_client = (!may_lack("client_id")).then_some("no client");
+    let client_id = present(of_client, no_client, "client");
+    let no_jti = (!may_lack("jti")).then_some("no jti");
+    let jti = present(member(payload, "jti"), no_jti, "jti");
+    let sub = match member(payload, "sub") {
+        None if stands_in => client_id.clone(),
+        _ => sub,
+    };
+
+    let optional = |wrong: &mut Vec<Wrong>, name: &str, why: Why| {
+        let date = absent_or(payload, name, numeric_date);
+        if date.is_none() {
+            wrong.push(Wrong::Malformed(why));
+        }
+        date.flatten()
+    };
+    let iat = optional(&mut wrong, "iat", "iat");
+    if member(payload, "iat").is_none() && !may_lack("iat") {
+        wrong.push(Wrong::Missing("no iat"));
+    }
+    let names_none = |name: &&String| {
+        let found = member(payload, name);
+        stand_ins.unaddressed && matches!(found, Some(Json::Array(items)) if items.is_empty())
+    };
+    let names: Vec<String> =
+        profile.audience_claims.iter().filter(|name| !names_none(name)).cloned().collect();
+    let of_audience = first_member(payload, &names);
+    let audiences = of_audience.map(one_or_several_texts);
+    match &audiences {
+        None if !stand_ins.unaddressed => wrong.push(Wrong::Missing("no audience")),
+        Some(None) => wrong.push(Wrong::Malformed("audience")),
+        _ => {}
+    }
+    let scopes = match first_member(payload, &profile.scope_claims) {
+        None => Some(Vec::new()),
+        Some(Json::Text(text)) => split_scopes(text),
+        Some(Json::Array(items)) if profile.scope_arrays => {
+            items.iter().map(one_scope).collect::<Option<Vec<_>>>()
+        }
+        Some(_) => None,
+    };
+    if scopes.is_none() {
+        wrong.push(Wrong::Malformed("scope"));
+    }
+    let exp = optional(&mut wrong, "exp", "exp");
+    if member(payload, "exp").is_none() && stand_ins.exp.is_none() {
+        wrong.push(Wrong::Missing("exp"));
+    }
+    let nbf = optional(&mut wrong, "nbf", "nbf");
+    let auth_time = optional(&mut wrong, "auth_time", "auth_time");
+    let acr = absent_or(payload, "acr", non_empty);
+    let actor = absent_or(payload, "act", |value| actor(value, iss));
+    let details = absent_or(payload, "authorization_details", typed_objects);
     let session = match nameable {
-        None => None,
-        Some(_) => absent_or(&payload, "sid", non_empty).ok_or("sid")?,
+        None => Some(None),
+        Some(_) => absent_or(payload, "sid", non_empty),
     };
+    for (is_good, why) in [
+        (acr.is_some(), "acr"),
+        (actor.is_some(), "act"),
+        (details.is_some(), "authorization_details"),
+        (session.is_some(), "sid"),
+    ] {
+        if !is_good {
+            wrong.push(Wrong::Malformed(why));
+        }
+    }
     let mut named = Vec::new();
     for name in nameable.into_iter().flatten() {
-        let values = absent_or(&payload, name, any_texts);
-        let values = values.ok_or("a claim that records can name")?;
-        named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
+        match absent_or(payload, name, any_texts) {
+            None => wrong.push(Wrong::Malformed("a claim that records can name")),
+            Some(values) => {
+                named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
+            }
+        }
     }
-    let names = [Some(&sub), jti.as_ref(), client_id.as_ref(), session.as_ref()];
+    let session = session.flatten();
+    let names = [sub.as_ref(), jti.as_ref(), client_id.as_ref(), session.as_ref()];
     let values = named.iter().map(|(_, value)| Some(value));
     let is_long = |name: &String| name.len() > 2_048;
     if nameable.is_some() && names.into_iter().chain(values).flatten().any(is_long) {
         // what no record could name could not be revoked
-        return Err("a claim that records can name");
+        wrong.push(Wrong::Malformed("a claim that records can name"));
     }
-    let by_rule = profile.kinds.iter().find(|(_, test)| holds(test, &payload));
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+
+    let sub = sub.unwrap_or_default();
+    let by_rule = profile.kinds.iter().find(|(_, test)| holds(test, payload));
     let kind = match (by_rule, &client_id) {
         (Some((kind, _)), _) => ["client", "person", "workload", "unknown"]
             .into_iter()
@@ -154,68 +207,138 @@ pub(super) fn verified_claims(
         (None, Some(_)) => "person",
         (None, None) => "unknown",
     };
-    let cnf = member(&payload, "cnf").cloned();
     Ok(Claims {
-        iss,
+        iss: iss.to_owned(),
         sub,
         kind,
         client_id,
         jti,
-        audiences,
-        scopes,
+        is_unaddressed: audiences.is_none(),
+        audiences: audiences.flatten().unwrap_or_default(),
+        scopes: scopes.unwrap_or_default(),
         iat,
-        exp,
+        exp: exp.or(stand_ins.exp).unwrap_or_default(),
         nbf,
         auth_time,
-        acr,
-        actor,
-        details,
-        cnf,
+        acr: acr.flatten(),
+        actor: actor.flatten(),
+        details: details.flatten().unwrap_or_default(),
+        cnf: Vec::from_iter(member(payload, "cnf").cloned()),
+        token_type: None,
         session,
-        key_id,
+        key_id: None,
         named,
+        is_answer: false,
     })
 }
 
-/// What a key of the issuer signed.
-struct Signed {
-    header: Members,
-    payload: Members,
-    key_id: Option<String>,
-}
-
-/// Steps 2 to 4: header and payload, if a key of the issuer signed them.
-fn signed_objects(world: &World, token: &str) -> Option<Signed> {
-    // 2
-    let parts: Vec<&str> = token.split('.').collect();
-    let [header_part, payload_part, signature_part] = parts[..] else {
-        return None;
-    };
-    require(parts.iter().all(|part| !part.is_empty()))?;
-    require(header_part.len() <= MAX_HEADER_CHARS)?;
-    let header = strict_object(&base64url(header_part)?)?;
-    let payload = strict_object(&base64url(payload_part)?)?;
-    let signature = base64url(signature_part)?;
-    let (alg, kid) = read_header(&header)?;
-
-    // 3
-    let iss = non_empty_string(&payload, "iss")?;
-    let issuer = world.issuers.iter().find(|issuer| issuer.id == iss)?;
-    require(issuer.algorithms.contains(&alg))?;
-    let keys = usable_keys(&issuer.jwks)?;
-    let mut candidates = Vec::new();
-    for key in &keys {
-        let kid_fits = kid.is_none() || kid == key.kid;
-        if kid_fits && key.has_algorithm(&alg, &issuer.algorithms) {
-            candidates.push(key);
+/// Why these members are not those of an access token of this type and profile.
+pub(super) fn other_kind(
+    typ: Option<&str>,
+    payload: &Members,
+    profile: &NaiveProfile,
+) -> Option<Why> {
+    if OTHER_CLAIMS.iter().any(|name| member(payload, name).is_some()) {
+        return Some("another kind of token by its claims");
+    }
+    // a token that says it is an access token is one
+    if typ != Some("at+jwt") {
+        if OTHER_CLAIMS_UNLESS_TYPED.iter().any(|name| member(payload, name).is_some()) {
+            return Some("another kind of token by claims that an access token by type may have");
+        }
+        let like_an_id_token = ID_TOKEN_CLAIMS.iter().any(|name| member(payload, name).is_some());
+        if like_an_id_token && !profile.id_tokens {
+            return Some("an ID token");
+        }
+        let called = |name: &str| text(payload, name).unwrap_or_default();
+        let (typ, token_use) = (called("typ"), called("token_use"));
+        let other = ["ID", "Logout", "Offline", "Refresh"].contains(&typ.as_str())
+            || ["id", "refresh"].contains(&token_use.as_str());
+        if other && !profile.id_tokens {
+            return Some("another kind of token as its issuer calls it");
         }
     }
-    let [key] = candidates[..] else { return None };
+    for (name, wanted) in &profile.required {
+        let wanted = wanted.iter().filter_map(|json| parse_json(json.as_bytes()));
+        let found = member(payload, name);
+        if !wanted.into_iter().any(|wanted| found.is_some_and(|found| is_same(found, &wanted))) {
+            return Some("a required claim");
+        }
+    }
+    None
+}
 
-    // 4
-    let signed = format!("{header_part}.{payload_part}");
-    require(key.public.verifies(&alg, signed.as_bytes(), &signature))?;
-    Some(Signed { header, payload, key_id: key.kid.clone() })
+/// A JWT of a believed issuer, which may sign with its algorithm. Nothing says yet that it did.
+pub(super) struct Jwt<'a> {
+    pub(super) issuer: &'a NaiveIssuer,
+    pub(super) payload: Members,
+    header: Members,
+    alg: String,
+    kid: Option<String>,
+    signed: String,
+    signature: Vec<u8>,
+}
+
+impl<'a> Jwt<'a> {
+    /// Step 2, and the issuer of step 3.
+    pub(super) fn read(world: &'a World, token: &str) -> Option<Self> {
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header_part, payload_part, signature_part] = parts[..] else {
+            return None;
+        };
+        require(parts.iter().all(|part| !part.is_empty()))?;
+        require(header_part.len() <= MAX_HEADER_CHARS)?;
+        let header = strict_object(&base64url(header_part)?)?;
+        let payload = strict_object(&base64url(payload_part)?)?;
+        let signature = base64url(signature_part)?;
+        let (alg, kid) = read_header(&header)?;
+
+        let iss = non_empty_string(&payload, "iss")?;
+        let issuer = world.issuers.iter().find(|issuer| issuer.id == iss)?;
+        require(issuer.algorithms.contains(&alg))?;
+        let signed = format!("{header_part}.{payload_part}");
+        Some(Self { issuer, payload, header, alg, kid, signed, signature })
+    }
+
+    /// Steps 3 and 4: the `kid` of the key that signed it; nothing if none of the issuer's did.
+    #[allow(clippy::option_option, reason = "a key need not have a name")]
+    pub(super) fn signing_key(&self) -> Option<Option<String>> {
+        let keys = usable_keys(&self.issuer.jwks)?;
+        let mut candidates = Vec::new();
+        for key in &keys {
+            let kid_fits = self.kid.is_none() || self.kid == key.kid;
+            if kid_fits && key.has_algorithm(&self.alg, &self.issuer.algorithms) {
+                candidates.push(key);
+            }
+        }
+        let [key] = candidates[..] else { return None };
+        require(key.public.verifies(&self.alg, self.signed.as_bytes(), &self.signature))?;
+        Some(key.kid.clone())
+    }
+
+    fn typ(&self) -> Option<String> {
+        text(&self.header, "typ").map(|typ| bare_type(&typ))
+    }
+
+    /// Step 2, for this issuer.
+    pub(super) fn takes_type(&self) -> Result<(), Why> {
+        let (typ, profile) = (self.typ(), &self.issuer.profile);
+        if typ.as_ref().is_some_and(|typ| OTHER_TYPES.contains(&typ.as_str())) {
+            return Err("another kind of token by name");
+        }
+        let takes_type = match &typ {
+            None => profile.untyped,
+            Some(typ) => {
+                typ == "at+jwt" || profile.more_types.iter().any(|known| bare_type(known) == *typ)
+            }
+        };
+        if takes_type { Ok(()) } else { Err("type") }
+    }
+
+    /// Why it is not an access token of the issuer, by its claims.
+    pub(super) fn other_kind(&self) -> Option<Why> {
+        other_kind(self.typ().as_deref(), &self.payload, &self.issuer.profile)
+    }
 }
 
 /// Types that no profile can take.

@@ -71,6 +71,16 @@ pub(crate) struct World {
     /// Whether the route takes each token once.
     #[serde(default)]
     pub(crate) single_use: bool,
+    /// Who is asked about tokens.
+    #[serde(default)]
+    pub(crate) asked: Vec<NaiveAsked>,
+    /// Who is asked about opaque tokens on this route, if the route says so.
+    #[serde(default)]
+    pub(crate) route_asks: Option<String>,
+    /// How old what is known of a token may be on this route, of a server that looks at nothing of
+    /// revocation but its issuer's word.
+    #[serde(default)]
+    pub(crate) route_freshness_secs: Option<u64>,
     /// Nanoseconds since the Unix epoch.
     #[serde(with = "as_text")]
     pub(crate) now_nanos: u128,
@@ -86,11 +96,39 @@ pub(crate) struct NaiveIssuer {
     pub(crate) id: String,
     /// The algorithm allow-list, in order.
     pub(crate) algorithms: Vec<String>,
-    /// The JWKS as JSON text.
+    /// The JWKS as JSON text; empty of an issuer without keys.
     pub(crate) jwks: String,
     /// How its tokens are written.
     #[serde(default)]
     pub(crate) profile: NaiveProfile,
+}
+
+/// How one issuer is asked about its tokens (RFC 7662).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NaiveAsked {
+    /// One of the issuers that are believed.
+    pub(crate) issuer: String,
+    /// Its opaque tokens begin with one of these.
+    pub(crate) prefixes: Vec<String>,
+    /// Only routes that name it send it opaque tokens.
+    pub(crate) only_where_named: bool,
+    /// Whether it is asked about its JWTs as well.
+    pub(crate) jwts: bool,
+    /// Which of `token_type`, `exp` and `sub` an answer may lack.
+    pub(crate) may_lack: Vec<String>,
+    /// Whether an answer may lack the audience.
+    pub(crate) without_audience: bool,
+    pub(crate) ttl_secs: u64,
+    /// Five seconds, or the whole ttl if that is shorter, unless it is said.
+    pub(crate) negative_ttl_secs: Option<u64>,
+}
+
+/// What an endpoint answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NaiveReply {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Where an issuer's tokens differ from RFC 9068.
