@@ -266,14 +266,17 @@ impl Introspector {
         let outcome = match result {
             Ok(Answer::Active(active)) => {
                 let active = Arc::new(active);
-                if self.is_young(&active, None, active.asked()) {
-                    self.answers.keep_active(fingerprint, Arc::clone(&active));
+                match self.is_young(&active, None, active.asked()) {
+                    true => self.answers.keep_active(fingerprint, Arc::clone(&active)),
+                    false => self.answers.forget(fingerprint),
                 }
                 Outcome::Active(active)
             }
             Ok(Answer::Inactive(asked)) => {
-                if !self.rules().negative_ttl.is_zero() {
-                    self.answers.keep_inactive(fingerprint, asked);
+                // What was said before counts no more, also where nothing is kept of this.
+                match self.rules().negative_ttl.is_zero() {
+                    true => self.answers.forget(fingerprint),
+                    false => self.answers.keep_inactive(fingerprint, asked),
                 }
                 Outcome::Inactive
             }
@@ -341,9 +344,11 @@ impl Call {
     async fn in_time(&self) -> Result<Answer, AskError> {
         let Introspector { endpoint, turns, calls, .. } = &*self.introspector;
         let mut sleep = endpoint.clock.sleep(endpoint.rules.timeout);
+        // Whose time is over makes no call, though it may have its turn now: nobody waits for it.
         let turn = tokio::select! {
-            turn = turns.acquire() => turn,
+            biased;
             () = &mut sleep => return Err(AskError::Crowded),
+            turn = turns.acquire() => turn,
         };
         // INVARIANT: turns are never closed.
         let Ok(_turn) = turn else { return Err(AskError::Dropped) };

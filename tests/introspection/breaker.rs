@@ -1,0 +1,192 @@
+//! An endpoint that fails time and again is left alone for a while.
+
+use http::StatusCode;
+use portcullis::RejectionKind as Kind;
+use portcullis::introspection::EndpointState;
+use portcullis::testing::{Failure, IntrospectionFailure as Fails};
+use portcullis::transport::FetchErrorKind;
+
+use crate::support::settle;
+use crate::world::{SECOND, TIMEOUT, World};
+
+/// Five faults in a row.
+async fn open(world: &World) {
+    for _ in 0..5 {
+        world.assert_unavailable(&world.token(), "fault").await;
+    }
+    assert_eq!(world.health().state, EndpointState::Resting);
+}
+
+/// INT-11: after five faults in a row nothing is asked for a second; then one of many requests tries it,
+/// and all are asked about again once it answers.
+#[tokio::test]
+async fn after_five_faults_one_call_a_second_tries_it() {
+    let world = World::new();
+    let kept = world.token();
+    world.assert_passes(&kept, "asked").await;
+    world.kit.fail(Failure::Connection);
+    open(&world).await;
+    assert_eq!(world.calls(), 6);
+    let health = world.health();
+    assert_eq!((health.calls, health.failed, health.not_asked), (6, 5, 0));
+    assert!(health.last_error.is_some());
+
+    world.kit.recover();
+    for _ in 0..20 {
+        world.assert_unavailable(&world.token(), "resting").await;
+    }
+    world.assert_passes(&kept, "what is known is known").await;
+    assert_eq!((world.calls(), world.health().not_asked), (6, 20));
+
+    world.advance(SECOND).await;
+    assert_eq!(world.health().state, EndpointState::OnTrial);
+    world.kit.hold();
+    let tokens: Vec<_> = (0..50).map(|_| world.token()).collect();
+    let waiting: Vec<_> = tokens.iter().map(|token| world.spawn(token)).collect();
+    world.kit.called(7).await;
+    settle().await;
+    assert_eq!(world.calls(), 7, "exactly one");
+    world.kit.release();
+    let mut passed = 0;
+    for request in waiting {
+        match request.await.unwrap() {
+            None => passed += 1,
+            kind => assert_eq!(kind, Some(Kind::IntrospectionUnavailable)),
+        }
+    }
+    assert_eq!((passed, world.calls()), (1, 7));
+    let health = world.health();
+    assert_eq!((health.state, health.last_error), (EndpointState::Working, None));
+    for token in &tokens {
+        world.assert_passes(token, "healed").await;
+    }
+}
+
+/// INT-11: a trial that fails doubles the rest; `Retry-After` says how long it is.
+#[tokio::test]
+async fn a_failed_trial_doubles_the_rest() {
+    let world = World::new();
+    world.kit.fail(StatusCode::BAD_GATEWAY);
+    open(&world).await;
+    let mut calls = 5;
+    for rest in [1, 2, 4, 8, 16, 30, 30] {
+        let sent = world.send(&world.token()).await;
+        assert_eq!(sent.kind(), Some(Kind::IntrospectionUnavailable));
+        assert_eq!(sent.response.headers()["retry-after"], rest.to_string().as_str());
+        world.advance(SECOND * rest - SECOND / 10).await;
+        world.assert_unavailable(&world.token(), "resting").await;
+        assert_eq!(world.calls(), calls, "{rest}");
+        world.advance(SECOND / 10).await;
+        world.assert_unavailable(&world.token(), "trial").await;
+        calls += 1;
+        assert_eq!(world.calls(), calls, "{rest}");
+    }
+    world.kit.recover();
+    world.advance(30 * SECOND).await;
+    world.assert_passes(&world.token(), "healed").await;
+    // From the beginning.
+    world.kit.fail(StatusCode::BAD_GATEWAY);
+    open(&world).await;
+    world.advance(SECOND).await;
+    world.kit.recover();
+    world.assert_passes(&world.token(), "healed").await;
+}
+
+/// INT-11: four faults and an answer are no five in a row; "not active" is an answer.
+#[tokio::test]
+async fn an_answer_breaks_the_row() {
+    let world = World::new();
+    for round in 0..5 {
+        for _ in 0..4 {
+            world.kit.fail_once(StatusCode::INTERNAL_SERVER_ERROR);
+            world.assert_unavailable(&world.token(), "fault").await;
+        }
+        match round % 2 {
+            0 => world.assert_passes(&world.token(), "yes").await,
+            _ => {
+                let unknown = format!("unknown-{round}");
+                world.assert_invalid(&unknown, Kind::Inactive, "no").await;
+            }
+        }
+        assert_eq!(world.health().state, EndpointState::Working);
+    }
+    assert_eq!(world.calls(), 25);
+}
+
+/// INT-11: which faults are the endpoint's, and which are of one token or one answer: whoever can make
+/// an issuer answer wrongly about a token must not be able to stop all others.
+#[tokio::test]
+async fn faults_of_one_answer_do_not_count() {
+    let rows: Vec<(&str, Fails, bool)> = vec![
+        ("401", StatusCode::UNAUTHORIZED.into(), true),
+        ("403", StatusCode::FORBIDDEN.into(), true),
+        ("429", StatusCode::TOO_MANY_REQUESTS.into(), true),
+        ("500", StatusCode::INTERNAL_SERVER_ERROR.into(), true),
+        ("503", StatusCode::SERVICE_UNAVAILABLE.into(), true),
+        ("redirect", Fails::Redirect("https://b.example/".to_owned()), true),
+        ("connection", FetchErrorKind::Connection.into(), true),
+        ("timeout", FetchErrorKind::Timeout.into(), true),
+        ("400", StatusCode::BAD_REQUEST.into(), false),
+        ("404", StatusCode::NOT_FOUND.into(), false),
+        ("too large", FetchErrorKind::TooLarge.into(), false),
+        ("overlong", Fails::Overlong, false),
+        ("garbage", Fails::Body("garbage".into()), false),
+        ("another type", Fails::Body("{\"active\":1}".into()), false),
+        ("text", Fails::ContentType("text/plain".to_owned()), false),
+    ];
+    for (name, fault, counts) in rows {
+        let world = World::new();
+        world.kit.fail(fault);
+        for _ in 0..12 {
+            world.assert_unavailable(&world.token(), name).await;
+        }
+        let state = world.health().state;
+        assert_eq!(state == EndpointState::Resting, counts, "{name}");
+        assert_eq!(world.calls(), if counts { 5 } else { 12 }, "{name}");
+    }
+}
+
+/// INT-11: silence counts, and a trial that is silent ends.
+#[tokio::test]
+async fn silence_is_a_fault() {
+    let world = World::new();
+    world.kit.fail(Failure::Silence);
+    let waiting: Vec<_> = (0..5).map(|_| world.spawn(&world.token())).collect();
+    world.kit.called(5).await;
+    world.advance(TIMEOUT).await;
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), Some(Kind::IntrospectionUnavailable));
+    }
+    assert_eq!(world.health().state, EndpointState::Resting);
+    world.advance(SECOND).await;
+    let trial = world.spawn(&world.token());
+    world.kit.called(6).await;
+    world.assert_unavailable(&world.token(), "on trial").await;
+    world.advance(TIMEOUT).await;
+    assert_eq!(trial.await.unwrap(), Some(Kind::IntrospectionUnavailable));
+    assert_eq!(world.health().state, EndpointState::Resting);
+    world.kit.recover();
+    world.advance(2 * SECOND).await;
+    world.assert_passes(&world.token(), "healed").await;
+}
+
+/// INT-11: one endpoint that fails does not stop another.
+#[tokio::test]
+async fn each_endpoint_has_its_own() {
+    let mut parts = crate::world::Parts::new();
+    let (other, at_other) = parts.other("https://b.example");
+    let asked = crate::world::asked_at(other.id(), at_other.url()).prefix("b_");
+    let builder = parts
+        .builder()
+        .issuer(portcullis::Issuer::opaque(other.id()))
+        .introspection(parts.introspection())
+        .introspection(asked);
+    let world = parts.build(builder);
+    world.kit.fail(Failure::Connection);
+    open(&world).await;
+    at_other.active_as("b_1", other.token(crate::support::RESOURCE));
+    world.assert_passes("b_1", "the other").await;
+    let states: Vec<_> =
+        world.api.introspection_health().into_iter().map(|health| health.state).collect();
+    assert_eq!(states, [EndpointState::Resting, EndpointState::Working]);
+}

@@ -1,0 +1,256 @@
+//! AUTH-22: what is logged and printed holds neither the token nor the answer nor a secret.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use portcullis::Rejection;
+use portcullis::introspection::ClientAuth;
+use portcullis::testing::{Failure, IntrospectionFailure as Fails};
+use serde_json::json;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::clients::SecretFile;
+use crate::support::{PRIVATE, bearer, send};
+use crate::world::{SECOND, World};
+
+/// The secret of this server at the endpoint.
+const SECRET: &str = "zQ7ClientSecretMarker";
+/// In every token.
+const TOKEN: &str = "zQ7TokenMarker";
+
+/// Everything that this thread logs while it lives, down to the last level.
+struct Log {
+    text: Buffer,
+    _guard: DefaultGuard,
+    /// What `tracing` thinks of each call site is shared by all threads: one log at a time.
+    _alone: MutexGuard<'static, ()>,
+    /// With one dispatcher alone, a call site that another thread meets first is judged by that
+    /// thread's, which has none, and is off for all.
+    _second: tracing::Dispatch,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Buffer {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn start() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = Buffer::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(text.clone())
+            .finish();
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let guard = tracing::subscriber::set_default(subscriber);
+        tracing::callsite::rebuild_interest_cache();
+        tracing::trace!("the log works");
+        let log = Self { text, _guard: guard, _alone: alone, _second: second };
+        assert!(log.take().contains("the log works"));
+        log
+    }
+
+    /// What was logged since it was last asked.
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.text.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+/// In every way in which it can be printed.
+fn printed(value: &impl Debug) -> String {
+    format!("{value:?}\n{value:#?}")
+}
+
+fn printed_error(error: &dyn Error) -> String {
+    let mut text = format!("{error}\n{error:#}\n{error:?}\n{error:#?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!("\n{error}\n{error:?}"));
+        source = error.source();
+    }
+    text
+}
+
+fn assert_no_secret(what: &str, text: &str) {
+    let basic = STANDARD.encode(format!("notes-api:{SECRET}"));
+    // The client is named by decisions, once its issuer has vouched for it.
+    let text = text.replace(&format!("client=\"{PRIVATE}-client\""), "");
+    for secret in [SECRET, TOKEN, PRIVATE, &*basic] {
+        assert!(!text.contains(secret), "{what}: {text}");
+    }
+}
+
+struct Secretive {
+    world: World,
+    _file: SecretFile,
+}
+
+fn secretive(name: &str) -> Secretive {
+    let file = SecretFile::new(name, SECRET);
+    let client = ClientAuth::basic("notes-api", file.source());
+    let world = World::with_keys(|introspection| introspection.client(client).jwts());
+    world.kit.require_client("notes-api", SECRET);
+    Secretive { world, _file: file }
+}
+
+/// An opaque token whose answer is full of what is nobody's business.
+fn token(world: &World, number: usize) -> String {
+    let token = format!("{TOKEN}-{number}");
+    let claims = world
+        .claims()
+        .subject(&format!("{PRIVATE}-sub"))
+        .client_id(&format!("{PRIVATE}-client"))
+        .claim("jti", format!("{PRIVATE}-jti"))
+        .claim("username", format!("{PRIVATE}-name"))
+        .scope(&format!("{PRIVATE}-scope"));
+    world.kit.active_as(&token, claims);
+    token
+}
+
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    let basic = STANDARD.encode(format!("notes-api:{SECRET}"));
+    for text in [SECRET, TOKEN, PRIVATE, &*basic] {
+        let found = std::panic::catch_unwind(|| assert_no_secret("", &format!("a {text} b")));
+        assert!(found.is_err(), "{text}");
+    }
+    assert_no_secret("", "introspection: status 500");
+}
+
+/// AUTH-22, BCP-04, NHI-02: accepted, refused, and every way in which the endpoint fails.
+#[tokio::test]
+async fn no_log_line_holds_a_token_an_answer_or_a_secret() {
+    let log = Log::start();
+    let Secretive { world, _file } = secretive("log");
+    world.assert_passes(&token(&world, 0), "accepted").await;
+    assert!(world.kind(&format!("{TOKEN}-unknown")).await.is_some());
+    let wrong = format!("{TOKEN}-wrong");
+    world.kit.active_as(&wrong, world.claims().claim("aud", "https://b.example"));
+    assert!(world.kind(&wrong).await.is_some());
+    let body = json!({"active": true, "exp": PRIVATE, "sub": PRIVATE}).to_string();
+    let faults: Vec<Fails> = vec![
+        StatusCode::UNAUTHORIZED.into(),
+        StatusCode::BAD_REQUEST.into(),
+        StatusCode::INTERNAL_SERVER_ERROR.into(),
+        Failure::Connection.into(),
+        Fails::Redirect(format!("https://b.example/?token={TOKEN}")),
+        Fails::Body(body.into()),
+        Fails::Body(format!("{{\"active\":\"{PRIVATE}\"}}").into()),
+        Fails::Body(format!("{PRIVATE}{{").into()),
+        Fails::ContentType(format!("text/{PRIVATE}")),
+        Fails::Overlong,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let name = format!("{fault:?}");
+        world.kit.fail_once(fault);
+        let token = token(&world, number + 1);
+        let sent = send(&world.api.layer(), bearer(&token)).await;
+        let rejection = sent.response.extensions().get::<Rejection>().unwrap();
+        let text = log.take();
+        assert!(text.contains("introspection"), "{name}: {text}");
+        assert_no_secret(&name, &text);
+        assert_no_secret(&name, &printed_error(rejection));
+        assert_no_secret(&name, &printed(&sent.response));
+        assert_no_secret(&name, &printed(&world.api.introspection_health()));
+    }
+    // A malformed member, which the decision reads.
+    let odd = format!("{TOKEN}-odd");
+    world.kit.active_as(&odd, world.claims().claim("acr", json!([PRIVATE])).subject(PRIVATE));
+    let sent = send(&world.api.layer(), bearer(&odd)).await;
+    assert_no_secret("odd", &printed_error(sent.response.extensions().get::<Rejection>().unwrap()));
+    assert_no_secret("odd", &log.take());
+}
+
+/// AUTH-22: signed answers, the breaker, and a secret that cannot be used.
+#[tokio::test]
+async fn no_log_line_of_a_signed_answer_holds_it() {
+    let log = Log::start();
+    let world = World::with_keys(|introspection| introspection.signed_for("rs"));
+    world.kit.sign_with(&world.issuer, "rs");
+    world.assert_passes(&token(&world, 0), "accepted").await;
+    world.kit.edit(|jwt| jwt.claim("aud", PRIVATE).claim("username", PRIVATE));
+    assert!(world.kind(&token(&world, 1)).await.is_some());
+    world.kit.edit(|jwt| jwt.claim("iat", PRIVATE));
+    assert!(world.kind(&token(&world, 2)).await.is_some());
+    world.kit.edit(|jwt| jwt.claim("token_introspection", PRIVATE));
+    assert!(world.kind(&token(&world, 3)).await.is_some());
+    world.kit.mend();
+    world.kit.sign_by(|jwt| jwt.tampered());
+    assert!(world.kind(&token(&world, 4)).await.is_some());
+    world.kit.fail(StatusCode::BAD_GATEWAY);
+    for number in 5..15 {
+        assert!(world.kind(&token(&world, number)).await.is_some());
+    }
+    world.advance(SECOND).await;
+    let text = log.take();
+    assert!(text.contains("the signed answer"), "{text}");
+    assert_no_secret("signed", &text);
+    assert_no_secret("health", &printed(&world.api.introspection_health()));
+
+    let file = SecretFile::new("unusable", format!("{SECRET}\n{SECRET}"));
+    let client = ClientAuth::post("notes-api", file.source());
+    let world = World::with(|introspection| introspection.client(client));
+    let sent = send(&world.api.layer(), bearer(&token(&world, 0))).await;
+    let rejection = sent.response.extensions().get::<Rejection>().unwrap();
+    let text = printed_error(rejection) + &log.take();
+    assert!(text.contains("control character"), "{text}");
+    assert_no_secret("secret", &text);
+}
+
+/// AUTH-22: what holds tokens, answers and secrets does not print them.
+#[tokio::test]
+async fn what_holds_a_secret_does_not_print_it() {
+    let Secretive { world, _file } = secretive("print");
+    let token = token(&world, 0);
+    world.kit.hold();
+    let waiting = world.spawn(&token);
+    world.kit.called(1).await;
+    let guard = world.api.guard(portcullis::check::allow_all()).unwrap();
+    for (what, text) in [
+        ("server", printed(&world.api)),
+        ("guard", printed(&guard)),
+        ("layer", printed(&world.api.layer())),
+        ("health", printed(&world.health())),
+        ("policy", world.api.effective_policy().to_string()),
+        ("endpoint", printed(&world.kit)),
+        ("requests", printed(&world.kit.requests())),
+    ] {
+        assert_no_secret(what, &text);
+    }
+    world.kit.release();
+    assert_eq!(waiting.await.unwrap(), None);
+    assert_no_secret("server", &printed(&world.api));
+    let access = world.present(&token).await.unwrap();
+    assert!(access.subject().as_str().contains(PRIVATE), "it is there");
+    assert!(!printed(&access).contains(TOKEN));
+}
