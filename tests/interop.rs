@@ -25,10 +25,19 @@ mod mtls_example;
 mod certificates;
 #[path = "interop/dpop.rs"]
 mod dpop;
+#[cfg(feature = "jwe")]
+#[path = "interop/encrypted.rs"]
+mod encrypted;
+#[path = "interop/introspection.rs"]
+mod introspection;
 #[path = "interop/mtls.rs"]
 mod mtls;
+#[path = "interop/opaque.rs"]
+mod opaque;
 #[path = "interop/provider.rs"]
 mod provider;
+#[path = "interop/signed.rs"]
+mod signed;
 #[path = "interop/steps.rs"]
 mod steps;
 #[path = "interop/tokens.rs"]

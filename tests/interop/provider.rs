@@ -4,7 +4,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Request;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -77,13 +79,50 @@ impl Provider {
     pub(crate) async fn ask(&self, method: &str, path: &str) -> Value {
         let url = format!("{}{path}", self.control);
         let request = Request::builder().method(method).uri(&url).body(Body::empty()).unwrap();
+        let response = self.fetch(request).await;
+        assert!(response.status().is_success(), "{method} {url}: {}", response.status());
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    async fn fetch(&self, request: Request<Body>) -> Response<Bytes> {
         let answer = async {
-            let response = self.client.request(request).await.unwrap();
-            assert!(response.status().is_success(), "{method} {url}: {}", response.status());
-            response.into_body().collect().await.unwrap().to_bytes()
+            let (parts, body) = self.client.request(request).await.unwrap().into_parts();
+            Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
         };
-        let body = timeout(ANSWER, answer).await.expect("the provider answers");
-        serde_json::from_slice(&body).unwrap()
+        timeout(ANSWER, answer).await.expect("the provider answers")
+    }
+
+    /// What an issuer says of itself.
+    pub(crate) async fn metadata(&self, issuer: &str) -> Value {
+        let url = format!("{issuer}/.well-known/openid-configuration");
+        let response = self.fetch(Request::get(url).body(Body::empty()).unwrap()).await;
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    /// A form, sent as a client sends it.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        form: &[(&str, &str)],
+    ) -> (HeaderMap, Value) {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = Request::post(url).body(Body::from(form)).unwrap();
+        request.headers_mut().extend(headers.clone());
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, form);
+        let (parts, body) = self.fetch(request).await.into_parts();
+        (parts.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// The issuer's own answer about a token, as the resource server gets it.
+    pub(crate) async fn answer_about(&self, token: &str) -> Value {
+        self.ask("GET", &format!("/introspect?token={token}")).await
+    }
+
+    /// The client gives a token back; `client`: whose it is.
+    pub(crate) async fn revoke(&self, client: &str, token: &str) {
+        self.ask("POST", &format!("/revoke?client={client}&token={token}")).await;
     }
 
     pub(crate) async fn token(&self, query: &str) -> String {

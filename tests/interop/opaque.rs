@@ -1,0 +1,414 @@
+//! Opaque tokens, about which the authorization server is asked (RFC 7662).
+
+use std::fs;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use portcullis::introspection::{AnswerGap, ClientAuth, Introspection};
+use portcullis::jose::Algorithm;
+use portcullis::secret::Secret;
+use portcullis::sender::PublicOrigin;
+use portcullis::testing::ClientKey;
+use portcullis::time::SystemClock;
+use portcullis::transport::ReqwestTransport;
+use portcullis::{Dpop, Issuer};
+use serde_json::{Value, json};
+
+use crate::RESOURCE;
+use crate::certificates::Certificates;
+use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text, without_jwt_id};
+use crate::provider::{Provider, discover};
+
+const REFRESH_TOKEN: &str = "401 other_token_kind, Bearer invalid_token";
+const MISSING: &str = "401 missing_claim, Bearer invalid_token";
+
+/// The members of an answer, in the order of the alphabet.
+fn members(answer: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+/// INT-01, INT-03: a token passes as long as its issuer says that it is active, and no longer; what else
+/// the answer says is decided here.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn opaque_tokens_of_a_real_authorization_server_are_decided() {
+    let world = World::new().await;
+    let provider = &world.provider;
+    let api = world.api(world.asked_by(world.basic("basic").await));
+
+    let token = world.token().await;
+    assert_eq!(api.told(&token).await, "200 notes-worker");
+    let (of_alice, refresh) = world.user_tokens().await;
+    assert_eq!(api.told(&of_alice).await, "200 alice");
+
+    let calls = api.health().calls;
+    let other = "resource=https://other.example&format=opaque";
+    for (name, token, expected) in [
+        (
+            "another scope",
+            provider.token("format=opaque&scope=notes:write").await,
+            "403 insufficient_scope, Bearer insufficient_scope",
+        ),
+        (
+            "for another resource",
+            provider.token(other).await,
+            "401 wrong_audience, Bearer invalid_token",
+        ),
+        ("for no resource", provider.token("resource=&scope=").await, MISSING),
+        ("of another issuer", provider.token("issuer=b&format=opaque").await, INACTIVE),
+        ("of nobody", "mF_9.B5f-4.1JqM".replace('.', "_"), INACTIVE),
+        // The issuer says that it is active.
+        ("a refresh token", refresh.clone(), REFRESH_TOKEN),
+    ] {
+        assert_eq!(api.told(&token).await, expected, "{name}");
+    }
+    assert_eq!(api.health().calls, calls + 6, "each was asked about");
+
+    // A JWT is read here, where nothing can read it.
+    let jwt = provider.token("scope=notes:read").await;
+    assert_eq!(api.told(&jwt).await, "401 unknown_key, Bearer invalid_token");
+    assert_eq!(api.health().calls, calls + 6, "JWTs are not sent");
+
+    let over = world.token().await;
+    assert_eq!(api.told(&over).await, "200 notes-worker");
+    provider.ask("POST", &format!("/expire?token={over}")).await;
+    assert_eq!(api.told(&over).await, INACTIVE, "expired");
+
+    // Who keeps an answer sees a revocation as late as it keeps it.
+    let keeping = world.asked_by(world.basic("basic").await).ttl(Duration::from_mins(10));
+    let keeping = world.api(keeping);
+    assert_eq!(keeping.told(&token).await, "200 notes-worker");
+    provider.revoke("worker", &token).await;
+    assert_eq!(api.told(&token).await, INACTIVE, "given back");
+    assert_eq!(keeping.told(&token).await, "200 notes-worker", "not asked about again");
+    assert_eq!(keeping.health().calls, 1);
+
+    // The access token goes with the refresh token of its grant (RFC 7009 §2.1).
+    assert_eq!(api.told(&of_alice).await, "200 alice");
+    provider.revoke("app", &refresh).await;
+    assert_eq!(api.told(&of_alice).await, INACTIVE, "its refresh token is given back");
+    assert_eq!(api.told(&refresh).await, INACTIVE);
+
+    assert_eq!(api.health().failed, 0, "{:?}", api.health());
+    world.stop().await;
+}
+
+/// INT-03, INT-08: what answers have and lack, and that each setting that lets them pass is needed.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn what_the_answers_of_a_real_authorization_server_lack_is_let_go_by_name() {
+    let world = World::new().await;
+    let issuer = &world.provider.issuer_a;
+    let token = world.token().await;
+    let (of_alice, refresh) = world.user_tokens().await;
+
+    let answer = world.provider.answer_about(&token).await;
+    let wanted = ["active", "aud", "client_id", "exp", "iat", "iss", "scope", "token_type"];
+    assert_eq!(members(&answer), wanted, "no `jti`, and no `sub` of a client's own token");
+    assert_eq!(answer["active"], true);
+    assert_eq!((&answer["aud"], &answer["iss"]), (&json!(RESOURCE), &json!(issuer)));
+    assert_eq!((&answer["token_type"], &answer["scope"]), (&json!("Bearer"), &json!("notes:read")));
+
+    let answer = world.provider.answer_about(&of_alice).await;
+    let wanted = ["active", "aud", "client_id", "exp", "iat", "iss", "scope", "sub", "token_type"];
+    assert_eq!(members(&answer), wanted, "no `jti`");
+
+    let answer = world.provider.answer_about(&refresh).await;
+    let wanted = ["active", "client_id", "exp", "iat", "iss", "scope", "sub"];
+    assert_eq!(members(&answer), wanted, "an active refresh token");
+    assert_eq!(answer["active"], true);
+    assert_eq!(world.provider.answer_about("nobody").await, json!({ "active": false }));
+
+    let basic = world.basic("basic").await;
+    let ask = || {
+        let introspection = Introspection::at(issuer, &world.endpoint).client(basic.clone());
+        introspection.dangerous().insecure_loopback_http()
+    };
+    let opaque = || Issuer::opaque(issuer).dangerous().insecure_loopback_http();
+
+    // As strict as RFC 9068 is about tokens.
+    let strict = Api::new(opaque(), |builder| builder.introspection(ask()));
+    assert_eq!(strict.told(&of_alice).await, MISSING, "jti");
+    let profile = without_jwt_id();
+    let strict =
+        Api::new(opaque().profile(profile.clone()), |builder| builder.introspection(ask()));
+    assert_eq!(strict.told(&of_alice).await, "200 alice");
+    assert_eq!(strict.told(&token).await, MISSING, "sub");
+    let lacking = ask().may_lack(AnswerGap::Subject);
+    let lacking = Api::new(opaque().profile(profile), |builder| builder.introspection(lacking));
+    assert_eq!(lacking.told(&token).await, "200 notes-worker");
+
+    // A refresh token shows by two members that are not there.
+    let asked = || world.asked_by(basic.clone());
+    for (name, introspection, expected) in [
+        ("no setting", asked(), REFRESH_TOKEN),
+        ("token_type", asked().may_lack(AnswerGap::TokenType), MISSING),
+        ("aud", asked().dangerous().insecure_without_audience(), REFRESH_TOKEN),
+        (
+            "both",
+            asked().may_lack(AnswerGap::TokenType).dangerous().insecure_without_audience(),
+            "200 alice",
+        ),
+    ] {
+        assert_eq!(world.api(introspection).told(&refresh).await, expected, "{name} may lack");
+    }
+    world.stop().await;
+}
+
+/// A way to authenticate, and whether the endpoint takes it.
+struct Shown {
+    name: String,
+    auth: ClientAuth,
+    passes: bool,
+}
+
+impl Shown {
+    fn new(name: impl Into<String>, auth: ClientAuth, passes: bool) -> Self {
+        Self { name: name.into(), auth, passes }
+    }
+}
+
+/// INT-02, AUTH-31: with each kind of client authentication the endpoint answers; credentials that it
+/// refuses are the server's own trouble, 503, whatever token is presented.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn a_real_authorization_server_knows_who_asks_and_answers_nobody_else() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let mut all = Vec::new();
+
+    let names = world.client("basic").await;
+    let (id, secret) = (text(&names["client_id"]), text(&names["client_secret"]));
+    assert!(id.contains([':', ' ', '+', '%', '&']), "no character is taken for another");
+    let source = world.secret("basic", secret);
+    let wrong = world.secret("wrong", &format!("{secret}x"));
+    all.push(Shown::new("basic", ClientAuth::basic(id, source.clone()), true));
+    all.push(Shown::new("basic, other secret", ClientAuth::basic(id, wrong.clone()), false));
+    all.push(Shown::new("basic, other client", ClientAuth::basic("x", source.clone()), false));
+    all.push(Shown::new("no secret at all", ClientAuth::mtls(id), false));
+    all.push(Shown::new("nobody", ClientAuth::insecure_unauthenticated(), false));
+    // A token of ours is no authentication there.
+    let own = world.secret("own", &token);
+    all.push(Shown::new("bearer", ClientAuth::bearer(own), false));
+
+    let names = world.client("post").await;
+    let (id, secret) = (text(&names["client_id"]), text(&names["client_secret"]));
+    let source = world.secret("post", secret);
+    all.push(Shown::new("post", ClientAuth::post(id, source.clone()), true));
+    all.push(Shown::new("post, other secret", ClientAuth::post(id, wrong), false));
+
+    let names = world.client("assertion").await;
+    let id = text(&names["client_id"]);
+    let keys = names["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 3, "of RSA, P-256 and Ed25519");
+    for key in keys {
+        let kind = text(&key["kty"]).to_owned();
+        let source = world.secret(&kind, &key.to_string());
+        let auth = || ClientAuth::private_key_jwt(id, source.clone());
+        all.push(Shown::new(format!("{kind} key"), auth(), true));
+        all.push(Shown::new(format!("{kind} key, other kid"), auth().key_id("ec-2"), false));
+        let (issuer, endpoint) = (&world.provider.issuer_a, &world.endpoint);
+        let token_endpoint = format!("{issuer}/token");
+        for (audience, passes) in [
+            (issuer.as_str(), true),
+            (endpoint.as_str(), true),
+            (token_endpoint.as_str(), true),
+            (world.provider.issuer_b.as_str(), false),
+        ] {
+            let name = format!("{kind} key, audience {audience}");
+            all.push(Shown::new(name, auth().audience(audience), passes));
+        }
+    }
+    let rsa = world.secret("RSA", &keys[0].to_string());
+    let rs256 = ClientAuth::private_key_jwt(id, rsa.clone()).algorithm(Algorithm::Rs256);
+    all.push(Shown::new("RSA key, RS256", rs256, true));
+    all.push(Shown::new("key of another client", ClientAuth::private_key_jwt("x", rsa), false));
+    // The names are those of the client's keys, the key is another.
+    let stranger = world.client("encrypted").await["keys"][0].clone();
+    let stranger = world.secret("stranger", &stranger.to_string());
+    let stranger = ClientAuth::private_key_jwt(id, stranger).key_id(text(&keys[1]["kid"]));
+    all.push(Shown::new("another key", stranger, false));
+
+    for Shown { name, auth, passes } in all {
+        let api = world.api(world.asked_by(auth));
+        for token in [token.as_str(), "nobody"] {
+            let expected = match (passes, token) {
+                (false, _) => UNAVAILABLE,
+                (true, "nobody") => INACTIVE,
+                (true, _) => "200 notes-worker",
+            };
+            assert_eq!(api.told(token).await, expected, "{name}");
+        }
+        assert_eq!(api.health().failed, if passes { 0 } else { 2 }, "{name}");
+        if !passes {
+            println!("{name}: {}", api.outage(&token).await);
+        }
+    }
+    world.stop().await;
+}
+
+/// INT-02: a secret that was corrected is seen without a restart, and the token was never at fault.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn a_corrected_secret_is_used_for_the_next_question() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let client = world.client("basic").await;
+    let source = world.secret("rotated", "not yet known here");
+    let auth = ClientAuth::basic(text(&client["client_id"]), source);
+    let api = world.api(world.asked_by(auth));
+    assert_eq!(api.told(&token).await, UNAVAILABLE);
+    let why = api.outage(&token).await;
+    assert!(why.contains("this server's own credentials"), "{why}");
+    assert_eq!(api.health().last_error, Some(why));
+    world.secret("rotated", text(&client["client_secret"]));
+    assert_eq!(api.told(&token).await, "200 notes-worker");
+    assert_eq!(api.health().last_error, None);
+    world.stop().await;
+}
+
+/// INT-02, RFC 8705 §2: the certificate of the connection says who asks.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn a_real_authorization_server_knows_who_asks_by_certificate() {
+    let certificates = Certificates::new();
+    let world = World::of(Provider::with_tls(&certificates).await).await;
+    let provider = &world.provider;
+    let metadata = provider.metadata(&provider.issuer_a).await;
+    let endpoint = text(&metadata["mtls_endpoint_aliases"]["introspection_endpoint"]);
+    let token = world.token().await;
+    let file = |name: &str| fs::read(certificates.directory().join(name)).unwrap();
+    for (name, expected) in
+        [(Some("alice"), "200 notes-worker"), (Some("mallory"), UNAVAILABLE), (None, UNAVAILABLE)]
+    {
+        let transport = ReqwestTransport::builder().root_certificates(file("authority.pem"));
+        let transport = match name {
+            None => transport,
+            Some(name) => {
+                let key = Secret::new(file(&format!("{name}.key")));
+                transport.client_certificate(file(&format!("{name}.pem")), key)
+            }
+        };
+        let introspection = Introspection::at(&provider.issuer_a, endpoint)
+            .client(ClientAuth::mtls("notes-api-mtls"))
+            .may_lack(AnswerGap::Subject)
+            .transport(transport.build().unwrap());
+        let api = world.api(introspection);
+        assert_eq!(api.told(&token).await, expected, "{name:?}");
+    }
+    world.stop().await;
+}
+
+/// An opaque token that is bound to this key, got with proofs of it.
+async fn bound_token(world: &World, key: &ClientKey) -> String {
+    let client = world.client("dpop").await;
+    let metadata = world.provider.metadata(&world.provider.issuer_a).await;
+    let url = text(&metadata["token_endpoint"]);
+    let pair = format!("{}:{}", text(&client["client_id"]), text(&client["client_secret"]));
+    let mut headers = HeaderMap::new();
+    let mut set = |name: &'static str, value: String| {
+        let name = HeaderName::from_static(name);
+        headers.insert(name, HeaderValue::try_from(value).unwrap());
+    };
+    set(AUTHORIZATION.as_str(), format!("Basic {}", STANDARD.encode(pair)));
+    set("interop-token", json!({ "format": "opaque" }).to_string());
+    let grant =
+        [("grant_type", "client_credentials"), ("resource", RESOURCE), ("scope", "notes:read")];
+    let proof = |proof: String| HeaderValue::try_from(proof).unwrap();
+    headers.insert("dpop", proof(key.proof("POST", url).sign()));
+    let (answered, _) = world.provider.post(url, &headers, &grant).await;
+    let nonce = answered["dpop-nonce"].to_str().unwrap();
+    headers.insert("dpop", proof(key.proof("POST", url).nonce(nonce).sign()));
+    let (_, answer) = world.provider.post(url, &headers, &grant).await;
+    assert_eq!(answer["token_type"], "DPoP", "{answer}");
+    text(&answer["access_token"]).to_owned()
+}
+
+/// INT-05, DPOP-35, RFC 9449 §6.2: what the answer says of the sender is proven, as it would be for a JWT.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
+    let world = World::new().await;
+    let asked = world.asked_by(world.basic("basic").await);
+    let dpop = Dpop::new().public_origin(PublicOrigin::new(RESOURCE));
+    let api = Api::new(world.opaque(), |builder| builder.introspection(asked).dpop(dpop));
+    let clock = SystemClock::new();
+    let key = ClientKey::generate(Algorithm::Es256, &clock);
+    let thief = ClientKey::generate(Algorithm::Es256, &clock);
+    let token = bound_token(&world, &key).await;
+    let answer = world.provider.answer_about(&token).await;
+    assert_eq!((&answer["cnf"], &answer["token_type"]), (&key.confirmation(), &json!("DPoP")));
+
+    let url = format!("{RESOURCE}/");
+    let proof = |key: &ClientKey, token: &str| key.proof("GET", &url).token(token).sign();
+    let (scheme, bearer) = (format!("DPoP {token}"), format!("Bearer {token}"));
+    let own = proof(&key, &token);
+    assert_eq!(api.told_with(&scheme, Some(&own)).await, "200 notes-dpop");
+    let other_token = proof(&key, &world.token().await);
+    let thiefs = proof(&thief, &token);
+    let again = proof(&key, &token);
+    for (name, authorization, proof, expected) in [
+        ("no proof", &scheme, None, "401 proof_missing, DPoP invalid_dpop_proof, Bearer -"),
+        ("replayed", &scheme, Some(&own), "401 proof_replayed, DPoP invalid_dpop_proof, Bearer -"),
+        ("another key", &scheme, Some(&thiefs), "401 other_key, DPoP invalid_token, Bearer -"),
+        (
+            "for another token",
+            &scheme,
+            Some(&other_token),
+            "401 proof_for_other_token, DPoP invalid_dpop_proof, Bearer -",
+        ),
+        ("as a bearer", &bearer, None, "401 bearer_downgrade, Bearer invalid_token, DPoP -"),
+        (
+            "as a bearer with a proof",
+            &bearer,
+            Some(&again),
+            "401 bearer_downgrade, Bearer invalid_token, DPoP -",
+        ),
+    ] {
+        let told = api.told_with(authorization, proof.map(String::as_str)).await;
+        assert_eq!(told, expected, "{name}");
+    }
+    let plain = world.token().await;
+    let told = api.told_with(&format!("DPoP {plain}"), Some(&proof(&key, &plain))).await;
+    assert_eq!(told, "401 unbound_under_dpop, DPoP invalid_token, Bearer -");
+    world.provider.revoke("dpop", &token).await;
+    let told = api.told_with(&scheme, Some(&proof(&key, &token))).await;
+    assert_eq!(told, "401 inactive, DPoP invalid_token, Bearer -");
+    world.stop().await;
+}
+
+/// INT-07: this authorization server does not answer about JWTs: who wants to ask about them gets no
+/// answer, and lets nobody pass without one. Read here, the same JWT passes.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn a_real_authorization_server_that_does_not_answer_about_jwts_is_an_outage() {
+    let world = World::new().await;
+    let basic = world.basic("basic").await;
+    let jwt = world.provider.token("scope=notes:read").await;
+    let opaque = world.token().await;
+    // The keys of this issuer are known, so that its JWTs can be read.
+    let api = |introspection| {
+        let issuer = discover(&world.provider.issuer_a).profile(without_jwt_id());
+        Api::new(issuer, |builder| builder.introspection(introspection))
+    };
+    let reading = api(world.asked_by(basic.clone()));
+    assert_eq!(reading.told(&jwt).await, "200 notes-worker");
+    assert_eq!(reading.health().calls, 0);
+    assert_eq!(reading.told(&opaque).await, "200 notes-worker", "one server, both kinds");
+    assert_eq!(reading.health().calls, 1);
+
+    let asking = api(world.asked_by(basic).jwts());
+    assert_eq!(asking.told(&jwt).await, UNAVAILABLE);
+    let forged = format!("{}x", &jwt[..jwt.len() - 2]);
+    let before = asking.health().calls;
+    let told = asking.told(&forged).await;
+    assert!(told.starts_with("401 "), "{told}");
+    assert_eq!(asking.health().calls, before, "nobody is asked about a forged one");
+    assert_eq!(asking.told(&opaque).await, "200 notes-worker");
+    world.stop().await;
+}

@@ -1,0 +1,83 @@
+//! Signed answers of the authorization server (RFC 9701).
+
+use portcullis::Issuer;
+use portcullis::introspection::Introspection;
+use portcullis::jose::Algorithm;
+
+use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text, without_jwt_id};
+use crate::provider::discover;
+
+fn api(issuer: Issuer, introspection: Introspection) -> Api {
+    Api::new(issuer.profile(without_jwt_id()), |builder| builder.introspection(introspection))
+}
+
+/// INT-06: an answer counts if the issuer signed it for this server, and no other does.
+#[tokio::test]
+#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
+    let world = World::new().await;
+    let provider = &world.provider;
+    let (issuer_a, issuer_b) = (provider.issuer_a.as_str(), provider.issuer_b.as_str());
+    let token = world.token().await;
+    let (of_alice, refresh) = world.user_tokens().await;
+    let basic = world.basic("basic").await;
+    let ask = || world.asked_by(basic.clone()).signed_answers();
+    let is_outage = async |api: &Api, token: &str, what: &str| {
+        assert_eq!(api.told(token).await, UNAVAILABLE, "{what}");
+        let why = api.outage(token).await;
+        println!("{why}");
+        assert!(why.contains(what), "{why}");
+    };
+
+    let signed = api(discover(issuer_a), ask());
+    assert_eq!(signed.told(&token).await, "200 notes-worker");
+    assert_eq!(signed.told(&of_alice).await, "200 alice");
+    assert_eq!(signed.told(&refresh).await, "401 other_token_kind, Bearer invalid_token");
+    assert_eq!(signed.told("nobody").await, INACTIVE, "also this is signed");
+    let other = provider.token("resource=https://other.example&format=opaque").await;
+    assert_eq!(signed.told(&other).await, "401 wrong_audience, Bearer invalid_token");
+
+    // The client id is the audience, and nothing else is.
+    let client = world.client("basic").await;
+    let named = api(discover(issuer_a), ask().signed_for(text(&client["client_id"])));
+    assert_eq!(named.told(&token).await, "200 notes-worker");
+    let elsewhere = api(discover(issuer_a), ask().signed_for("https://notes.example"));
+    is_outage(&elsewhere, &token, "`aud` does not name this server").await;
+
+    // The keys of the other issuer have the same kids.
+    let keys = provider.metadata(issuer_b).await;
+    let keys = Issuer::jwks(issuer_a, text(&keys["jwks_uri"]));
+    let others = api(keys.dangerous().insecure_loopback_http(), ask());
+    for token in [token.as_str(), "nobody"] {
+        is_outage(&others, token, "signature").await;
+    }
+
+    // An answer in plain JSON is no signed one, and the other way round.
+    let plain = world.api(world.asked_by(basic.clone()));
+    assert_eq!(plain.told(&token).await, "200 notes-worker");
+    let strict = discover(issuer_a).algorithms([Algorithm::Es256]);
+    let strict = api(strict, ask());
+    is_outage(&strict, &token, "RS256 is no algorithm of the issuer").await;
+
+    // With another key of the issuer, with the secret of the client, encrypted to it.
+    let with_client = async |name: &str| {
+        let introspection = world.asked_by(world.basic(name).await).signed_answers();
+        api(discover(issuer_a), introspection)
+    };
+    assert_eq!(with_client("es256").await.told(&token).await, "200 notes-worker");
+    is_outage(&with_client("hs256").await, &token, "alg").await;
+    is_outage(&with_client("encrypted").await, &token, "encrypted").await;
+    // This endpoint refuses to answer such a client in plain JSON.
+    let encrypted = world.asked_by(world.basic("encrypted").await);
+    is_outage(&world.api(encrypted), &token, "status 400").await;
+
+    provider.revoke("worker", &token).await;
+    assert_eq!(signed.told(&token).await, INACTIVE, "given back");
+
+    // Answers are signed with a new key: it is fetched.
+    let token = world.token().await;
+    provider.ask("POST", "/rotate").await;
+    assert_eq!(signed.told(&token).await, "200 notes-worker");
+    assert_eq!(signed.health().failed, 0, "{:?}", signed.health());
+    world.stop().await;
+}
