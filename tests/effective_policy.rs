@@ -10,6 +10,9 @@
 
 mod support;
 
+#[cfg(feature = "jwe")]
+#[path = "effective_policy/decryption.rs"]
+mod decryption;
 #[path = "effective_policy/introspection.rs"]
 mod introspection;
 #[path = "effective_policy/revocation.rs"]
