@@ -71,6 +71,6 @@ impl AskError {
     }
 
     pub(crate) fn shared(self: &Arc<Self>) -> Arc<dyn Error + Send + Sync> {
-        Arc::clone(self) as Arc<dyn Error + Send + Sync>
+        Arc::<Self>::clone(self)
     }
 }

@@ -99,6 +99,7 @@ async fn bearer_opens_the_endpoint() {
 /// INT-02, RFC 7523 §3: an assertion for this issuer, signed anew each time, that another implementation
 /// verifies.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "an oracle for the assertion")]
 async fn an_assertion_is_verified_by_another_implementation() {
     let pair = pair();
     let file = SecretFile::new("assertion", &pair.private_pem);

@@ -115,8 +115,9 @@ async fn an_answer_without_audience_is_a_hazard() {
 async fn a_refresh_token_is_no_access_token() {
     let strict = World::new();
     let lenient = World::with(|introspection| introspection.may_lack(AnswerGap::TokenType));
-    let rows: [(&str, Option<(&str, Value)>, bool, bool); 9] = [
-        // member, and whether it passes where `token_type` has to be there, and where not
+    /// A member, and whether it passes where `token_type` has to be there, and where not.
+    type Row = (&'static str, Option<(&'static str, Value)>, bool, bool);
+    let rows: [Row; 9] = [
         ("as it is", None, true, true),
         ("RFC 7662", Some(("token_type", Value::Null)), false, true),
         ("Keycloak", Some(("typ", json!("Refresh"))), false, false),

@@ -195,15 +195,15 @@ fn a_call_ends_with_its_runtime() {
     world.kit.hold();
     let first = tokio::runtime::Builder::new_current_thread().build().unwrap();
     first.block_on(async {
-        let _ = world.spawn(&token);
+        drop(world.spawn(&token));
         world.kit.called(1).await;
     });
     let second = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let waiting = second.block_on(async {
+    let [waiting] = second.block_on(async {
         let waiting = world.spawn(&token);
         settle().await;
         assert!(!waiting.is_finished());
-        waiting
+        [waiting]
     });
     drop(first);
     world.kit.release();
