@@ -116,6 +116,7 @@ fn ended(world: &World, api: &ResourceServer, requests: usize, time: Duration) -
 }
 
 type Probe = fn(&World, &ResourceServer) -> String;
+type Change = fn(&mut Settings);
 
 #[test]
 fn each_line_on_decryption_is_enforced() {
@@ -129,7 +130,7 @@ fn each_line_on_decryption_is_enforced() {
         encrypted_only: true,
     };
     let world = World::new();
-    let lines: [(&str, fn(&mut Settings), Probe); 7] = [
+    let lines: [(&str, Change, Probe); 7] = [
         ("/decryption/keys/0/jwk/file", |s| s.jwk = "other", sealed),
         ("/decryption/keys/0/kid", |s| s.kid = "k-2", sealed),
         ("/decryption/keys/0/algorithms/0", |s| s.algorithm = KeyManagement::EcdhEsA256Kw, sealed),
