@@ -148,16 +148,6 @@ impl Api {
         self.told_with(&format!("Bearer {token}"), None).await
     }
 
-    /// Why a bearer of this token gets 503, as an operator reads it.
-    pub(crate) async fn outage(&self, token: &str) -> String {
-        let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
-        let response =
-            self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        assert_eq!(response.status(), 503);
-        let rejection = response.extensions().get::<Rejection>().unwrap();
-        rejection.source().expect("a cause").to_string()
-    }
-
     /// The same with a scheme, and with a proof.
     pub(crate) async fn told_with(&self, authorization: &str, proof: Option<&str>) -> String {
         let request = Request::get("/").header(AUTHORIZATION, authorization);
@@ -167,6 +157,15 @@ impl Api {
         };
         let request = request.body(Body::empty()).unwrap();
         told(self.app.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Why a bearer of this token is refused, as an operator reads it.
+    pub(crate) async fn why(&self, token: &str) -> String {
+        let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+        let response =
+            self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let rejection = response.extensions().get::<Rejection>().expect("it is refused");
+        rejection.source().map_or_else(|| rejection.to_string(), ToString::to_string)
     }
 
     pub(crate) fn health(&self) -> IntrospectionHealth {

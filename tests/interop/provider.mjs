@@ -512,14 +512,14 @@ function handleUserTokens(issuers, query) {
 // The plain answer about a token, as the resource server gets it.
 function handleIntrospect(issuers, query) {
   const issuer = issuerOf(issuers, query);
-  return post(issuer, 'introspection', issuer.clients.basic, { token: query.get('token') });
+  return post(issuer, 'introspection', issuer.clients.basic, { token: parameter(query, 'token') });
 }
 
 // A client gives its token back (RFC 7009).
 async function handleRevoke(issuers, query) {
   const issuer = issuerOf(issuers, query);
   const client = pick(issuer.clients, query.get('client') ?? 'worker', 'client');
-  await post(issuer, 'revocation', client, { token: query.get('token') });
+  await post(issuer, 'revocation', client, { token: parameter(query, 'token') });
   return { revoked: true };
 }
 

@@ -194,6 +194,38 @@ async function checkResourcesAndScopes(control, issuer, keys) {
   same('jti never repeats', new Set(jtis).size, jtis.length);
 }
 
+async function checkOpaqueTokens(control, issuer) {
+  const get = async (path, query) => (await control.call('GET', path, query)).body;
+  const ask = (token) => get('/introspect', { token });
+  const answer = { active: true, client_id: 'notes-worker', iss: issuer, aud: NOTES, token_type: 'Bearer' };
+  const opaque = async () => (await control.token({ format: 'opaque', scope: 'notes:read' })).access_token;
+  const [given, expired] = [await opaque(), await opaque()];
+  check('opaque: no JWT', !given.includes('.'), given);
+  for (const token of [given, expired]) {
+    const { exp, iat, ...rest } = await ask(token);
+    same('opaque: answer', rest, { ...answer, scope: 'notes:read' });
+    same('opaque: lifetime', exp - iat, 300);
+  }
+  await control.call('POST', '/revoke', { token: given });
+  await control.call('POST', '/expire', { token: expired });
+  for (const token of [given, expired, 'nobody']) same('opaque: inactive', await ask(token), { active: false });
+  const { access_token, refresh_token } = await get('/user_tokens', { format: 'opaque' });
+  const [access, refresh] = [await ask(access_token), await ask(refresh_token)];
+  same('opaque: subject', [access.sub, refresh.sub], ['alice', 'alice']);
+  same('opaque: refresh token', [refresh.active, refresh.token_type, refresh.aud], [true, undefined, undefined]);
+  await control.call('POST', '/revoke', { client: 'app', token: refresh_token });
+  same('opaque: the grant is gone', await ask(access_token), { active: false });
+}
+
+async function checkEncryptedTokens(control, issuer) {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const encrypt = { alg: 'RSA-OAEP-256', enc: 'A256GCM', kid: 'k', key: publicKey.export({ format: 'jwk' }) };
+  const { access_token } = await control.token({ encrypt: JSON.stringify(encrypt) });
+  same('encrypted: parts', access_token.split('.').length, 5);
+  const header = { alg: 'RSA-OAEP-256', enc: 'A256GCM', kid: 'k', iss: issuer, aud: NOTES, cty: 'at+jwt' };
+  same('encrypted: header', part(access_token.split('.')[0]), header);
+}
+
 async function checkConcurrentTokens(control) {
   const algs = Object.keys(VERIFIERS);
   const answers = await Promise.all(algs.map((alg) => control.token({ alg })));
@@ -238,6 +270,9 @@ async function checkRefusals(control) {
     ['GET', '/id_token', { client: 'worker' }, 400, 'invalid_request'],
     ['GET', '/id_token', { client: 'nobody' }, 400, 'invalid_request'],
     ['GET', '/client', { client: 'nobody' }, 400, 'invalid_request'],
+    ['GET', '/introspect', {}, 400, 'invalid_request'],
+    ['POST', '/expire', { token: 'nobody' }, 400, 'invalid_request'],
+    ['POST', '/revoke', { client: 'nobody' }, 400, 'invalid_request'],
     ['GET', '/rotate', {}, 404, 'not_found'],
     ['GET', '/nothing', {}, 404, 'not_found'],
   ];
@@ -408,6 +443,8 @@ async function checkWholeRun() {
   await checkAlgorithms(control, 'a', line.a.issuer, a.keys);
   await checkAlgorithms(control, 'b', line.b.issuer, b.keys);
   await checkResourcesAndScopes(control, line.a.issuer, a.keys);
+  await checkOpaqueTokens(control, line.a.issuer);
+  await checkEncryptedTokens(control, line.a.issuer);
   await checkConcurrentTokens(control);
   await checkSharedKid(control, a, b);
   await checkIdTokens(control, line.a.issuer, a.keys);

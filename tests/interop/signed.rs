@@ -24,7 +24,7 @@ async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
     let ask = || world.asked_by(basic.clone()).signed_answers();
     let is_outage = async |api: &Api, token: &str, what: &str| {
         assert_eq!(api.told(token).await, UNAVAILABLE, "{what}");
-        let why = api.outage(token).await;
+        let why = api.why(token).await;
         println!("{why}");
         assert!(why.contains(what), "{why}");
     };
