@@ -1,6 +1,6 @@
 //! Encrypted access tokens: what is decrypted, and what is refused before and after.
 //!
-//! Requirements AT-12 (RFC 9068 §4), JWS-35, JWS-36 (RFC 8725); attacks 14 and 21. The vectors were
+//! Requirements AT-11, AT-12 (RFC 9068 §4), JWS-35, JWS-36 (RFC 8725); attacks 14 and 21. The vectors were
 //! made by another implementation: `tests/vectors/jwe.mjs`.
 #![allow(
     clippy::unwrap_used,
@@ -10,10 +10,20 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agreed;
+mod asked;
 mod configuration;
 mod failures;
 mod headers;
+mod load;
+mod secrets;
+mod senders;
+mod server;
 mod vectors;
+mod world;
 
 use std::alloc::System;
 use std::sync::LazyLock;
