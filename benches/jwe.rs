@@ -4,8 +4,8 @@
 //! The floor is the bare operations, by another library than the one that decrypts: the private key's
 //! own (RSA-OAEP with SHA-256, or an agreement on P-256 and one SHA-256 for the key of the content),
 //! the opening of AES-256-GCM, and one ES256 verification, all with keys that are parsed already. The
-//! rest is what that does not do: base64, the header read twice, the ephemeral key in it, random keys
-//! for contents whose own cannot be had, and a library that is slower than the floor's.
+//! rest is what that does not do: base64, the header read twice, and the check of the ephemeral key in
+//! it; and what the two libraries differ by.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
