@@ -32,7 +32,28 @@ pub(crate) const INACTIVE: &str = "401 inactive, Bearer invalid_token";
 pub(crate) struct World {
     pub(crate) provider: Provider,
     pub(crate) endpoint: String,
+    secrets: Secrets,
+}
+
+struct Secrets {
     directory: PathBuf,
+}
+
+impl Secrets {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("interop-secrets-{}-{count}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Self { directory }
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
 }
 
 impl World {
@@ -41,19 +62,14 @@ impl World {
     }
 
     pub(crate) async fn of(provider: Provider) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("interop-secrets-{}-{count}", std::process::id());
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
         let metadata = provider.metadata(&provider.issuer_a).await;
         let endpoint = metadata["introspection_endpoint"].as_str().unwrap().to_owned();
-        Self { provider, endpoint, directory }
+        Self { provider, endpoint, secrets: Secrets::new() }
     }
 
     /// A file with this text. The name is that of the same file as before.
     pub(crate) fn secret(&self, name: &str, text: &str) -> SecretSource {
-        let path = self.directory.join(name);
+        let path = self.secrets.directory.join(name);
         fs::write(&path, text).unwrap();
         SecretSource::file(path)
     }
@@ -106,9 +122,7 @@ impl World {
     }
 
     pub(crate) async fn stop(self) {
-        let Self { provider, directory, .. } = self;
-        let _ = fs::remove_dir_all(directory);
-        provider.stop().await;
+        self.provider.stop().await;
     }
 }
 
@@ -186,7 +200,7 @@ async fn told(response: Response<Body>) -> String {
         let error = challenge.param("error").unwrap_or("-");
         told = format!("{told}, {} {error}", challenge.scheme);
     }
-    // AUTH-31: an outage is never the token's fault.
+    // INT-11: an outage is never the token's fault.
     let unavailable = parts.status.as_u16() == 503;
     assert_eq!(parts.headers.contains_key(WWW_AUTHENTICATE), !unavailable, "{told}");
     told

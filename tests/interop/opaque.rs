@@ -32,7 +32,7 @@ fn members(answer: &Value) -> Vec<&str> {
     names
 }
 
-/// INT-01, INT-03: a token passes as long as its issuer says that it is active, and no longer; what else
+/// INT-01, INT-04, INT-05, INT-08, AUTH-31: a token passes as long as its issuer says that it is active, and no longer; what else
 /// the answer says is decided here.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
@@ -98,7 +98,7 @@ async fn opaque_tokens_of_a_real_authorization_server_are_decided() {
     world.stop().await;
 }
 
-/// INT-03, INT-08: what answers have and lack, and that each setting that lets them pass is needed.
+/// INT-05: what answers have and lack, and that each setting that lets them pass is needed.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
 async fn what_the_answers_of_a_real_authorization_server_lack_is_let_go_by_name() {
@@ -175,7 +175,7 @@ impl Shown {
     }
 }
 
-/// INT-02, AUTH-31: with each kind of client authentication the endpoint answers; credentials that it
+/// INT-02, INT-11, INT-24: with each kind of client authentication the endpoint answers; credentials that it
 /// refuses are the server's own trouble, 503, whatever token is presented.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
@@ -261,7 +261,7 @@ async fn a_real_authorization_server_knows_who_asks_and_answers_nobody_else() {
     world.stop().await;
 }
 
-/// INT-02: a secret that was corrected is seen without a restart, and the token was never at fault.
+/// INT-11: a secret that was corrected is seen without a restart, and the token was never at fault.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
 async fn a_corrected_secret_is_used_for_the_next_question() {
@@ -338,7 +338,7 @@ async fn bound_token(world: &World, key: &ClientKey) -> String {
     text(&answer["access_token"]).to_owned()
 }
 
-/// INT-05, DPOP-35, RFC 9449 §6.2: what the answer says of the sender is proven, as it would be for a JWT.
+/// INT-13, DPOP-35, RFC 9449 §6.2: what the answer says of the sender is proven, as it would be for a JWT.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
 async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
@@ -391,7 +391,7 @@ async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
     world.stop().await;
 }
 
-/// INT-07: this authorization server does not answer about JWTs: who wants to ask about them gets no
+/// INT-11: this authorization server does not answer about JWTs: who wants to ask about them gets no
 /// answer, and lets nobody pass without one. Read here, the same JWT passes.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]

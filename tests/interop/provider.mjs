@@ -98,9 +98,10 @@ const CLIENTS = {
   lookalike: { client_id: NOTES, grant: 'authorization_code' },
 };
 
+// Answers of `b` about tokens are never signed.
 const ISSUERS = {
   a: { portVariable: 'INTEROP_PORT_A', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
-  b: { portVariable: 'INTEROP_PORT_B', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
+  b: { portVariable: 'INTEROP_PORT_B', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice', signedAnswers: false },
 };
 
 // The server offers more than its own default, so that what a resource server takes is decided there.
@@ -266,7 +267,7 @@ function providerConfiguration({ config, clients, adapter, cookieKey, nonceKey, 
       devInteractions: { enabled: false },
       encryption: { enabled: true },
       introspection: { enabled: true },
-      jwtIntrospection: { enabled: true },
+      jwtIntrospection: { enabled: config.signedAnswers ?? true },
       mTLS: MUTUAL_TLS,
       resourceIndicators: { enabled: true, getResourceServerInfo: resourceLookup(config.resources) },
       revocation: { enabled: true },

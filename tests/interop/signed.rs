@@ -1,7 +1,7 @@
 //! Signed answers of the authorization server (RFC 9701).
 
 use portcullis::Issuer;
-use portcullis::introspection::Introspection;
+use portcullis::introspection::{AnswerGap, ClientAuth, Introspection};
 use portcullis::jose::Algorithm;
 
 use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text, without_jwt_id};
@@ -11,7 +11,7 @@ fn api(issuer: Issuer, introspection: Introspection) -> Api {
     Api::new(issuer.profile(without_jwt_id()), |builder| builder.introspection(introspection))
 }
 
-/// INT-06: an answer counts if the issuer signed it for this server, and no other does.
+/// INT-15 to INT-17, INT-20 to INT-23: an answer counts if the issuer signed it for this server, and no other does.
 #[tokio::test]
 #[ignore = "needs Node 20 and `npm ci` in tests/interop"]
 async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
@@ -52,9 +52,22 @@ async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
         is_outage(&others, token, "signature").await;
     }
 
-    // An answer in plain JSON is no signed one, and the other way round.
-    let plain = world.api(world.asked_by(basic.clone()));
-    assert_eq!(plain.told(&token).await, "200 notes-worker");
+    // An answer in plain JSON is no signed one: the other issuer has no others.
+    let client = provider.ask("GET", "/client?issuer=b&client=basic").await;
+    let secret = world.secret("of-b", text(&client["client_secret"]));
+    let metadata = provider.metadata(issuer_b).await;
+    let plain = Introspection::at(issuer_b, text(&metadata["introspection_endpoint"]))
+        .client(ClientAuth::basic(text(&client["client_id"]), secret))
+        .may_lack(AnswerGap::Subject)
+        .dangerous()
+        .insecure_loopback_http();
+    let of_b = provider.token("issuer=b&format=opaque&scope=notes:read").await;
+    let unsigned = api(discover(issuer_b), plain.clone());
+    assert_eq!(unsigned.told(&of_b).await, "200 notes-worker");
+    let unsigned = api(discover(issuer_b), plain.signed_answers());
+    is_outage(&unsigned, &of_b, "a signed answer is wanted").await;
+
+    // The algorithms are those of the issuer.
     let strict = discover(issuer_a).algorithms([Algorithm::Es256]);
     let strict = api(strict, ask());
     is_outage(&strict, &token, "RS256 is no algorithm of the issuer").await;
