@@ -14,7 +14,7 @@ use super::members::{Members, quoted};
 use super::request::{Draft, Surroundings};
 use super::times::seconds;
 use super::world::Scene;
-use crate::naive::{NaiveAsked, NaiveReply, NaiveRequest, World};
+use crate::naive::{NaiveAsked, NaiveClass, NaiveReply, NaiveRequest, World};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const PREFIXES: [&[&str]; 5] = [&["opq_"], &["opq_a"], &["ghp-", "gho-"], &["eyJ"], &["Opq_", "~"]];
@@ -77,14 +77,16 @@ pub(crate) fn add(scene: &mut Scene, dice: &mut Dice) {
         None if !all_are_asked(&scene.world) => return,
         None => scene.world.route_freshness_secs = freshness(25, dice),
     }
-    for class in &mut scene.world.classes {
-        class.freshness_secs = freshness(25, dice);
+    if scene.world.classes.is_empty() && dice.percent(30) {
+        let issuers = scene.world.issuers.iter().map(|issuer| issuer.id.clone()).collect();
+        scene.world.classes.push(NaiveClass { issuers, ..NaiveClass::default() });
     }
-}
-
-/// Whether this issuer is asked about its JWTs.
-pub(crate) fn about_jwts(world: &World, issuer: &str) -> bool {
-    world.asked.iter().any(|asked| asked.issuer == issuer && asked.jwts)
+    for class in &mut scene.world.classes {
+        let wants_nothing = class.max_lifetime_secs.is_none()
+            && class.max_age_secs.is_none()
+            && class.binding.is_none();
+        class.freshness_secs = freshness(if wants_nothing { 100 } else { 40 }, dice);
+    }
 }
 
 /// Whether no token is read here alone. Without a source of revocation nothing could be known of one.

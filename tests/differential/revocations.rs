@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::asked;
 use super::dice::Dice;
 use super::members::{Members, quoted};
 use super::request::{Draft, Made};
@@ -192,8 +191,7 @@ fn about_a_token(
     };
     let target = match dice.below(100) {
         0..=19 => NaiveTarget::Token(value(&draft.payload, "jti", &["x"], dice)),
-        // of a JWT that its issuer is asked about the key is not looked at
-        20..=29 if !asked::about_jwts(world, &issuer) => {
+        20..=29 => {
             let kid = scene.signers[dice.below(scene.signers.len())].kid.clone();
             NaiveTarget::Key(kid.unwrap_or_else(|| "k1".to_owned()))
         }

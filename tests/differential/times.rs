@@ -37,7 +37,13 @@ pub(crate) fn between_requests(scene: &Scene, dice: &mut Dice) -> Passing {
         let negative = asked.negative_ttl_secs.unwrap_or(5);
         lives.extend([asked.ttl_secs, asked.ttl_secs, negative, asked.ttl_secs.min(60)]);
     }
-    lives.extend(world.route_freshness_secs);
+    if !world.asked.is_empty() {
+        let of_route = scene.revocation.iter().filter_map(|known| known.route_freshness_secs);
+        let of_classes = world.classes.iter().filter_map(|class| class.freshness_secs);
+        for wanted in of_route.chain(of_classes).chain(world.route_freshness_secs) {
+            lives.extend([wanted, wanted, wanted + wanted / 2]);
+        }
+    }
     let life = u128::from(dice.pick(&lives)) * NANOS_PER_SECOND;
     let time = match dice.below(8) {
         0 => 1,

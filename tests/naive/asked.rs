@@ -103,7 +103,8 @@ pub(super) fn claims(
     if date(&jwt.payload, "exp").is_some_and(|exp| world.now_nanos >= exp + leeway) {
         whys.push("expired");
     }
-    let mut key_id = None;
+    // without keys there is but its word for it
+    let mut key_id = jwt.kid.clone();
     if !jwt.issuer.jwks.is_empty() {
         match jwt.signing_key() {
             Some(signing_key) => key_id = signing_key,

@@ -31,7 +31,7 @@ pub(super) struct Claims {
     /// The scheme that it is for, where its issuer says that.
     pub(super) token_type: Option<&'static str>,
     pub(super) session: Option<String>,
-    /// The `kid` of the key that signed it.
+    /// The `kid` of the key that signed it, or that it says did, if its issuer has no keys.
     pub(super) key_id: Option<String>,
     /// Claims that records can name: each with one of its values.
     pub(super) named: Vec<(String, String)>,
@@ -273,8 +273,9 @@ pub(super) struct Jwt<'a> {
     pub(super) issuer: &'a NaiveIssuer,
     pub(super) payload: Members,
     header: Members,
+    /// The key that it says it is signed with.
+    pub(super) kid: Option<String>,
     alg: String,
-    kid: Option<String>,
     signed: String,
     signature: Vec<u8>,
 }
