@@ -131,10 +131,11 @@ async fn cnf_in_the_envelope_is_enforced_beside_the_answer() {
         builder.decryption(decryption()).mtls(Mtls::direct())
     });
     let certificate = TestCertificate::named("client").self_signed();
-    let bound = seal(&world.claims().claim("cnf", certificate.confirmation()).sign());
-    let free = seal(&world.claims().sign());
+    let claims = world.claims();
+    let bound = seal(&claims.clone().claim("cnf", certificate.confirmation()).sign());
+    let free = seal(&claims.sign());
     for (token, kind) in [(&bound, Some(Kind::CertificateMissing)), (&free, None)] {
-        world.kit.active_as(token, world.claims());
+        world.kit.active_as(token, &claims);
         assert_eq!(world.kind(token).await, kind);
     }
 }

@@ -82,14 +82,14 @@ async fn cnf_in_the_envelope_is_enforced() {
     let [own, other] = ["client", "other"].map(|name| TestCertificate::named(name).self_signed());
     let layer = world.api.layer();
     let token = seal(&world.token().claim("cnf", own.confirmation()).sign());
-    let over = |certificate: &TestCertificate| {
+    let presented = |token: &str, certificate: &TestCertificate| {
         let peer = PeerCertificate::new(certificate.certificate(), ChainCheck::Unchecked);
-        let mut request = bearer(&token);
+        let mut request = bearer(token);
         request.extensions_mut().insert(peer);
         request
     };
-    assert_eq!(send(&layer, over(&own)).await.kind(), None);
-    assert_eq!(send(&layer, over(&other)).await.kind(), Some(Kind::OtherCertificate));
+    assert_eq!(send(&layer, presented(&token, &own)).await.kind(), None);
+    assert_eq!(send(&layer, presented(&token, &other)).await.kind(), Some(Kind::OtherCertificate));
     assert_eq!(send(&layer, bearer(&token)).await.kind(), Some(Kind::CertificateMissing));
     let unknown = seal(&world.token().claim("cnf", json!({"kid": "k"})).sign());
     assert_eq!(world.kind(&unknown).await, Some(Kind::SenderNotProven));
@@ -97,7 +97,11 @@ async fn cnf_in_the_envelope_is_enforced() {
     let strict = World::with(|builder| {
         builder.decryption(decryption()).mtls(Mtls::direct()).binding(Binding::Mtls)
     });
-    assert_eq!(strict.kind(&strict.sealed()).await, Some(Kind::NotBound));
+    let bound = seal(&strict.token().claim("cnf", own.confirmation()).sign());
+    for (token, kind) in [(&bound, None), (&strict.sealed(), Some(Kind::NotBound))] {
+        let sent = send(&strict.api.layer(), presented(token, &own)).await;
+        assert_eq!(sent.kind(), kind);
+    }
 }
 
 /// What is revoked is the token in the envelope, by its `jti` or its session, in whatever envelope it comes.
