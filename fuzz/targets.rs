@@ -22,8 +22,13 @@ mod decision;
 mod forwarded;
 #[path = "targets/htu.rs"]
 mod htu;
+#[path = "targets/introspection.rs"]
+mod introspection;
 #[path = "targets/json.rs"]
 mod json;
+#[cfg(feature = "jwe")]
+#[path = "targets/jwe.rs"]
+mod jwe;
 #[path = "targets/keys.rs"]
 mod keys;
 #[path = "targets/metadata.rs"]
@@ -55,7 +60,10 @@ pub use config::config;
 pub use decision::{decision, profile, signed_decision};
 pub use forwarded::{client_cert, escaped_pem, xfcc};
 pub use htu::htu;
+pub use introspection::introspection_answer;
 pub use json::{claims, header, json};
+#[cfg(feature = "jwe")]
+pub use jwe::jwe_header;
 pub use keys::{jwk, jwks};
 pub use metadata::metadata;
 pub use name::{names, resource};
@@ -83,7 +91,10 @@ pub const ALL: &[(&str, Target)] = &[
     ("escaped_pem", escaped_pem),
     ("header", header),
     ("htu", htu),
+    ("introspection_answer", introspection_answer),
     ("json", json),
+    #[cfg(feature = "jwe")]
+    ("jwe_header", jwe_header),
     ("jwk", jwk),
     ("jwks", jwks),
     ("metadata", metadata),

@@ -12,11 +12,13 @@ use portcullis::issuer::{ClaimTest, OptionalClaim, TokenProfile};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::testing::{Challenge, ManualClock, TestKey, challenges};
 use portcullis::time::Timestamp;
-use portcullis::{Access, Binding, Issuer, Mtls, Policy, ResourceServer, SubjectKind, TokenClass};
+use portcullis::{
+    Access, Binding, Issuer, Mtls, Policy, Rejection, ResourceServer, SubjectKind, TokenClass,
+};
 
 use super::naive::{
-    self, Granted, Memory, NaiveChallenge, NaiveClass, NaiveIssuer, NaiveProfile, NaiveRequest,
-    NaiveStepUp, NaiveTest, Verdict, World,
+    self, Granted, Memory, NaiveAsked, NaiveChallenge, NaiveClass, NaiveIssuer, NaiveProfile,
+    NaiveRequest, NaiveStepUp, NaiveTest, Verdict, World,
 };
 
 const RESOURCE: &str = "https://rs.example";
@@ -180,34 +182,47 @@ impl Server {
         };
         let request = NaiveRequest::with_lines(lines.to_vec());
         let verdict = naive::decide(&self.world, &mut Memory::default(), &request);
-        match (decision, verdict) {
-            (Ok(access), Verdict::Pass(granted)) => {
-                assert_eq!(granted_by(&access), granted);
-                let line = String::from_utf8(lines[0].clone()).unwrap();
-                line.split(' ').next_back().map(str::to_owned)
-            }
-            (Err(rejection), Verdict::Refuse { status, challenges: expected, params, .. }) => {
-                let response = rejection.to_response::<()>();
-                assert_eq!(response.status().as_u16(), status, "{rejection}");
-                let challenges = challenges(response.headers());
-                let told = |one: &Challenge| NaiveChallenge {
-                    scheme: one.scheme.clone(),
-                    error: one.param("error").map(str::to_owned),
-                    algs: one.param("algs").map(str::to_owned),
-                };
-                assert_eq!(
-                    challenges.iter().map(told).collect::<Vec<_>>(),
-                    expected,
-                    "{rejection}"
-                );
-                for name in ["scope", "acr_values", "max_age"] {
-                    let expected = params.get(name).map(String::as_str);
-                    assert_eq!(challenges[0].param(name), expected, "{rejection}");
-                }
-                None
-            }
-            (decision, verdict) => panic!("{decision:?}, and by the reference {verdict:?}"),
+        assert_agree(&decision, &verdict);
+        decision.ok().and_then(|_| {
+            let line = String::from_utf8(lines[0].clone()).unwrap();
+            line.split(' ').next_back().map(str::to_owned)
+        })
+    }
+}
+
+/// Both say the same: what is granted, or the status, and what clients are told.
+pub(super) fn assert_agree(decision: &Result<Access, Rejection>, verdict: &Verdict) {
+    let (rejection, verdict) = match (decision, verdict) {
+        (Ok(access), Verdict::Pass(granted)) => {
+            return assert_eq!(granted_by(access), Granted { asked: None, ..granted.clone() });
         }
+        (Err(rejection), verdict @ Verdict::Refuse { or, .. }) => {
+            let is_so = |verdict: &&Verdict| {
+                let kind = rejection.kind().as_str();
+                matches!(verdict, Verdict::Refuse { kinds, .. } if kinds.contains(&kind))
+            };
+            // of several things that are wrong at once either may be told
+            (rejection, or.iter().find(is_so).unwrap_or(verdict))
+        }
+        (decision, verdict) => panic!("{decision:?}, and by the reference {verdict:?}"),
+    };
+    let Verdict::Refuse { status, challenges: expected, params, kinds, .. } = verdict else {
+        panic!("{rejection}, and by the reference {verdict:?}");
+    };
+    assert!(kinds.contains(&rejection.kind().as_str()), "{rejection}: {kinds:?}");
+    let response = rejection.to_response::<()>();
+    assert_eq!(response.status().as_u16(), *status, "{rejection}");
+    let challenges = challenges(response.headers());
+    let told = |one: &Challenge| NaiveChallenge {
+        scheme: one.scheme.clone(),
+        error: one.param("error").map(str::to_owned),
+        algs: one.param("algs").map(str::to_owned),
+    };
+    assert_eq!(&challenges.iter().map(told).collect::<Vec<_>>(), expected, "{rejection}");
+    for name in ["scope", "acr_values", "max_age"] {
+        let expected = params.get(name).map(String::as_str);
+        let found = challenges.first().and_then(|challenge| challenge.param(name));
+        assert_eq!(found, expected, "{rejection}");
     }
 }
 
@@ -294,5 +309,24 @@ fn world(jwks: &str, strong: bool) -> World {
         route_freshness_secs: None,
         now_nanos: u128::from(NOW) * 1_000_000_000,
         steady_nanos: 0,
+    }
+}
+
+/// A plain world of one issuer, which is asked about its tokens.
+pub(super) fn world_of(issuer: &str, jwks: &str, now: u64, asked: NaiveAsked) -> World {
+    let plain = world(jwks, false);
+    let issuers = vec![NaiveIssuer {
+        id: issuer.to_owned(),
+        algorithms: vec!["EdDSA".to_owned(), "Ed25519".to_owned()],
+        jwks: jwks.to_owned(),
+        profile: NaiveProfile::default(),
+    }];
+    World {
+        issuers,
+        classes: Vec::new(),
+        needed_scopes: Vec::new(),
+        asked: vec![asked],
+        now_nanos: u128::from(now) * 1_000_000_000,
+        ..plain
     }
 }

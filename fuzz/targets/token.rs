@@ -63,7 +63,7 @@ pub fn compact(data: &[u8]) {
 }
 
 /// The octets that this part is the only spelling of.
-fn base64_octets(part: &str) -> Option<Vec<u8>> {
+pub(super) fn base64_octets(part: &str) -> Option<Vec<u8>> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (mut octets, mut held, mut bits) = (Vec::new(), 0_usize, 0_u32);
     for c in part.chars() {
