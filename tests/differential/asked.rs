@@ -14,7 +14,7 @@ use super::members::{Members, quoted};
 use super::request::{Draft, Surroundings};
 use super::times::seconds;
 use super::world::Scene;
-use crate::naive::{NaiveAsked, NaiveClass, NaiveReply, NaiveRequest, World};
+use crate::naive::{NaiveAsked, NaiveClass, NaiveReply, NaiveRequest};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const PREFIXES: [&[&str]; 5] = [&["opq_"], &["opq_a"], &["ghp-", "gho-"], &["eyJ"], &["Opq_", "~"]];
@@ -49,7 +49,10 @@ pub(crate) fn add(scene: &mut Scene, dice: &mut Dice) {
         };
         let ttl_secs = dice.pick(&[0, 10, 30, 30, 60, 600]);
         let negative = dice.pick(&[0, 5, 10, ttl_secs]);
-        let gaps = ["token_type", "exp", "sub"];
+        // one of both says how long it lives
+        let is_dated = issuer.profile.may_lack.iter().all(|claim| claim != "iat");
+        let gaps: &[&str] =
+            if is_dated { &["token_type", "exp", "sub"] } else { &["token_type", "sub"] };
         scene.world.asked.push(NaiveAsked {
             issuer: issuer.id.clone(),
             prefixes: own_prefixes,
@@ -74,7 +77,6 @@ pub(crate) fn add(scene: &mut Scene, dice: &mut Dice) {
             revocation.default_freshness_secs = freshness(10, dice);
         }
         Some(_) => return,
-        None if !all_are_asked(&scene.world) => return,
         None => scene.world.route_freshness_secs = freshness(25, dice),
     }
     if scene.world.classes.is_empty() && dice.percent(30) {
@@ -87,14 +89,6 @@ pub(crate) fn add(scene: &mut Scene, dice: &mut Dice) {
             && class.binding.is_none();
         class.freshness_secs = freshness(if wants_nothing { 100 } else { 40 }, dice);
     }
-}
-
-/// Whether no token is read here alone. Without a source of revocation nothing could be known of one.
-fn all_are_asked(world: &World) -> bool {
-    world.issuers.iter().all(|issuer| {
-        let asked = world.asked.iter().find(|asked| asked.issuer == issuer.id);
-        asked.is_some_and(|asked| asked.jwts || issuer.jwks.is_empty())
-    })
 }
 
 /// What a token looks like.

@@ -5,13 +5,17 @@
 //! found out anew each time.
 
 use super::json::{
-    Json, Members, NANOS_PER_SECOND, base64url, member, non_empty, numeric_date, strict_object,
+    Json, Members, NANOS_PER_SECOND, absent_or, base64url, member, non_empty, numeric_date,
+    require, strict_object,
 };
 use super::memory::Memory;
-use super::policy;
 use super::reasons::{Refused, Why};
-use super::token::{Claims, Jwt, StandIns, Wrong, claims_of, other_kind, verified_claims};
+use super::token::{
+    Claims, Jwt, StandIns, Wrong, any_texts, claims_of, one_or_several_texts, other_kind,
+    verified_claims,
+};
 use super::world::{NaiveAsked, NaiveReply, World};
+use super::{NaiveRequest, Presented, policy, revocation, sender};
 
 /// The longest answer, in octets.
 const LONGEST_ANSWER: usize = 65_536;
@@ -19,6 +23,8 @@ const LONGEST_ANSWER: usize = 65_536;
 const MOST_FAULTS: u32 = 5;
 /// No date is later.
 const END_OF_TIME_NANOS: u128 = 253_402_300_799 * NANOS_PER_SECOND;
+/// The longest that a call takes.
+const CALL_SECS: u64 = 2;
 const LONGEST_REST_SECS: u128 = 30;
 
 /// What an issuer answered about a token, and when it was asked.
@@ -30,9 +36,15 @@ pub(super) struct Kept {
     members: Option<Members>,
     now_nanos: u128,
     steady_nanos: u128,
+    /// Whether a record spoke against the token since.
+    is_doubted: bool,
 }
 
 impl Kept {
+    pub(super) fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
     pub(super) fn is_about(&self, issuer: &str, token: &str) -> bool {
         self.issuer == issuer && self.token == token
     }
@@ -78,14 +90,26 @@ impl Endpoint {
     }
 }
 
+/// What a JWT says itself, that is asked about.
+struct Own<'a> {
+    payload: &'a Members,
+    key_id: Option<String>,
+}
+
 /// Steps 2 to 5: what a token says, whoever it is to say what that is.
 pub(super) fn claims(
     world: &World,
     memory: &mut Memory,
-    token: &str,
-    reply: Option<&NaiveReply>,
+    presented: &Presented,
+    request: &NaiveRequest,
 ) -> Result<Claims, Refused> {
-    if let Some(asked) = whose(world, token) {
+    let (token, reply) = (presented.token.as_str(), request.reply.as_ref());
+    let asked = whose(world, token);
+    if asked.is_some() || token.matches('.').count() == 4 {
+        // before it costs anything
+        sender::could_be_proven(world, presented, request)?;
+    }
+    if let Some(asked) = asked {
         return told(world, memory, asked, token, None, reply);
     }
     let Some(jwt) = Jwt::read(world, token) else {
@@ -103,6 +127,9 @@ pub(super) fn claims(
     if date(&jwt.payload, "exp").is_some_and(|exp| world.now_nanos >= exp + leeway) {
         whys.push("expired");
     }
+    if date(&jwt.payload, "nbf").is_some_and(|nbf| nbf > world.now_nanos + leeway) {
+        whys.push("not valid yet");
+    }
     // without keys there is but its word for it
     let mut key_id = jwt.kid.clone();
     if !jwt.issuer.jwks.is_empty() {
@@ -110,13 +137,13 @@ pub(super) fn claims(
             Some(signing_key) => key_id = signing_key,
             None => whys.push("form, key or signature"),
         }
-        whys.extend(jwt.other_kind());
     }
+    whys.extend(jwt.other_kind());
     if !whys.is_empty() {
         return Err(Refused::one_of(whys));
     }
-    let claims = told(world, memory, asked, token, Some(&jwt.payload), reply)?;
-    Ok(Claims { key_id, ..claims })
+    let own = Own { payload: &jwt.payload, key_id };
+    told(world, memory, asked, token, Some(&own), reply)
 }
 
 /// Who is to be asked about a token that nobody else could read.
@@ -168,13 +195,13 @@ fn told(
     memory: &mut Memory,
     asked: &NaiveAsked,
     token: &str,
-    jwt: Option<&Members>,
+    own: Option<&Own<'_>>,
     reply: Option<&NaiveReply>,
 ) -> Result<Claims, Refused> {
     let nameable = nameable(memory);
     let read = |kept: &Kept| match &kept.members {
         None => Err(Refused::new("not active")),
-        Some(members) => answered(world, asked, members, kept, jwt, nameable.as_deref()),
+        Some(members) => answered(world, asked, members, kept, own, nameable.as_deref()),
     };
     let known = memory.answers.iter().find(|kept| kept.is_about(&asked.issuer, token));
     if let Some(kept) = known.filter(|kept| kept.is_good(asked, world)) {
@@ -186,7 +213,10 @@ fn told(
         }
         if is_fresh(policy::freshness_of_route(world, revocation)) {
             let claims = read(kept)?;
-            if is_fresh(policy::freshness(world, revocation, &claims)) {
+            let is_fresh = is_fresh(policy::freshness(world, revocation, &claims));
+            // once nothing speaks against the token any more, its issuer may still
+            let is_doubted = kept.is_doubted && revocation::check(world, memory, &claims).is_ok();
+            if is_fresh && !is_doubted {
                 return Ok(claims);
             }
         }
@@ -195,17 +225,20 @@ fn told(
     let members = ask(world, memory, asked, reply).map_err(Refused::new)?;
     let (now_nanos, steady_nanos) = (world.now_nanos, world.steady_nanos);
     let (issuer, token) = (asked.issuer.clone(), token.to_owned());
-    let kept = Kept { issuer, token, members, now_nanos, steady_nanos };
+    let kept = Kept { issuer, token, members, now_nanos, steady_nanos, is_doubted: false };
     let claims = read(&kept);
     let parts = claims.as_ref().err().map(Refused::each).unwrap_or_default();
-    if !parts.is_empty() && parts.iter().all(Refused::is_unavailable) {
-        // what the issuer has to mend is asked for again
-        memory.forget_answer(&kept.issuer, &kept.token);
-    } else if kept.is_good(asked, world) {
-        // one that is over already takes nobody's place
+    // what the issuer has to mend is asked for again
+    let is_mended = !parts.is_empty() && parts.iter().all(Refused::is_unavailable);
+    if kept.is_good(asked, world) && !is_mended {
         memory.forget_answer(&kept.issuer, &kept.token);
         memory.doubtful = (parts.len() > 1).then(|| (kept.issuer.clone(), kept.token.clone()));
         memory.answers.push(kept);
+    } else {
+        // the last word counts also where it is not kept: a yes of before is none any more
+        memory
+            .answers
+            .retain(|known| known.members.is_none() || !known.is_about(&kept.issuer, &kept.token));
     }
     claims
 }
@@ -227,7 +260,7 @@ fn ask(
         endpoint.failed(world);
         return Err("no answer about it");
     };
-    if matches!(reply.status, 300..=399 | 401 | 403 | 429 | 500..=599) {
+    if matches!(reply.status, 300..=399 | 401 | 429 | 502..=504) {
         endpoint.failed(world);
         return Err("no answer about it");
     }
@@ -252,14 +285,14 @@ fn ask(
     }
 }
 
-/// What the members of an answer say, as if they were the claims of a token of the issuer; `jwt`: what
+/// What the members of an answer say, as if they were the claims of a token of the issuer; `own`: what
 /// the token says itself.
 fn answered(
     world: &World,
     asked: &NaiveAsked,
     members: &Members,
     kept: &Kept,
-    jwt: Option<&Members>,
+    own: Option<&Own<'_>>,
     nameable: Option<&[String]>,
 ) -> Result<Claims, Refused> {
     let issuer = world.issuers.iter().find(|issuer| issuer.id == asked.issuer);
@@ -289,11 +322,12 @@ fn answered(
             }
         }
     }
-    // it is good for as long as the answer, and for a moment where answers are not kept
-    let exp = (kept.now_nanos + nanos(asked.ttl_secs.max(1))).min(END_OF_TIME_NANOS);
+    // it is good for as long as the answer, and for as long as a call may take where answers are not kept
+    let exp = (kept.now_nanos + nanos(asked.ttl_secs.max(CALL_SECS))).min(END_OF_TIME_NANOS);
     let stand_ins = StandIns {
         client_as_subject: may_lack("sub"),
         exp: may_lack("exp").then_some(exp),
+        jti: true,
         unaddressed: asked.without_audience,
     };
     match claims_of(members, &asked.issuer, profile, nameable, &stand_ins) {
@@ -302,12 +336,38 @@ fn answered(
             Wrong::Malformed(_) => "an answer with something malformed",
         })),
         Ok(mut claims) if whys.is_empty() => {
-            claims.cnf.extend(jwt.and_then(|jwt| member(jwt, "cnf")).cloned());
-            return Ok(Claims { token_type, is_answer: true, ..claims });
+            claims.key_id = own.and_then(|own| own.key_id.clone());
+            if own.is_none_or(|own| add_own(&mut claims, own.payload, nameable).is_some()) {
+                return Ok(Claims { token_type, is_answer: true, ..claims });
+            }
+            whys.push("an answer with something malformed");
         }
         Ok(_) => {}
     }
     Err(Refused::one_of(whys))
+}
+
+/// What a JWT says itself beside the answer about it: an issuer that leaves something out does not take it
+/// back. `None`: it cannot be read, or it is another token than the one that the answer is about.
+fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> Option<()> {
+    claims.cnf.extend(member(jwt, "cnf").cloned());
+    let jti = absent_or(jwt, "jti", non_empty)?;
+    require(claims.jti.is_none() || jti.is_none() || claims.jti == jti)?;
+    claims.jti = claims.jti.take().or(jti);
+    if nameable.is_some() && claims.session.is_none() {
+        claims.session = absent_or(jwt, "sid", non_empty)?;
+    }
+    for name in nameable.into_iter().flatten() {
+        let values = absent_or(jwt, name, any_texts)?;
+        claims.named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
+    }
+    if claims.is_unaddressed
+        && let Some(audiences) = absent_or(jwt, "aud", one_or_several_texts)?
+    {
+        claims.audiences = audiences;
+        claims.is_unaddressed = false;
+    }
+    Some(())
 }
 
 /// The claims that records can name.

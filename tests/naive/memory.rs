@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::asked::{Endpoint, Kept};
 use super::json::NANOS_PER_SECOND;
+use super::policy;
 use super::proof::GoodProof;
 use super::reasons::{Refused, Why};
 use super::revocation;
@@ -96,7 +97,11 @@ impl Memory {
         }
     }
 
-    /// What the issuer said of this token is no longer so.
+    /// Something speaks against this token, whatever its issuer said.
+    pub(super) fn doubt_answer(&mut self, issuer: &str, token: &str) {
+        self.answers.iter_mut().filter(|kept| kept.is_about(issuer, token)).for_each(Kept::doubt);
+    }
+
     pub(super) fn forget_answer(&mut self, issuer: &str, token: &str) {
         self.answers.retain(|kept| !kept.is_about(issuer, token));
     }
@@ -116,7 +121,15 @@ impl Memory {
             let Some(jti) = &claims.jti else {
                 return Err(Refused::new("a token for one use without a name"));
             };
-            let until = claims.exp + u128::from(world.leeway_secs) * NANOS_PER_SECOND;
+            let leeway = u128::from(world.leeway_secs) * NANOS_PER_SECOND;
+            let mut until = claims.exp + leeway;
+            if claims.is_answer {
+                // another answer may name another end
+                let Some(iat) = claims.iat else {
+                    return Err(Refused::new("a token for one use without a name"));
+                };
+                until = until.max(iat + policy::longest_life(world, claims) + leeway);
+            }
             let what = ["token", &claims.iss, jti];
             self.use_up(world, claims, &what, until, "a token that was used")?;
         }

@@ -230,7 +230,7 @@ fn steps(
     // 1
     let presented = credentials(world, &request.authorization)?;
     // 2 to 5
-    let claims = asked::claims(world, memory, &presented.token, request.reply.as_ref())?;
+    let claims = asked::claims(world, memory, &presented, request)?;
     // 6
     if !policy::audience_fits(world, &claims) {
         return Err(Refused::new("another audience"));
@@ -243,7 +243,7 @@ fn steps(
     // 8
     if let Err(refused) = revocation::check(world, memory, &claims) {
         if !refused.is_unavailable() {
-            memory.forget_answer(&claims.iss, &presented.token);
+            memory.doubt_answer(&claims.iss, &presented.token);
         }
         return Err(refused);
     }

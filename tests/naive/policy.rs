@@ -64,6 +64,13 @@ pub(super) fn wrong_time(world: &World, claims: &Claims) -> Option<Why> {
     None
 }
 
+/// The longest that a token may live of which this is true: of all its classes the shortest time.
+pub(super) fn longest_life(world: &World, claims: &Claims) -> u128 {
+    let classes = classes_of(world, claims);
+    let shortest = classes.iter().filter_map(|class| class.max_lifetime_secs).min();
+    nanos(shortest.unwrap_or(world.max_lifetime_secs))
+}
+
 /// From `iat` on, or from now on where nobody says since when.
 fn lifetime(world: &World, claims: &Claims) -> u128 {
     claims.exp.saturating_sub(claims.iat.unwrap_or(world.now_nanos))

@@ -100,6 +100,34 @@ pub(super) fn prove(
     Ok(Sender { binding, proof, certificate: shown })
 }
 
+/// Whether what came with a token could prove the sender of some token that is bound as server and route
+/// want it. Nothing of it is looked at. For whom the server makes an exception nobody knows yet.
+pub(super) fn could_be_proven(
+    world: &World,
+    presented: &Presented,
+    request: &NaiveRequest,
+) -> Result<(), Refused> {
+    let by_key = presented.scheme == "DPoP";
+    let by_certificate = world.mtls && request.certificate.is_some();
+    let mut whys = Vec::new();
+    if by_key && request.dpop.is_empty() {
+        whys.push("no proof");
+    }
+    let of_server = world.exceptions.is_empty().then_some(&world.binding);
+    for wanted in of_server.into_iter().chain(&world.route_binding) {
+        let wanted = wanted.as_str();
+        if matches!(wanted, "dpop" | "both") && !by_key
+            || wanted == "either" && !by_key && !by_certificate
+        {
+            whys.push("not bound");
+        }
+        if matches!(wanted, "mtls" | "both") && !by_certificate {
+            whys.push("no certificate");
+        }
+    }
+    if whys.is_empty() { Ok(()) } else { Err(Refused::one_of(whys)) }
+}
+
 /// `None`: one of these has no meaning here, or one means something else than another.
 fn tied_to_all(all: &[Json]) -> Option<Tied> {
     let mut tied = all.iter().map(tied_to).collect::<Option<Vec<_>>>()?;

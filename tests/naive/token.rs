@@ -78,6 +78,8 @@ pub(super) struct StandIns {
     /// The client is the subject.
     pub(super) client_as_subject: bool,
     pub(super) exp: Option<u128>,
+    /// Who can be asked about a token needs no name for it.
+    pub(super) jti: bool,
     /// It is for whoever knows of it, also if its list of audiences is empty.
     pub(super) unaddressed: bool,
 }
@@ -110,7 +112,7 @@ pub(super) fn claims_of(
     let sub = present(member(payload, "sub"), (!stands_in).then_some("sub"), "sub");
     let no_client = (!may_lack("client_id")).then_some("no client");
     let client_id = present(of_client, no_client, "client");
-    let no_jti = (!may_lack("jti")).then_some("no jti");
+    let no_jti = (!may_lack("jti") && !stand_ins.jti).then_some("no jti");
     let jti = present(member(payload, "jti"), no_jti, "jti");
     let sub = match member(payload, "sub") {
         None if stands_in => client_id.clone(),
@@ -252,9 +254,10 @@ pub(super) fn other_kind(
         }
         let called = |name: &str| text(payload, name).unwrap_or_default();
         let (typ, token_use) = (called("typ"), called("token_use"));
-        let other = ["ID", "Logout", "Offline", "Refresh"].contains(&typ.as_str())
-            || ["id", "refresh"].contains(&token_use.as_str());
-        if other && !profile.id_tokens {
+        let is_id_token = typ == "ID" || token_use == "id";
+        let is_other =
+            ["Logout", "Offline", "Refresh"].contains(&typ.as_str()) || token_use == "refresh";
+        if is_other || (is_id_token && !profile.id_tokens) {
             return Some("another kind of token as its issuer calls it");
         }
     }
@@ -377,7 +380,7 @@ fn first_member<'a>(members: &'a Members, names: &[String]) -> Option<&'a Json> 
 }
 
 /// A string, or an array of strings that holds at least one.
-fn one_or_several_texts(value: &Json) -> Option<Vec<String>> {
+pub(super) fn one_or_several_texts(value: &Json) -> Option<Vec<String>> {
     match value {
         Json::Text(one) => Some(vec![one.clone()]),
         Json::Array(items) => strings(items),
@@ -386,7 +389,7 @@ fn one_or_several_texts(value: &Json) -> Option<Vec<String>> {
 }
 
 /// A string, or an array of strings.
-fn any_texts(value: &Json) -> Option<Vec<String>> {
+pub(super) fn any_texts(value: &Json) -> Option<Vec<String>> {
     match value {
         Json::Array(items) if items.is_empty() => Some(Vec::new()),
         value => one_or_several_texts(value),
