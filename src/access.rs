@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,7 +18,7 @@ use crate::certificate::Certificate;
 use crate::context::{ChallengeVisibility, NonceIssuing, PolicyContext};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, KeyId, Scheme, Subject, Thumbprint};
 use crate::observe::{SenderBinding, TokenHash};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// An accepted access token: whose it is, for whom, how long, and what it grants. A clone is
 /// cheap.
@@ -103,7 +104,11 @@ pub(crate) enum Origin {
     /// The token itself, when it was issued.
     Token,
     /// Its issuer, when it was asked about.
-    Answer,
+    Answer {
+        asked: Moment,
+        /// How long what it said counts.
+        counts_for: Duration,
+    },
 }
 
 /// Whether a token says for whom it is.

@@ -131,7 +131,7 @@ pub(crate) fn shown_duration(time: Duration) -> String {
 }
 
 /// Both times of a [`Clock`], read together. A decision reads its clock once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     wall: Timestamp,
     steady: Duration,

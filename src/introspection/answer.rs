@@ -1,6 +1,7 @@
 //! What an endpoint says of a token (RFC 7662 §2.2).
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::error::AskError;
@@ -17,6 +18,8 @@ pub(crate) struct Active {
     asked: Moment,
     expires_at: Option<Timestamp>,
     facts: OnceLock<Result<Arc<Facts>, Unusable>>,
+    /// Whether a record has spoken against the token since.
+    doubted: AtomicBool,
 }
 
 /// Why an active token cannot be used, whoever presents it.
@@ -53,7 +56,13 @@ impl Answer {
             }
         };
         let members = members.into();
-        Ok(Self::Active(Active { members, asked, expires_at, facts: OnceLock::new() }))
+        Ok(Self::Active(Active {
+            members,
+            asked,
+            expires_at,
+            facts: OnceLock::new(),
+            doubted: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -79,6 +88,15 @@ impl Active {
         read: impl FnOnce() -> Result<Facts, Unusable>,
     ) -> Result<&Arc<Facts>, &Unusable> {
         self.facts.get_or_init(|| read().map(Arc::new)).as_ref()
+    }
+
+    /// Whether something spoke against the token after this was answered.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
     }
 
     /// The bytes that it takes: its members, the same again for what is read of them, and what holds it

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::EndpointState;
+
 /// So many faults in a row, and nothing is asked for a while.
 const FAULTS: u32 = 5;
 const FIRST_REST: Duration = Duration::from_secs(1);
@@ -32,14 +34,6 @@ struct Open {
 pub(super) enum Leave {
     Granted,
     Denied { left: Duration, faults: u32, last: Arc<str> },
-}
-
-/// How an endpoint is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    Working,
-    Resting,
-    OnTrial,
 }
 
 impl Breaker {
@@ -90,16 +84,12 @@ impl Breaker {
         }
     }
 
-    pub(super) fn condition(&self, steady: Duration) -> Condition {
+    pub(super) fn state(&self, steady: Duration) -> EndpointState {
         match &self.book().open {
-            None => Condition::Working,
-            Some(open) if open.trial.is_some() || steady >= open.until => Condition::OnTrial,
-            Some(_) => Condition::Resting,
+            None => EndpointState::Working,
+            Some(open) if open.trial.is_some() || steady >= open.until => EndpointState::OnTrial,
+            Some(_) => EndpointState::Resting,
         }
-    }
-
-    pub(super) fn last_fault(&self) -> Option<Arc<str>> {
-        self.book().last_fault.clone()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -138,7 +128,7 @@ mod tests {
     fn it_opens_with_the_fifth_fault_in_a_row() {
         let breaker = open_at(at(10));
         assert_eq!(left(breaker.leave(at(10), LONGEST)), Some(at(1)));
-        assert_eq!(breaker.condition(at(10)), Condition::Resting);
+        assert_eq!(breaker.state(at(10)), EndpointState::Resting);
 
         let breaker = Breaker::default();
         for round in 0..20 {
@@ -156,11 +146,11 @@ mod tests {
         let breaker = open_at(at(10));
         assert_eq!(breaker.leave(at(11), LONGEST), Leave::Granted);
         assert_eq!(left(breaker.leave(at(11), LONGEST)), Some(LONGEST));
-        assert_eq!(breaker.condition(at(11)), Condition::OnTrial);
+        assert_eq!(breaker.state(at(11)), EndpointState::OnTrial);
         breaker.answered();
         assert_eq!(breaker.leave(at(11), LONGEST), Leave::Granted);
         assert_eq!(breaker.leave(at(11), LONGEST), Leave::Granted);
-        assert_eq!(breaker.condition(at(11)), Condition::Working);
+        assert_eq!(breaker.state(at(11)), EndpointState::Working);
     }
 
     /// INT-11: a trial that fails doubles the rest, up to half a minute.

@@ -23,6 +23,17 @@ pub(super) struct Answers {
     keys: (u64, u64),
     active: Cache<Fingerprint, Arc<Active>>,
     inactive: Cache<Fingerprint, Moment>,
+    /// Tokens that were active before.
+    seen: Cache<Fingerprint, ()>,
+}
+
+/// What was known of a token before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing: anybody can have invented it.
+    Stranger,
+    /// It was active.
+    Known,
 }
 
 /// What is known of a token.
@@ -33,8 +44,11 @@ pub(super) enum Known {
 }
 
 impl Answers {
-    /// The most tokens that are remembered not to be active: some 8 MiB.
+    /// The most tokens that are remembered not to be active, or to have been: some 8 MiB each.
     const MOST_INACTIVE: u64 = 65_536;
+    const MOST_SEEN: u64 = 65_536;
+    /// How long a token is known to have been active.
+    const SEEN_FOR: Duration = Duration::from_hours(1);
 
     pub(super) fn new(bytes: u64, ttl: Duration, negative_ttl: Duration) -> Self {
         let random = RandomState::new();
@@ -49,6 +63,10 @@ impl Answers {
                 .max_capacity(Self::MOST_INACTIVE)
                 .time_to_live(negative_ttl)
                 .build(),
+            seen: Cache::builder()
+                .max_capacity(Self::MOST_SEEN)
+                .time_to_idle(Self::SEEN_FOR)
+                .build(),
         }
     }
 
@@ -57,6 +75,18 @@ impl Answers {
         hasher.write(token.as_bytes());
         let hash = hasher.finish128();
         Fingerprint(hash.h1, hash.h2)
+    }
+
+    pub(super) fn standing(&self, token: Fingerprint) -> Standing {
+        match self.seen.contains_key(&token) {
+            true => Standing::Known,
+            false => Standing::Stranger,
+        }
+    }
+
+    /// Notes that it is active.
+    pub(super) fn see(&self, token: Fingerprint) {
+        self.seen.insert(token, ());
     }
 
     pub(super) fn get(&self, token: Fingerprint) -> Option<Known> {
@@ -74,6 +104,12 @@ impl Answers {
     pub(super) fn keep_inactive(&self, token: Fingerprint, asked: Moment) {
         self.active.invalidate(&token);
         self.inactive.insert(token, asked);
+    }
+
+    pub(super) fn doubt(&self, token: Fingerprint) {
+        if let Some(active) = self.active.get(&token) {
+            active.doubt();
+        }
     }
 
     pub(super) fn forget(&self, token: Fingerprint) {

@@ -43,7 +43,8 @@ pub enum AnswerGap {
     /// them tell: whose answers lack it lets clients use a refresh token here.
     TokenType,
     /// `exp`. The token is then as good as each answer: it ends with [`Introspection::ttl`], and is
-    /// asked about again.
+    /// asked about again. How long it may live is bounded by `iat` and its [`crate::TokenClass`]; the
+    /// issuer's profile cannot let go of `iat` as well.
     ExpiresAt,
     /// `sub`. The client is then the subject, as in a token that a client got for itself. It is wrong
     /// for an issuer that leaves out `sub` to protect its users.
@@ -53,9 +54,6 @@ pub enum AnswerGap {
 impl AnswerGap {
     /// Every one of them.
     pub const ALL: &'static [Self] = &[Self::TokenType, Self::ExpiresAt, Self::Subject];
-
-    /// What a token without `exp` lives at least from each answer on, where answers are not kept.
-    pub(crate) const LEAST_LIFE: Duration = Duration::from_secs(1);
 
     /// The member's name.
     #[must_use]
@@ -116,7 +114,8 @@ impl Introspection {
         self
     }
 
-    /// Only routes that name the issuer ([`crate::Policy::introspected_by`]) send tokens to it.
+    /// Opaque tokens are sent to this issuer only on routes that name it
+    /// ([`crate::Policy::introspected_by`]). JWTs, by [`Self::jwts`], say themselves whose they are.
     pub fn only_where_named(mut self) -> Self {
         self.only_where_named = true;
         self
@@ -125,7 +124,8 @@ impl Introspection {
     /// JWTs that name this issuer are sent to it as well: it says what they are worth, and whether they
     /// are revoked. Where the server has the issuer's keys, a forged token is never asked about.
     ///
-    /// The answer counts, and what `cnf` of the token says beside it.
+    /// The answer counts; what the token says itself of its sender (`cnf`), of when it begins and ends, and
+    /// for whom it is, is not taken back by an answer that leaves it out.
     pub fn jwts(mut self) -> Self {
         self.jwts = Jwts::AskedAbout;
         self
@@ -211,6 +211,11 @@ impl Introspection {
     /// Whether JWTs of the issuer are asked about.
     pub(crate) fn wants_jwts(&self) -> bool {
         self.jwts == Jwts::AskedAbout
+    }
+
+    /// Whether answers may lack `exp`.
+    pub(super) fn has_no_end(&self) -> bool {
+        self.gaps.contains(&AnswerGap::ExpiresAt)
     }
 
     /// Whether the issuer's keys are needed.

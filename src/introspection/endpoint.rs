@@ -25,11 +25,10 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Asks about this token, in a time that the caller bounds.
-    pub(super) async fn ask(&self, token: &str) -> Result<Answer, AskError> {
+    /// The question about this token, with what says who asks.
+    pub(super) async fn question(&self, token: &str) -> Result<Request<Bytes>, AskError> {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const SIGNED: HeaderValue = HeaderValue::from_static(signed::MEDIA_TYPE);
-        let asked = self.clock.moment();
         let mut headers = HeaderMap::new();
         headers.insert(
             ACCEPT,
@@ -54,15 +53,24 @@ impl Endpoint {
             AskError::Fetch(FetchError::new(FetchErrorKind::Forbidden).caused_by(error))
         })?;
         *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Asks.
+    pub(super) async fn ask(&self, question: Request<Bytes>) -> Result<Response<Bytes>, AskError> {
         let limits = FetchLimits {
             loopback_http: self.rules.loopback_http,
             ..FetchLimits::new(Introspection::MAX_ANSWER, self.rules.timeout)
         };
-        let answer = self.transport.fetch(request, limits).await.map_err(AskError::Fetch)?;
-        self.read(&answer, asked).await
+        self.transport.fetch(question, limits).await.map_err(AskError::Fetch)
     }
 
-    async fn read(&self, answer: &Response<Bytes>, asked: Moment) -> Result<Answer, AskError> {
+    /// What was answered to a question of this moment. It may take the issuer's keys.
+    pub(super) async fn read(
+        &self,
+        answer: &Response<Bytes>,
+        asked: Moment,
+    ) -> Result<Answer, AskError> {
         let failed = |kind| Err(AskError::Fetch(FetchError::new(kind)));
         match answer.status() {
             StatusCode::OK => {}
@@ -77,11 +85,13 @@ impl Endpoint {
             return failed(FetchErrorKind::TooLarge);
         }
         let found = media_type(answer.headers());
+        let shown = found.unwrap_or("none, or two");
         let is = |wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
         match &self.rules.answers {
             Answers::Json if is("application/json") => Answer::read(answer.body(), asked),
             Answers::Json => {
-                Err(AskError::Answer("the content type is not application/json".to_owned()))
+                let what = format!("the content type is {shown:?}, wanted is application/json");
+                Err(AskError::Answer(what))
             }
             Answers::Signed(audience) if is(signed::MEDIA_TYPE) => {
                 let members =
@@ -91,7 +101,7 @@ impl Endpoint {
             }
             Answers::Signed(_) => {
                 let wanted = signed::MEDIA_TYPE;
-                let what = format!("the content type is not {wanted}: a signed answer is wanted");
+                let what = format!("the content type is {shown:?}, wanted is {wanted}");
                 Err(AskError::Answer(what))
             }
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::client::ClientAuthError;
-use super::introspector::Bearing;
 use super::signed::SignedError;
 use crate::transport::{FetchError, FetchErrorKind};
 
@@ -29,6 +28,9 @@ pub(crate) enum AskError {
     /// Our own credentials cannot be used.
     #[error("introspection: {0}")]
     Client(Arc<ClientAuthError>),
+    /// Something else than the endpoint took too long.
+    #[error("introspection: {0} took longer than a call may")]
+    Slow(&'static str),
     /// Too many calls are under way.
     #[error("introspection: too many requests wait for an answer")]
     Crowded,
@@ -45,24 +47,38 @@ pub(crate) enum AskError {
 
 fn hint(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST => ": the endpoint takes the call, or who makes it, for malformed",
+        StatusCode::BAD_REQUEST => {
+            ": the endpoint takes the call, who makes it, or the kind of the token, for malformed"
+        }
         _ => "",
     }
 }
 
 impl AskError {
+    /// What the endpoint answers whatever it is asked, while it does not work.
+    const FAULTS: [StatusCode; 5] = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+
     /// What it says of the endpoint.
-    pub(super) fn bears_on_endpoint(&self) -> Bearing {
+    pub(super) fn bearing(&self) -> Bearing {
         match self {
             Self::Fetch(error) if error.kind() == FetchErrorKind::TooLarge => Bearing::Answered,
-            Self::Fetch(_) | Self::Credentials(_) => Bearing::Fault,
-            Self::Status(status)
-                if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
-            {
+            Self::Fetch(_) => Bearing::Fault,
+            Self::Credentials(status) | Self::Status(status) if Self::FAULTS.contains(status) => {
                 Bearing::Fault
             }
-            Self::Status(_) | Self::Answer(_) | Self::Signed(_) => Bearing::Answered,
+            // What a token brings about says nothing of the next: a filter in front of the endpoint may
+            // answer 403 to an odd one, and a server that stumbles over it 500.
+            Self::Credentials(_) | Self::Status(_) | Self::Answer(_) | Self::Signed(_) => {
+                Bearing::Answered
+            }
             Self::Client(_)
+            | Self::Slow(_)
             | Self::Crowded
             | Self::Resting(..)
             | Self::NoRuntime
@@ -73,4 +89,15 @@ impl AskError {
     pub(crate) fn shared(self: &Arc<Self>) -> Arc<dyn Error + Send + Sync> {
         Arc::<Self>::clone(self)
     }
+}
+
+/// What an error says of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bearing {
+    /// It does not work.
+    Fault,
+    /// It works: what it was asked, or how it answers, is the trouble.
+    Answered,
+    /// It was not reached.
+    Nothing,
 }

@@ -6,24 +6,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use super::answer::Answer;
-use super::breaker::{Breaker, Condition, Leave};
-use super::cache::{Answers, Fingerprint, Known};
+use super::breaker::{Breaker, Leave};
+use super::cache::{Answers, Fingerprint, Known, Standing};
 use super::checked::{Checked, Jwts};
 use super::endpoint::Endpoint;
-use super::error::AskError;
+use super::error::{AskError, Bearing};
 use super::question::Outcome;
-use super::{Active, AnswerGap, EndpointState, IntrospectionHealth, Question};
+use super::turns::Turns;
+use super::{Active, AnswerGap, IntrospectionHealth, Question};
 use crate::issuer::flight::{Place, Wait, Waiting};
 use crate::issuer::{IssuerKeys, Remedy};
 use crate::time::{Clock, Moment};
 use crate::transport::{FetchError, FetchErrorKind, Transport};
 
-/// The most questions that are open at once. Whoever comes with another token then gets 503.
-const MOST_OPEN: usize = 1_024;
+/// The most questions that are open at once, half of them about tokens that were active before. Whoever
+/// comes with another token then gets 503.
+const MOST_OPEN: usize = 2_048;
 
 /// After a time-out, that of whoever waits and that of the call, nobody waits any more.
 const SLACK: Duration = Duration::from_secs(1);
@@ -38,15 +40,18 @@ pub(crate) struct Introspector {
     /// The open questions. Nothing that is not ours runs while it is locked.
     open: Mutex<HashMap<Fingerprint, Open>>,
     breaker: Breaker,
-    turns: Semaphore,
-    waiting: Waiting,
+    turns: Turns,
+    waiting: [Waiting; 2],
     calls: AtomicU64,
     failed: AtomicU64,
     not_asked: AtomicU64,
+    /// Why the last call failed, if none has succeeded since.
+    last_error: ArcSwapOption<AskError>,
 }
 
 struct Open {
     question: Arc<Question>,
+    standing: Standing,
     /// Steady time.
     since: Duration,
 }
@@ -78,11 +83,12 @@ impl Introspector {
             answers: Answers::new(rules.cache_bytes, rules.ttl, rules.negative_ttl),
             open: Mutex::default(),
             breaker: Breaker::default(),
-            turns: Semaphore::new(rules.at_most),
-            waiting: Waiting::default(),
+            turns: Turns::new(rules.at_most),
+            waiting: [Waiting::default(), Waiting::default()],
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             not_asked: AtomicU64::new(0),
+            last_error: ArcSwapOption::empty(),
             endpoint: Endpoint { rules, issuer, transport, clock: Arc::clone(clock) },
         }
     }
@@ -111,8 +117,9 @@ impl Introspector {
         self.rules().without_audience
     }
 
-    pub(crate) fn ttl(&self) -> Duration {
-        self.rules().ttl
+    /// How long what the issuer said counts for a request that heard it, and waits for something else.
+    pub(crate) fn counts_for(&self) -> Duration {
+        self.rules().ttl.max(self.rules().timeout)
     }
 
     /// What is known of this token. What was asked for this very request is young enough, and so is what
@@ -155,6 +162,7 @@ impl Introspector {
     pub(crate) fn remedy(
         self: &Arc<Self>,
         token: &str,
+        freshest: Option<Duration>,
         at: Moment,
         answer: &mut Option<Arc<Question>>,
     ) -> Remedy {
@@ -162,11 +170,12 @@ impl Introspector {
             let error: Arc<dyn Error + Send + Sync> = error;
             Remedy::Later { retry_after, error: Some(error) }
         };
-        let question = match self.ask(token, at) {
+        let question = match self.ask(token, freshest, at) {
             Ok(question) => question,
             Err(not_asked) => return later(not_asked),
         };
-        let Some(wait) = self.wait(&question) else {
+        let standing = self.answers.standing(self.answers.fingerprint(token));
+        let Some(wait) = self.wait(&question, standing) else {
             return later(self.not_asked(AskError::Crowded, SOON));
         };
         *answer = Some(question);
@@ -178,28 +187,43 @@ impl Introspector {
         NotAsked { retry_after, error: Arc::new(error) }
     }
 
-    /// Asks about this token, unless that is being done already.
-    fn ask(self: &Arc<Self>, token: &str, at: Moment) -> Result<Arc<Question>, NotAsked> {
+    /// Asks about this token, unless that is being done already, and was not begun too long ago.
+    fn ask(
+        self: &Arc<Self>,
+        token: &str,
+        freshest: Option<Duration>,
+        at: Moment,
+    ) -> Result<Arc<Question>, NotAsked> {
         let not_asked = |error, retry_after| Err(self.not_asked(error, retry_after));
         let Ok(runtime) = Handle::try_current() else {
             return not_asked(AskError::NoRuntime, SOON);
         };
         let longest = self.rules().timeout.saturating_add(SLACK);
         let fingerprint = self.answers.fingerprint(token);
+        let standing = self.answers.standing(fingerprint);
         let question = Arc::new(Question::new());
         {
             let mut open = self.open();
             // A call on a runtime that stands still never ends: it does not bind the others.
             let young = |open: &Open| at.steady().saturating_sub(open.since) <= longest;
-            if let Some(open) = open.get(&fingerprint).filter(|open| young(open)) {
+            // Its answer is as old as the question.
+            let fresh = |open: &Open| {
+                let age = at.steady().saturating_sub(open.since);
+                freshest.is_none_or(|freshest| age <= freshest)
+            };
+            if let Some(open) = open.get(&fingerprint).filter(|open| young(open) && fresh(open)) {
                 return Ok(Arc::clone(&open.question));
             }
-            if open.len() >= MOST_OPEN {
+            let is_full = |open: &HashMap<Fingerprint, Open>| {
+                let alike = open.values().filter(|open| open.standing == standing).count();
+                alike >= MOST_OPEN / 2
+            };
+            if open.len() >= MOST_OPEN / 2 && is_full(&open) {
                 open.retain(|_, open| young(open));
-            }
-            if open.len() >= MOST_OPEN {
-                drop(open);
-                return not_asked(AskError::Crowded, SOON);
+                if is_full(&open) {
+                    drop(open);
+                    return not_asked(AskError::Crowded, SOON);
+                }
             }
             match self.breaker.leave(at.steady(), longest) {
                 Leave::Granted => {}
@@ -209,13 +233,15 @@ impl Introspector {
                 }
             }
             let since = at.steady();
-            open.insert(fingerprint, Open { question: Arc::clone(&question), since });
+            let question = Arc::clone(&question);
+            open.insert(fingerprint, Open { question, standing, since });
         }
         // A runtime that is shutting down drops the call right here: no lock is held.
         let call = Call {
             introspector: Arc::clone(self),
             token: token.into(),
             fingerprint,
+            standing,
             question: Arc::clone(&question),
             result: None,
         };
@@ -224,10 +250,15 @@ impl Introspector {
     }
 
     /// A wait for the end of this question; `None` if too many wait already.
-    fn wait(self: &Arc<Self>, question: &Question) -> Option<Wait> {
-        let place = Place::take(Arc::clone(self))?;
+    fn wait(self: &Arc<Self>, question: &Question, standing: Standing) -> Option<Wait> {
+        let place = Place::take(Waiter { introspector: Arc::clone(self), standing })?;
         let sleep = self.endpoint.clock.sleep(self.rules().timeout);
         Some(Wait::new(question.landing(), sleep, place))
+    }
+
+    /// Notes that something speaks against this token although the issuer said that it is active.
+    pub(crate) fn doubt(&self, token: &str) {
+        self.answers.doubt(self.answers.fingerprint(token));
     }
 
     /// Forgets that this token is active.
@@ -237,14 +268,9 @@ impl Introspector {
 
     pub(crate) fn health(&self) -> IntrospectionHealth {
         let (kept, kept_inactive) = self.answers.counts();
-        let condition = self.breaker.condition(self.endpoint.clock.steady());
         IntrospectionHealth {
             issuer: (**self.issuer().id()).clone(),
-            state: match condition {
-                Condition::Working => EndpointState::Working,
-                Condition::Resting => EndpointState::Resting,
-                Condition::OnTrial => EndpointState::OnTrial,
-            },
+            state: self.breaker.state(self.endpoint.clock.steady()),
             calls: self.calls.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             not_asked: self.not_asked.load(Ordering::Relaxed),
@@ -252,7 +278,7 @@ impl Introspector {
             kept,
             kept_inactive,
             kept_bytes: self.answers.bytes(),
-            last_error: self.breaker.last_fault().map(|fault| fault.to_string()),
+            last_error: self.last_error.load().as_ref().map(|error| error.to_string()),
         }
     }
 
@@ -263,17 +289,24 @@ impl Introspector {
         question: &Arc<Question>,
         result: Result<Answer, AskError>,
     ) {
+        // A call that was given up, and asked again meanwhile, changes nothing of what is known.
+        let is_current = || {
+            let open = self.open();
+            open.get(&fingerprint).is_some_and(|open| Arc::ptr_eq(&open.question, question))
+        };
         let outcome = match result {
             Ok(Answer::Active(active)) => {
                 let active = Arc::new(active);
-                match self.is_young(&active, None, active.asked()) {
-                    true => self.answers.keep_active(fingerprint, Arc::clone(&active)),
-                    false => self.answers.forget(fingerprint),
+                self.answers.see(fingerprint);
+                if is_current() {
+                    match self.is_young(&active, None, active.asked()) {
+                        true => self.answers.keep_active(fingerprint, Arc::clone(&active)),
+                        false => self.answers.forget(fingerprint),
+                    }
                 }
                 Outcome::Active(active)
             }
             Ok(Answer::Inactive(asked)) => {
-                // What was said before counts no more, also where nothing is kept of this.
                 match self.rules().negative_ttl.is_zero() {
                     true => self.answers.forget(fingerprint),
                     false => self.answers.keep_inactive(fingerprint, asked),
@@ -283,24 +316,38 @@ impl Introspector {
             Err(error) => Outcome::Failed(Arc::new(error)),
         };
         match &outcome {
-            Outcome::Failed(error) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                let issuer = self.issuer().id();
-                tracing::warn!(%issuer, "{error}");
-                match error.bears_on_endpoint() {
-                    Bearing::Fault => {
-                        self.breaker.failed(&error.to_string(), self.endpoint.clock.steady());
-                    }
-                    Bearing::Answered => self.breaker.answered(),
-                    Bearing::Nothing => {}
-                }
+            Outcome::Failed(error) => self.failed(error),
+            Outcome::Active(_) | Outcome::Inactive => {
+                self.breaker.answered();
+                self.last_error.store(None);
             }
-            Outcome::Active(_) | Outcome::Inactive => self.breaker.answered(),
         }
         question.end(outcome);
         let mut open = self.open();
         if open.get(&fingerprint).is_some_and(|open| Arc::ptr_eq(&open.question, question)) {
             open.remove(&fingerprint);
+        }
+    }
+
+    fn failed(&self, error: &Arc<AskError>) {
+        if matches!(**error, AskError::Crowded) {
+            self.not_asked.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let is_news = self.last_error.swap(Some(Arc::clone(error))).is_none();
+        let issuer = self.issuer().id();
+        // One line for each time that it stops working: calls are many.
+        match is_news {
+            true => tracing::warn!(%issuer, "{error}"),
+            false => tracing::debug!(%issuer, "{error}"),
+        }
+        match error.bearing() {
+            Bearing::Fault => {
+                self.breaker.failed(&error.to_string(), self.endpoint.clock.steady());
+            }
+            Bearing::Answered => self.breaker.answered(),
+            Bearing::Nothing => {}
         }
     }
 
@@ -310,21 +357,20 @@ impl Introspector {
     }
 }
 
-impl AsRef<Waiting> for Arc<Introspector> {
-    fn as_ref(&self) -> &Waiting {
-        &self.waiting
-    }
+/// Who waits for an answer.
+struct Waiter {
+    introspector: Arc<Introspector>,
+    standing: Standing,
 }
 
-/// What an error says of the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bearing {
-    /// It does not work.
-    Fault,
-    /// It works: what it was asked, or how it answers, is the trouble.
-    Answered,
-    /// It was not reached.
-    Nothing,
+impl AsRef<Waiting> for Waiter {
+    fn as_ref(&self) -> &Waiting {
+        let [strangers, known] = &self.introspector.waiting;
+        match self.standing {
+            Standing::Stranger => strangers,
+            Standing::Known => known,
+        }
+    }
 }
 
 /// A call. Its end is noted however it ends: also when its task is dropped with its runtime.
@@ -332,6 +378,7 @@ struct Call {
     introspector: Arc<Introspector>,
     token: Box<str>,
     fingerprint: Fingerprint,
+    standing: Standing,
     question: Arc<Question>,
     result: Option<Result<Answer, AskError>>,
 }
@@ -342,20 +389,34 @@ impl Call {
     }
 
     async fn in_time(&self) -> Result<Answer, AskError> {
-        let Introspector { endpoint, turns, calls, .. } = &*self.introspector;
+        let Introspector { endpoint, calls, .. } = &*self.introspector;
         let mut sleep = endpoint.clock.sleep(endpoint.rules.timeout);
         // Whose time is over makes no call, though it may have its turn now: nobody waits for it.
         let turn = tokio::select! {
             biased;
             () = &mut sleep => return Err(AskError::Crowded),
-            turn = turns.acquire() => turn,
+            turn = self.introspector.turns.take(self.standing) => turn,
         };
         // INVARIANT: turns are never closed.
         let Ok(_turn) = turn else { return Err(AskError::Dropped) };
+        let question = tokio::select! {
+            biased;
+            () = &mut sleep => return Err(AskError::Slow("reading this server's own credentials")),
+            question = endpoint.question(&self.token) => question?,
+        };
         calls.fetch_add(1, Ordering::Relaxed);
+        let asked = endpoint.clock.moment();
+        let answer = tokio::select! {
+            biased;
+            () = &mut sleep => {
+                return Err(AskError::Fetch(FetchError::new(FetchErrorKind::Timeout)));
+            }
+            answer = endpoint.ask(question) => answer?,
+        };
         tokio::select! {
-            answer = endpoint.ask(&self.token) => answer,
-            () = sleep => Err(AskError::Fetch(FetchError::new(FetchErrorKind::Timeout))),
+            biased;
+            () = sleep => Err(AskError::Slow("fetching the issuer's keys")),
+            answer = endpoint.read(&answer, asked) => answer,
         }
     }
 }

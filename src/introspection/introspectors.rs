@@ -32,8 +32,21 @@ pub(crate) struct Introspectors {
 
 /// What a server has, for introspections to fit.
 pub(crate) struct Setting<'a> {
-    /// The configured issuers, and whether the server has keys of each.
-    pub(crate) issuers: &'a [(String, Keys)],
+    pub(crate) issuers: &'a [KnownIssuer<'a>],
+}
+
+/// One of the configured issuers.
+pub(crate) struct KnownIssuer<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) keys: Keys,
+    pub(crate) dates: Dates,
+}
+
+/// Whether the tokens of an issuer say when they were issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dates {
+    Known,
+    MayLack,
 }
 
 /// Whether a server has keys of an issuer.
@@ -60,7 +73,7 @@ impl Prepared {
         for (index, introspection) in introspections.iter().enumerate() {
             faults.at_element("introspection", index, |faults| {
                 let issuer = introspection.issuer();
-                let known = setting.issuers.iter().find(|(id, _)| id == issuer);
+                let known = setting.issuers.iter().find(|known| known.id == issuer);
                 match known {
                     None => {
                         let what = format!(
@@ -69,7 +82,12 @@ impl Prepared {
                         );
                         faults.push_at("issuer", fault(what));
                     }
-                    Some((_, Keys::None)) if introspection.wants_keys() => {
+                    Some(known) if known.dates == Dates::MayLack && introspection.has_no_end() => {
+                        let what = "answers may lack `exp`, and by the issuer's profile `iat` as well: \
+                                    nothing would say how long a token lives";
+                        faults.push_at("may_lack", fault(what));
+                    }
+                    Some(known) if known.keys == Keys::None && introspection.wants_keys() => {
                         let what = "signed answers are verified with the issuer's keys: say where \
                                     they are, with `Issuer::discover` or `Issuer::jwks`";
                         faults.push_at("signed_answers", fault(what));
@@ -107,8 +125,8 @@ impl Prepared {
                 }
             }
         }
-        for (id, keys) in setting.issuers {
-            if *keys == Keys::None && introspections.iter().all(|one| one.issuer() != id) {
+        for KnownIssuer { id, keys, .. } in setting.issuers {
+            if *keys == Keys::None && introspections.iter().all(|one| one.issuer() != *id) {
                 let what = format!(
                     "{id:?} has no keys and no introspection: none of its tokens could be used"
                 );

@@ -61,11 +61,12 @@ mod introspector;
 mod introspectors;
 mod question;
 mod signed;
+mod turns;
 
 pub(crate) use answer::{Active, Unusable};
 pub use client::ClientAuth;
 pub use config::{AnswerGap, DangerousIntrospection, Introspection};
 pub use health::{EndpointState, IntrospectionHealth};
 pub(crate) use introspector::{Introspector, Looked};
-pub(crate) use introspectors::{Introspectors, Keys, Prepared, Setting};
+pub(crate) use introspectors::{Dates, Introspectors, Keys, KnownIssuer, Prepared, Setting};
 pub(crate) use question::Question;

@@ -158,6 +158,11 @@ impl Issuer {
         &self.id
     }
 
+    /// Whether its tokens can do without this claim.
+    pub(crate) fn may_lack(&self, claim: super::OptionalClaim) -> bool {
+        self.profile.may_lack.contains(&claim)
+    }
+
     /// Whether there are keys of it.
     pub(crate) fn has_keys(&self) -> bool {
         !matches!(self.source, KeySource::None)

@@ -351,17 +351,20 @@ impl TokenProfile {
         if let Some(name) = first(&Self::OTHER_CLAIMS_UNTYPED) {
             return Some(name);
         }
-        if self.id_tokens == IdTokens::Accepted {
-            return None;
-        }
-        let by_value = || {
-            let is_other = |(name, values): &(&'static str, &[&str])| {
-                let found = claims.value(name).and_then(json::Value::as_str);
-                found.is_some_and(|found| values.contains(&&*found))
-            };
-            Self::OTHER_VALUES.iter().find(|other| is_other(other)).map(|(name, _)| *name)
+        let takes_id_tokens = self.id_tokens == IdTokens::Accepted;
+        let is_other = |(name, values): &(&'static str, &[&str])| {
+            let found = claims.value(name).and_then(json::Value::as_str);
+            found.is_some_and(|found| {
+                let is_id_token = found.eq_ignore_ascii_case("id");
+                values.contains(&&*found) && !(takes_id_tokens && is_id_token)
+            })
         };
-        first(&Self::ID_TOKEN_CLAIMS).or_else(by_value)
+        let by_value =
+            Self::OTHER_VALUES.iter().find(|other| is_other(other)).map(|(name, _)| *name);
+        if takes_id_tokens {
+            return by_value;
+        }
+        first(&Self::ID_TOKEN_CLAIMS).or(by_value)
     }
 
     /// The first required claim that is not as it has to be.

@@ -110,8 +110,11 @@ impl Decryption {
         }
         let at_most = self
             .at_most
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-        let at_most = if self.at_most.is_none() { at_most.min(MOST_AT_ONCE) } else { at_most };
+            .unwrap_or_else(|| {
+                // The rest is left to requests that need no private key.
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                (cores / 2).clamp(1, MOST_AT_ONCE)
+            });
         if !(1..=MOST_AT_ONCE).contains(&at_most) {
             let (what, maximum) = ("the number of decryptions at once", MOST_AT_ONCE);
             faults.push_at("at_most", ConfigFault::Bound { what, found: at_most, maximum });

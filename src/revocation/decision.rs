@@ -39,7 +39,7 @@ impl Runtime {
             self.speaking.get(facts.issuer.as_str()).map(AsRef::as_ref).unwrap_or_default();
         let asked = self.lists.is_some() && facts.status.is_some();
         // An answer of the issuer is what is known, and is as fresh as it was asked for.
-        let answered = facts.origin == Origin::Answer;
+        let answered = matches!(facts.origin, Origin::Answer { .. });
         if places.is_empty() && !asked && !answered && demand.freshness.is_some() {
             let detail = "no revocation source speaks for the token's issuer, and fresh knowledge is \
                           wanted";
@@ -54,7 +54,7 @@ impl Runtime {
 
     fn ask_lists(&self, facts: &Facts, demand: Demand, at: Moment) -> Result<(), Objection> {
         let Some(lists) = &self.lists else { return Ok(()) };
-        if facts.origin == Origin::Answer && facts.status.is_none() {
+        if matches!(facts.origin, Origin::Answer { .. }) && facts.status.is_none() {
             return Ok(());
         }
         lists.decide(&facts.issuer, facts.status.as_ref(), demand, at).map_err(|objection| {

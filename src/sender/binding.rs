@@ -115,6 +115,40 @@ impl Mechanisms {
         }
     }
 
+    /// Whether a token that is bound as wanted could have come like this: with the scheme, the proof and
+    /// the certificate that it takes. None of them is looked at.
+    pub(crate) fn check_presented(
+        &self,
+        wanted: Binding,
+        scheme: Scheme,
+        head: RequestHead<'_>,
+    ) -> Result<(), Refusal> {
+        let refuse = |kind, detail: String| Err(Refusal::new(kind, detail));
+        if scheme == Scheme::Dpop && !head.headers.contains_key("dpop") {
+            return refuse(RejectionKind::ProofMissing, "there is no DPoP field".to_owned());
+        }
+        let by_certificate = || match self.mtls.as_ref().map(|mtls| mtls.see(head)) {
+            Some(Seen::Certificate(..)) => Ok(()),
+            Some(Seen::None(why)) => Err(why),
+            None => Err("mutual TLS is not configured".to_owned()),
+        };
+        let by_key = scheme == Scheme::Dpop;
+        if !by_key && matches!(wanted, Binding::Dpop | Binding::Both) {
+            let detail = format!("the scheme is Bearer, wanted binding `{}`", wanted.as_str());
+            return refuse(RejectionKind::NotBound, detail);
+        }
+        match wanted {
+            Binding::Mtls | Binding::Both => {
+                by_certificate().or_else(|why| refuse(RejectionKind::CertificateMissing, why))
+            }
+            Binding::Either if !by_key => by_certificate().or_else(|why| {
+                let detail = format!("the scheme is Bearer, wanted binding `either`, and {why}");
+                refuse(RejectionKind::NotBound, detail)
+            }),
+            Binding::Either | Binding::Dpop | Binding::WhereBound => Ok(()),
+        }
+    }
+
     /// Everything that `cnf` names is enforced, and the token is bound as it has to be; or it is
     /// refused. What is cheap comes first; the proof's signature last.
     pub(crate) fn prove(

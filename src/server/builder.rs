@@ -565,12 +565,7 @@ impl ServerBuilder {
     }
 
     fn check_introspection(&self, faults: &mut Faults) -> introspection::Prepared {
-        let keys = |issuer: &Issuer| match issuer.has_keys() {
-            true => introspection::Keys::Known,
-            false => introspection::Keys::None,
-        };
-        let issuers: Vec<_> =
-            self.issuers.iter().map(|issuer| (issuer.id().to_owned(), keys(issuer))).collect();
+        let issuers: Vec<_> = self.issuers.iter().map(known_to_introspection).collect();
         let setting = introspection::Setting { issuers: &issuers };
         introspection::Prepared::check(&self.introspection, &setting, faults)
     }
@@ -718,6 +713,20 @@ impl ServerBuilder {
             });
         }
         policies
+    }
+}
+
+fn known_to_introspection(issuer: &Issuer) -> introspection::KnownIssuer<'_> {
+    introspection::KnownIssuer {
+        id: issuer.id(),
+        keys: match issuer.has_keys() {
+            true => introspection::Keys::Known,
+            false => introspection::Keys::None,
+        },
+        dates: match issuer.may_lack(OptionalClaim::IssuedAt) {
+            true => introspection::Dates::MayLack,
+            false => introspection::Dates::Known,
+        },
     }
 }
 

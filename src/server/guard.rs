@@ -11,7 +11,7 @@ use super::Shared;
 use super::asking::{Answered, Asking};
 use super::policy::{Beside, CredentialFields, Policy, Preflight, Presence, Uses};
 use super::recording::Admission;
-use crate::access::Access;
+use crate::access::{Access, Facts};
 use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
 use crate::credentials::RequestHead;
@@ -20,7 +20,9 @@ use crate::issuer::{Attempt, Remedy, Wait};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome};
 use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
-use crate::verify::{Found, Revocable, Stop, Trace, refusal_of};
+#[cfg(feature = "jwe")]
+use crate::verify::Sealed;
+use crate::verify::{Found, NoAnswer, Revocable, Stop, Trace, refusal_of};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -322,7 +324,8 @@ impl Guard {
                     (issuer.remedy(miss, at, attempt), attempt, refusal)
                 }
                 #[cfg(feature = "jwe")]
-                Stop::Sealed { decryptor, token, refusal } => {
+                Stop::Sealed(sealed) => {
+                    let Sealed { decryptor, token, refusal } = *sealed;
                     let wait = decryptor.read_header(&token).ok().map(|envelope| {
                         let opening = decryptor.open(envelope);
                         let sleep = shared.clock.sleep(decryptor.wait_at_most());
@@ -332,8 +335,9 @@ impl Guard {
                     });
                     (wait.map_or(Remedy::None, Remedy::Wait), Attempt::AfterWait, refusal)
                 }
-                Stop::NoAnswer { introspector, token, refusal } => {
-                    let remedy = introspector.remedy(&token, at, &mut next.found.answer);
+                Stop::NoAnswer(no_answer) => {
+                    let NoAnswer { introspector, token, freshest, refusal } = *no_answer;
+                    let remedy = introspector.remedy(&token, freshest, at, &mut next.found.answer);
                     (remedy, Attempt::AfterWait, refusal)
                 }
                 Stop::NoList { list, refusal } => {
@@ -458,6 +462,11 @@ impl Guard {
 
     pub(super) fn leeway(&self) -> Duration {
         self.inner.shared.rules.leeway
+    }
+
+    /// The longest that the classes of this token let it live.
+    pub(super) fn max_lifetime(&self, facts: &Facts) -> Duration {
+        self.inner.shared.rules.classes.applied(facts).max_lifetime
     }
 
     pub(super) fn replay_store(&self) -> &dyn ReplayStore {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::guard::{Decided, Guard};
-use crate::access::{Access, SubjectKind};
+use crate::access::{Access, Facts, Origin, SubjectKind};
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::sender::{
     ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayFuture, Sighting, Used,
@@ -87,6 +87,19 @@ impl Guard {
         }
     }
 
+    /// How long a token that was used can come again. What an issuer answers can be another `exp` each
+    /// time, or none: there `iat` and the class say how long the token lives at most.
+    fn longest_use(&self, facts: &Facts, until: Timestamp) -> Option<Timestamp> {
+        match facts.origin {
+            Origin::Token => Some(until),
+            Origin::Answer { .. } => {
+                let life = self.max_lifetime(facts);
+                let end = facts.issued_at?.plus(life).plus(self.leeway());
+                Some(until.max(end))
+            }
+        }
+    }
+
     /// `None`: this request uses up no such thing.
     fn record(&self, used: Use, decided: &Decided) -> Option<Result<ReplayAnswer, Refusal>> {
         let access = &decided.access;
@@ -109,6 +122,14 @@ impl Guard {
                 };
                 let from = facts.issued_at.unwrap_or(decided.at.wall());
                 let until = facts.expires_at.plus(self.leeway());
+                if let Err(refusal) = used.in_time(until, decided.at.wall()) {
+                    return Some(Err(refusal));
+                }
+                let Some(until) = self.longest_use(facts, until) else {
+                    let detail = "the answer about the token has no `iat`, and the policy is for \
+                                  single use: nothing says how long it can come again";
+                    return Some(Err(Refusal::new(RejectionKind::NoTokenId, detail)));
+                };
                 (Used::Token { jti }, from, until)
             }
         };

@@ -1,19 +1,18 @@
 //! Steps 4 and 5 of a token that its issuer was asked about (RFC 7662 §2.2): that it is active, and what
 //! the answer says.
 
+use std::mem;
 use std::sync::Arc;
 
-use super::facts::{FromClient, StandIns, confirmation_of, facts_of};
-use super::{Found, RouteRules, Rules, Stop, Trace, refuse};
+use super::authenticate::{ReadJwt, check_kind};
+use super::facts::{FromClient, StandIns, confirmation_of, facts_of, named};
+use super::{Look, NoAnswer, Rules, Stop, Trace, refuse};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
-use crate::jose::{ClaimError, ClaimsSet, Compact, Header};
-use crate::name::{KeyId, Scheme};
-use crate::time::{Moment, Timestamp};
-
-/// A JWT that is asked about, as far as it was read here.
-type ReadJwt<'a> = (&'a str, &'a Compact<'a>, &'a Header<'a>, &'a ClaimsSet<'a>);
+use crate::jose::{ClaimError, ClaimsSet};
+use crate::name::{Audience, JwtId, KeyId, Scheme};
+use crate::time::Timestamp;
 
 /// What a JWT says itself that counts beside the answer about it.
 #[derive(Clone)]
@@ -28,27 +27,35 @@ impl Rules {
     pub(super) fn jwt_asked_about(
         &self,
         introspector: &Arc<Introspector>,
-        (token, jws, header, claims): ReadJwt<'_>,
-        route: RouteRules<'_>,
-        at: Moment,
-        found: &Found,
+        token: &str,
+        jwt: ReadJwt<'_>,
+        look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Arc<Facts>, Stop> {
+        let (ReadJwt { header, claims, .. }, at) = (jwt, look.at);
         // An answer would say no more than the token itself does.
         let ended = |exp: &Timestamp| at.wall() >= exp.plus(self.leeway);
         if let Some(exp) = claims.time("exp").ok().flatten().filter(ended) {
             let detail = format!("`exp` is {exp}, it is {}", at.wall());
             return refuse(RejectionKind::Expired, detail);
         }
+        let latest = at.wall().plus(self.leeway);
+        if let Some(nbf) = claims.time("nbf").ok().flatten().filter(|nbf| *nbf > latest) {
+            let detail = format!("`nbf` is {nbf}, it is {}", at.wall());
+            return refuse(RejectionKind::NotYetValid, detail);
+        }
         let issuer = introspector.issuer();
         let key_id = match issuer.has_keys() {
             // Nobody is asked about what anybody could have written, and what was answered counts no
             // longer than the key does.
-            true => self.verify(issuer, jws, header, claims, at, found)?.shared_kid(),
-            false => header.kid().map(|kid| Arc::new(KeyId::from_token(kid))),
+            true => self.verify(issuer, jwt, look)?.shared_kid(),
+            false => {
+                check_kind(issuer.profile(), header, claims)?;
+                header.kid().map(|kid| Arc::new(KeyId::from_token(kid)))
+            }
         };
         let jwt = Some(Beside { claims, key_id });
-        self.asked_about(introspector, token, jwt, route, at, found, trace)
+        self.asked_about(introspector, token, jwt, look, trace)
     }
 
     /// Steps 4 and 5 of a token that its issuer is asked about; `jwt`: what one says that can be read here.
@@ -57,23 +64,23 @@ impl Rules {
         introspector: &Arc<Introspector>,
         token: &str,
         jwt: Option<Beside<'_>>,
-        route: RouteRules<'_>,
-        at: Moment,
-        found: &Found,
+        look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Arc<Facts>, Stop> {
+        let Look { route, at, found } = look;
         let issuer = introspector.issuer().id();
         trace.issuer = Some(Arc::clone(issuer));
         let unavailable =
             |detail: String| Refusal::new(RejectionKind::IntrospectionUnavailable, detail);
-        let no_answer = || {
+        let no_answer = |freshest| {
             let refusal = unavailable(format!("{issuer} gave no answer about the token"));
-            Stop::NoAnswer { introspector: Arc::clone(introspector), token: token.into(), refusal }
+            let (introspector, token) = (Arc::clone(introspector), token.into());
+            Stop::NoAnswer(Box::new(NoAnswer { introspector, token, freshest, refusal }))
         };
         let freshest = route.demand.freshness;
         let active = match introspector.look(token, freshest, at, found.answer.as_deref()) {
             Looked::Active(active) => active,
-            Looked::Unknown => return Err(no_answer()),
+            Looked::Unknown => return Err(no_answer(freshest)),
             Looked::Inactive => {
                 let detail = format!("{issuer} says that the token is not active");
                 return refuse(RejectionKind::Inactive, detail);
@@ -97,11 +104,22 @@ impl Rules {
             }
             Refusal::new(*kind, detail.clone())
         })?;
+        if found.answer.is_some() {
+            // Whether that was too long ago is for step 8 to say: nobody asks twice for one request.
+            return Ok(Arc::clone(facts));
+        }
         // Only now is it known which classes the token is of.
-        let wanted = self.classes.applied(facts).freshness;
-        if found.answer.is_none() && wanted.is_some_and(|wanted| at.since(active.asked()) > wanted)
-        {
-            return Err(no_answer());
+        let demand = route.demand.and_freshness(self.classes.applied(facts).freshness);
+        if demand.freshness.is_some_and(|freshest| at.since(active.asked()) > freshest) {
+            return Err(no_answer(demand.freshness));
+        }
+        // A record spoke against it before. If none does any more, the issuer may still.
+        let is_refused = || match &self.revocation {
+            Some(revocation) => revocation.decide(facts, demand, at).is_err(),
+            None => false,
+        };
+        if active.is_doubted() && !is_refused() {
+            return Err(no_answer(demand.freshness));
         }
         Ok(Arc::clone(facts))
     }
@@ -121,8 +139,9 @@ impl Rules {
             detail: format!("the answer about the token cannot be used: {what}"),
         };
         let unusable = |error: ClaimError| match error {
-            ClaimError::Missing(_) => {
-                let detail = format!("the answer about the token: {error}");
+            ClaimError::Missing(claim) => {
+                let hint = hint(&claim);
+                let detail = format!("the answer about the token has no `{claim}`{hint}");
                 Unusable { kind: RejectionKind::MissingClaim, detail }
             }
             ClaimError::Malformed { .. } => unreadable(error.to_string()),
@@ -157,10 +176,10 @@ impl Rules {
                 }
             },
         };
-        let expires_at = active.asked().wall().plus(introspector.ttl().max(AnswerGap::LEAST_LIFE));
+        let expires_at = active.asked().wall().plus(introspector.counts_for());
         let gap = |gap| introspector.has_gap(gap);
         let stand_ins = StandIns {
-            origin: Origin::Answer,
+            origin: Origin::Answer { asked: active.asked(), counts_for: introspector.counts_for() },
             subject: gap(AnswerGap::Subject).then_some(FromClient),
             expires_at: gap(AnswerGap::ExpiresAt).then_some(expires_at),
             addressed: match introspector.takes_unaddressed() {
@@ -172,11 +191,45 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer, active.members(), &wanted, stand_ins);
         let mut facts = facts.map_err(unusable)?;
         if let Some(jwt) = jwt {
-            facts.confirmation = both(facts.confirmation, confirmation_of(jwt.claims));
-            facts.key_id = jwt.key_id;
+            self.narrow(&mut facts, jwt).map_err(unreadable)?;
         }
         facts.confirmation = of_type(facts.confirmation, scheme);
         Ok(facts)
+    }
+}
+
+impl Rules {
+    /// Adds to an answer what the JWT that it is about says itself: an issuer that leaves something out
+    /// does not take it back. Of two that differ in their `jti` one is about another token.
+    fn narrow(&self, facts: &mut Facts, jwt: Beside<'_>) -> Result<(), String> {
+        let Beside { claims, key_id } = jwt;
+        let malformed = |error: ClaimError| format!("the token: {error}");
+        facts.confirmation = both(
+            mem::replace(&mut facts.confirmation, Confirmation::Absent),
+            confirmation_of(claims),
+        );
+        facts.key_id = key_id;
+        let jti = claims.text("jti").map_err(malformed)?.map(|jti| JwtId::from_token(&jti));
+        if let (Some(said), Some(own)) = (&facts.jwt_id, &jti)
+            && said != own
+        {
+            return Err("its `jti` is another than that of the token".to_owned());
+        }
+        facts.jwt_id = facts.jwt_id.take().or(jti);
+        let wanted = self.wanted(&facts.issuer);
+        if wanted.session && facts.session.is_none() {
+            facts.session = claims.text("sid").map_err(malformed)?.map(Into::into);
+        }
+        let own = named(claims, wanted.claims).map_err(malformed)?;
+        let new = own.into_iter().filter(|claim| !facts.named.contains(claim));
+        facts.named = facts.named.iter().cloned().chain(new).collect();
+        if facts.addressed == Addressed::Unsaid
+            && let Some(audiences) = claims.audiences().map_err(malformed)?
+        {
+            facts.audiences = audiences.iter().map(|one| Audience::from_token(one)).collect();
+            facts.addressed = Addressed::Named;
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +241,18 @@ fn both(answer: Confirmation, token: Confirmation) -> Confirmation {
         (Confirmation::Absent, said) | (said, Confirmation::Absent) => said,
         (answer, token) if answer == token => answer,
         _ => Confirmation::Unenforceable(OTHER),
+    }
+}
+
+/// What would accept an answer without this.
+fn hint(claim: &str) -> &'static str {
+    match claim {
+        "sub" => ": `.may_lack(AnswerGap::Subject)` would take the client for the subject",
+        "exp" => ": `.may_lack(AnswerGap::ExpiresAt)` would let it end with the answer",
+        "aud" => {
+            ": `.dangerous().insecure_without_audience()` would take it as meant for this server"
+        }
+        _ => ": the issuer's `TokenProfile` says what its tokens may lack",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::{StandIns, Wanted, facts_of};
-use super::{Found, RouteRules, Rules, Stop, Trace, refuse, shown};
+use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
 use crate::error::{Refusal, RejectionKind};
@@ -15,7 +15,7 @@ use crate::jose::{
     PublicKey, base64url,
 };
 use crate::name::IssuerId;
-use crate::time::Moment;
+use crate::sender::Binding;
 
 /// A token whose issuer said what is known of it.
 pub(super) struct Authentic<'a> {
@@ -25,14 +25,20 @@ pub(super) struct Authentic<'a> {
     pub(super) answered_by: Option<Arc<Introspector>>,
 }
 
+/// A JWT, as far as it was read before its signature.
+#[derive(Clone, Copy)]
+pub(super) struct ReadJwt<'a> {
+    pub(super) jws: &'a Compact<'a>,
+    pub(super) header: &'a Header<'a>,
+    pub(super) claims: &'a ClaimsSet<'a>,
+}
+
 impl Rules {
     /// Steps 1 to 5: what the token says, and that its issuer said it.
     pub(super) fn authenticate<'a>(
         &self,
         head: RequestHead<'a>,
-        route: RouteRules<'_>,
-        at: Moment,
-        found: &Found,
+        look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Authentic<'a>, Stop> {
         // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
@@ -48,19 +54,36 @@ impl Rules {
             Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
 
         let token = credentials.token();
-        let (facts, answered_by) = match self.opaque(token, route) {
+        let (facts, answered_by) = match self.opaque(token, look.route) {
             Some(introspector) => {
                 let introspector = Arc::clone(introspector);
-                let facts =
-                    self.asked_about(&introspector, token, None, route, at, found, trace)?;
+                self.check_presented(&credentials, head, look.route)?;
+                let facts = self.asked_about(&introspector, token, None, look, trace)?;
                 (facts, Some(introspector))
             }
             None => {
-                let inner = self.unsealed(token, found)?;
-                self.read(token, inner, route, at, found, trace)?
+                if is_sealed(token) {
+                    self.check_presented(&credentials, head, look.route)?;
+                }
+                let inner = self.unsealed(token, look.found)?;
+                self.read(token, inner, look, trace)?
             }
         };
         Ok(Authentic { facts, credentials, answered_by })
+    }
+
+    /// Whether the sender of some token could be proven by what came with this one, before it costs a
+    /// question or work with a private key.
+    fn check_presented(
+        &self,
+        credentials: &Credentials<'_>,
+        head: RequestHead<'_>,
+        route: RouteRules<'_>,
+    ) -> Result<(), Refusal> {
+        // Whom an exception is for is not known yet.
+        let server = if self.exceptions.is_empty() { self.binding } else { Binding::WhereBound };
+        let wanted = route.binding.map_or(server, |route| server.strictest(route));
+        self.mechanisms.check_presented(wanted, credentials.scheme(), head)
     }
 
     /// Who is asked about this token, if it is none that anybody but its issuer could read.
@@ -82,9 +105,7 @@ impl Rules {
         &self,
         token: &str,
         inner: Option<&str>,
-        route: RouteRules<'_>,
-        at: Moment,
-        found: &Found,
+        look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
@@ -99,7 +120,7 @@ impl Rules {
 
         // 3. The key, by issuer AND `kid`.
         let iss = claims.text("iss").ok().flatten();
-        let issuer = self.issuer(iss.as_deref(), at)?;
+        let issuer = self.issuer(iss.as_deref(), look.at)?;
         trace.issuer = Some(Arc::clone(issuer.id()));
         if inner.is_none() && issuer.encrypts() {
             let detail = format!("{} encrypts its tokens, and this one is not", issuer.id());
@@ -120,17 +141,12 @@ impl Rules {
         }
         if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
             let introspector = Arc::clone(introspector);
-            let facts = self.jwt_asked_about(
-                &introspector,
-                (token, &jws, &header, &claims),
-                route,
-                at,
-                found,
-                trace,
-            )?;
+            let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
+            let facts = self.jwt_asked_about(&introspector, token, jwt, look, trace)?;
             return Ok((facts, Some(introspector)));
         }
-        let key = self.verify(&issuer, &jws, &header, &claims, at, found)?;
+        let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
+        let key = self.verify(&issuer, jwt, look)?;
 
         // 5. The claims are there and of the right type.
         let wanted = self.wanted(issuer.id());
@@ -145,12 +161,11 @@ impl Rules {
     pub(super) fn verify(
         &self,
         issuer: &Arc<IssuerKeys>,
-        jws: &Compact<'_>,
-        header: &Header<'_>,
-        claims: &ClaimsSet<'_>,
-        at: Moment,
-        found: &Found,
+        jwt: ReadJwt<'_>,
+        look: Look<'_>,
     ) -> Result<Arc<PublicKey>, Stop> {
+        let ReadJwt { jws, header, claims } = jwt;
+        let Look { at, found, .. } = look;
         let algorithm = header.algorithm();
         let key = issuer.find(header.kid(), algorithm, at, found.keys).map_err(|miss| {
             let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
@@ -162,15 +177,7 @@ impl Rules {
             .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
         self.issuers.proved(issuer, at);
 
-        // 5. No claim is of another kind of token.
-        let profile = issuer.profile();
-        if let Some(claim) = profile.other_kind(Some(header), claims) {
-            let detail = format!("the token has `{claim}`, which no access token has");
-            return refuse(RejectionKind::OtherTokenKind, detail);
-        }
-        if let Some(detail) = profile.unmet_claim(claims) {
-            return refuse(RejectionKind::OtherTokenKind, detail);
-        }
+        check_kind(issuer.profile(), header, claims)?;
         Ok(key)
     }
 
@@ -183,6 +190,19 @@ impl Rules {
         });
         wanted.unwrap_or_default()
     }
+}
+
+/// 5. No claim is of another kind of token.
+pub(super) fn check_kind(
+    profile: &TokenProfile,
+    header: &Header<'_>,
+    claims: &ClaimsSet<'_>,
+) -> Result<(), Refusal> {
+    let other = |detail| Refusal::new(RejectionKind::OtherTokenKind, detail);
+    if let Some(claim) = profile.other_kind(Some(header), claims) {
+        return Err(other(format!("the token has `{claim}`, which no access token has")));
+    }
+    profile.unmet_claim(claims).map_or(Ok(()), |detail| Err(other(detail)))
 }
 
 /// Whether a token says of itself that it is a JWS or a JWE: it has parts, and the first is a JSON

@@ -71,7 +71,9 @@ pub(crate) fn facts_of(
     };
     let subject = required("sub", Ok(subject))?;
     let jwt_id = claims.text("jti")?;
-    if jwt_id.is_none() && !may_lack(OptionalClaim::JwtId) {
+    // Who can be asked about a token needs no name for it.
+    let is_named = stand_ins.origin == Origin::Token;
+    if jwt_id.is_none() && is_named && !may_lack(OptionalClaim::JwtId) {
         return Err(ClaimError::Missing("jti".to_owned()));
     }
     let issued_at = claims.time("iat")?;
@@ -175,7 +177,10 @@ pub(super) fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
 }
 
 /// The values of these claims, each with the place of its claim.
-fn named(claims: &ClaimsSet<'_>, wanted: &[Box<str>]) -> Result<NamedClaims, ClaimError> {
+pub(super) fn named(
+    claims: &ClaimsSet<'_>,
+    wanted: &[Box<str>],
+) -> Result<NamedClaims, ClaimError> {
     let mut found = Vec::new();
     for (place, name) in (0_u16..).zip(wanted) {
         let malformed = || ClaimError::malformed(name, "a string or an array of strings");

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Access, Addressed, Confirmation, Facts, Sender};
+use crate::access::{Access, Addressed, Confirmation, Facts, Origin, Sender};
 use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
 use crate::context::{PolicyContext, Schemes};
 use crate::credentials::{Credentials, RequestHead, Scheme};
@@ -85,6 +85,14 @@ impl Found {
         #[cfg(feature = "jwe")]
         opened: None,
     };
+}
+
+/// One look at a token.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    route: RouteRules<'a>,
+    at: Moment,
+    found: &'a Found,
 }
 
 /// What one route demands beside the server.
@@ -177,23 +185,32 @@ pub(crate) enum Stop {
     },
     /// The token is encrypted. Unless it can be decrypted now, this is the refusal.
     #[cfg(feature = "jwe")]
-    Sealed {
-        decryptor: Arc<Decryptor>,
-        token: Box<str>,
-        refusal: Refusal,
-    },
+    Sealed(Box<Sealed>),
     /// What the issuer says of the token is missing. Unless something can be done about it, this is the
     /// refusal.
-    NoAnswer {
-        introspector: Arc<Introspector>,
-        token: Box<str>,
-        refusal: Refusal,
-    },
+    NoAnswer(Box<NoAnswer>),
     /// A status list is missing. Unless something can be done about it, this is the refusal.
     NoList {
         list: Arc<ListSlot>,
         refusal: Refusal,
     },
+}
+
+/// A token that its issuer has to be asked about.
+pub(crate) struct NoAnswer {
+    pub(crate) introspector: Arc<Introspector>,
+    pub(crate) token: Box<str>,
+    /// How old an answer may be at most, if the route or the token's class says.
+    pub(crate) freshest: Option<Duration>,
+    pub(crate) refusal: Refusal,
+}
+
+/// A token that has to be decrypted.
+#[cfg(feature = "jwe")]
+pub(crate) struct Sealed {
+    pub(crate) decryptor: Arc<Decryptor>,
+    pub(crate) token: Box<str>,
+    pub(crate) refusal: Refusal,
 }
 
 impl From<Objection> for Stop {
@@ -222,7 +239,7 @@ impl Rules {
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
         let Authentic { facts, credentials, answered_by } =
-            self.authenticate(head, route, at, found, trace)?;
+            self.authenticate(head, Look { route, at, found }, trace)?;
         trace.facts = Some(Arc::clone(&facts));
         let token = credentials.token();
         let decided = self.authorize(facts, Presented::Now(credentials), head, route, at, trace);
@@ -230,8 +247,9 @@ impl Rules {
             && refusal.kind.step() == Some(Step::Revocation)
             && refusal.kind.outcome() == Outcome::Refused
         {
-            // What the issuer said before is no longer so, and is asked again if it comes to that.
-            introspector.forget(token);
+            // What the issuer said before is no longer so: once nothing speaks against the token any
+            // more, the issuer is asked again.
+            introspector.doubt(token);
         }
         decided
     }
@@ -257,12 +275,12 @@ impl Rules {
         let presented = Presented::SameRequest(access.sender().cloned());
         self.authorize(facts, presented, head, route, at, trace).map_err(|stop| match stop {
             // Nobody waits twice.
-            Stop::Refused(refusal)
-            | Stop::NoKey { refusal, .. }
-            | Stop::NoAnswer { refusal, .. }
-            | Stop::NoList { refusal, .. } => refusal,
+            Stop::Refused(refusal) | Stop::NoKey { refusal, .. } | Stop::NoList { refusal, .. } => {
+                refusal
+            }
+            Stop::NoAnswer(no_answer) => no_answer.refusal,
             #[cfg(feature = "jwe")]
-            Stop::Sealed { refusal, .. } => refusal,
+            Stop::Sealed(sealed) => sealed.refusal,
         })
     }
 
@@ -340,12 +358,16 @@ impl Rules {
         trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
 
         // 8. Revocation, and how old what is known of it may be.
+        let demand = route.demand.and_freshness(applied.freshness);
+        check_answer(&facts, demand, at)?;
         if let Some(revocation) = &self.revocation {
-            let demand = route.demand.and_freshness(applied.freshness);
             revocation.decide(&facts, demand, at).map_err(|objection| match objection {
                 Objection::Refused(refusal) => refused_for_step_up(refusal, route.context).into(),
                 objection => Stop::from(objection),
             })?;
+        } else if demand.freshness.is_some() && facts.origin == Origin::Token {
+            let detail = "fresh knowledge of revocation is wanted, and there is no source of it";
+            return refuse(RejectionKind::RevocationUnavailable, detail);
         }
 
         // 9. The policy's checks, in the order given.
@@ -457,6 +479,22 @@ impl Rules {
 
 fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Result<T, Stop> {
     Err(Stop::Refused(Refusal::new(kind, detail)))
+}
+
+/// What the issuer said of a token counts for a while: a request may have waited since for something
+/// else.
+fn check_answer(facts: &Facts, demand: Demand, at: Moment) -> Result<(), Refusal> {
+    let Origin::Answer { asked, counts_for } = facts.origin else { return Ok(()) };
+    let most = demand.freshness.map_or(counts_for, |freshest| freshest.min(counts_for));
+    let age = at.since(asked);
+    if age <= most {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} was asked about the token {age:?} ago, at most {most:?} is accepted",
+        facts.issuer
+    );
+    Err(Refusal::new(RejectionKind::IntrospectionUnavailable, detail))
 }
 
 /// What a check's refusal is answered with, here and in layers below. A token that lacks scope

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "jwe")]
 use super::authenticate::is_sealed;
-#[cfg(feature = "jwe")]
-use super::refuse;
 use super::{Found, Rules, Stop};
+#[cfg(feature = "jwe")]
+use super::{Sealed, refuse};
 #[cfg(feature = "jwe")]
 use crate::error::{Refusal, RejectionKind};
 #[cfg(feature = "jwe")]
@@ -35,7 +35,7 @@ impl Rules {
             })?;
             let refusal = unavailable("the token was not decrypted");
             let decryptor = Arc::clone(decryptor);
-            return Err(Stop::Sealed { decryptor, token: token.into(), refusal });
+            return Err(Stop::Sealed(Box::new(Sealed { decryptor, token: token.into(), refusal })));
         };
         match opening.outcome() {
             Some(Ok(inner)) => Ok(Some(inner)),

@@ -1,0 +1,35 @@
+//! How many calls are under way at once.
+
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+
+use super::cache::Standing;
+
+/// Turns to call. Anybody can invent tokens: those that were never active leave a quarter of the turns to
+/// the others.
+pub(super) struct Turns {
+    all: Semaphore,
+    /// At least one.
+    of_strangers: Semaphore,
+}
+
+/// A turn. It ends when it is dropped.
+pub(super) struct Turn<'a> {
+    _one: SemaphorePermit<'a>,
+    _of_strangers: Option<SemaphorePermit<'a>>,
+}
+
+impl Turns {
+    pub(super) fn new(at_most: usize) -> Self {
+        let of_strangers = at_most.saturating_sub(at_most / 4);
+        Self { all: Semaphore::new(at_most), of_strangers: Semaphore::new(of_strangers) }
+    }
+
+    /// A turn, as soon as there is one. An error says that they are closed, which they never are.
+    pub(super) async fn take(&self, standing: Standing) -> Result<Turn<'_>, AcquireError> {
+        let of_strangers = match standing {
+            Standing::Stranger => Some(self.of_strangers.acquire().await?),
+            Standing::Known => None,
+        };
+        Ok(Turn { _one: self.all.acquire().await?, _of_strangers: of_strangers })
+    }
+}
