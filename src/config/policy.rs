@@ -59,8 +59,8 @@ pub(super) struct PolicyTable {
     /// What becomes of tokens when a source is older than its `max_age`, in place of what the source
     /// says. It needs a source of revocation.
     on_stale: Option<Stale>,
-    /// The issuer that is asked about opaque tokens, whatever they begin with: one of those that
-    /// `introspection` names.
+    /// The issuer that is asked about opaque tokens, one of those that `introspection` names; of one with
+    /// `prefixes` only about those that begin so.
     introspected_by: Option<String>,
     /// Whether a request without credentials passes, without asking anything; "required" unless
     /// said otherwise.

@@ -42,17 +42,18 @@ impl Answer {
         let malformed = |what: &str| AskError::Answer(what.to_owned());
         let object = Object::parse(members)
             .map_err(|error| AskError::Answer(format!("the answer is {error}")))?;
-        let active = object.member("active").ok_or_else(|| malformed("it has no `active`"))?;
+        let active =
+            object.member("active").ok_or_else(|| malformed("the answer has no `active`"))?;
         match active.text() {
             "true" => {}
             "false" => return Ok(Self::Inactive(asked)),
-            _ => return Err(malformed("`active` is not a boolean")),
+            _ => return Err(malformed("`active` of the answer is not a boolean")),
         }
         let expires_at = match object.member("exp") {
             None => None,
             Some(exp) => {
                 let exp = exp.as_number().and_then(Timestamp::from_json_number);
-                Some(exp.ok_or_else(|| malformed("`exp` is not a time"))?)
+                Some(exp.ok_or_else(|| malformed("`exp` of the answer is not a time"))?)
             }
         };
         let members = members.into();
@@ -99,8 +100,8 @@ impl Active {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
-    /// The bytes that it takes: its members, the same again for what is read of them, and what holds it
-    /// together.
+    /// The bytes that it takes, rather more than less: its members, a copy of them for the claims, as much
+    /// again for what is read of them one by one, and what holds it together.
     pub(super) fn weight(&self) -> u32 {
         const REST: usize = 640;
         u32::try_from(self.members.len().saturating_mul(3).saturating_add(REST)).unwrap_or(u32::MAX)

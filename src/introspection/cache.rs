@@ -114,6 +114,7 @@ impl Answers {
 
     pub(super) fn forget(&self, token: Fingerprint) {
         self.active.invalidate(&token);
+        self.inactive.invalidate(&token);
     }
 
     /// How many answers are kept, and how many of tokens that are not active; both about.

@@ -77,6 +77,7 @@ impl Introspection {
     const MOST_CACHE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
     const MOST_AT_ONCE: usize = 1_024;
     const MOST_PREFIXES: usize = 32;
+    const LONGEST_PREFIX: usize = 64;
 
     /// Tokens of this issuer are asked about at this endpoint. The issuer has to be one of the
     /// server's: [`crate::Issuer::opaque`] for one that writes no JWTs.
@@ -209,7 +210,7 @@ impl Introspection {
     }
 
     /// Whether JWTs of the issuer are asked about.
-    pub(crate) fn wants_jwts(&self) -> bool {
+    pub(crate) fn takes_jwts(&self) -> bool {
         self.jwts == Jwts::AskedAbout
     }
 
@@ -314,8 +315,12 @@ impl Introspection {
         }
         for (index, prefix) in self.prefixes.iter().enumerate() {
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-            if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(legal) {
-                let what = format!("{prefix:?} is no beginning of a token (RFC 6750 §2.1)");
+            let most = Self::LONGEST_PREFIX;
+            if !(1..=most).contains(&prefix.len()) || !prefix.bytes().all(legal) {
+                let what = format!(
+                    "{prefix:?} is no beginning of a token: 1 to {most} letters, digits and `-._~+/` \
+                     are wanted (RFC 6750 §2.1)"
+                );
                 faults.at_element("prefixes", index, |faults| faults.push(fault(what)));
             }
         }

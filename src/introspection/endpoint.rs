@@ -14,7 +14,7 @@ use super::form::Form;
 use super::signed;
 use crate::issuer::IssuerKeys;
 use crate::time::{Clock, Moment};
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport, media_type};
 
 /// Where one issuer is asked.
 pub(super) struct Endpoint {
@@ -106,11 +106,4 @@ impl Endpoint {
             }
         }
     }
-}
-
-/// The media type of a message, without its parameters; `None` if it is not said, or twice.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    value.to_str().ok()?.split(';').next().map(str::trim)
 }

@@ -42,6 +42,23 @@ pub(crate) struct KnownIssuer<'a> {
     pub(crate) dates: Dates,
 }
 
+/// What an issuer is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedAbout {
+    Nothing,
+    Opaque,
+    JwtsToo,
+}
+
+/// Whether no token of these issuers passes without an answer about it.
+pub(crate) fn are_always_asked(issuers: impl IntoIterator<Item = (Keys, AskedAbout)>) -> bool {
+    issuers.into_iter().all(|(keys, asked)| match asked {
+        AskedAbout::JwtsToo => true,
+        AskedAbout::Opaque => keys == Keys::None,
+        AskedAbout::Nothing => false,
+    })
+}
+
 /// Whether the tokens of an issuer say when they were issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dates {
@@ -188,6 +205,15 @@ impl Introspectors {
     /// Who is asked about JWTs of this issuer; `None`: they are read here.
     pub(crate) fn of_jwt(&self, issuer: &str) -> Option<&Arc<Introspector>> {
         self.by_issuer.get(issuer).filter(|introspector| introspector.takes_jwts())
+    }
+
+    /// What this issuer is asked about.
+    pub(crate) fn asked_about(&self, issuer: &str) -> AskedAbout {
+        match self.by_issuer.get(issuer) {
+            None => AskedAbout::Nothing,
+            Some(introspector) if introspector.takes_jwts() => AskedAbout::JwtsToo,
+            Some(_) => AskedAbout::Opaque,
+        }
     }
 
     pub(crate) fn knows(&self, issuer: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::check::allow_all;
 use crate::context::{Implies, ImplyFn, NonceIssuing, ServerContext};
 use crate::credentials::MAX_TOKEN;
 use crate::error::{BuildError, ConfigFault, Faults, key};
-use crate::introspection::{self, Introspection};
+use crate::introspection::{self, AskedAbout, Introspection};
 #[cfg(feature = "jwe")]
 use crate::issuer::config::Encryption;
 use crate::issuer::config::Issuer;
@@ -528,11 +528,16 @@ impl ServerBuilder {
 
     /// Whether every token is one that its issuer is asked about.
     fn asks_about_all(&self) -> bool {
-        let is_asked = |issuer: &Issuer| {
-            let mut asked = self.introspection.iter().filter(|one| one.issuer() == issuer.id());
-            asked.any(|one| one.wants_jwts() || !issuer.has_keys())
+        let asked = |issuer: &Issuer| {
+            let mut introspections = self.introspection.iter();
+            let asked = match introspections.find(|one| one.issuer() == issuer.id()) {
+                None => AskedAbout::Nothing,
+                Some(one) if one.takes_jwts() => AskedAbout::JwtsToo,
+                Some(_) => AskedAbout::Opaque,
+            };
+            (known_to_introspection(issuer).keys, asked)
         };
-        self.tenants.is_none() && self.issuers.iter().all(is_asked)
+        self.tenants.is_none() && introspection::are_always_asked(self.issuers.iter().map(asked))
     }
 
     /// What it can find out beside the token itself.

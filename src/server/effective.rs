@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::check::Needs;
+use crate::introspection::{Keys, are_always_asked};
 use crate::issuer::{IdTokens, IssuerKeys, KindRule, TokenProfile, TransportOf, Untyped};
 use crate::jose::{Algorithm, ScopeForm};
 use crate::name::{Audience, LoopbackHttp, Scope};
@@ -93,17 +94,18 @@ impl Shared {
         };
         report.into()
     }
+}
 
+impl Shared {
     /// Whether every token is one that its issuer is asked about.
     fn asks_about_all(&self) -> bool {
         let rules = &self.rules;
-        let mut issuers = rules.issuers.configured().iter();
+        let asked = |issuer: &Arc<IssuerKeys>| {
+            let keys = if issuer.has_keys() { Keys::Known } else { Keys::None };
+            (keys, rules.introspectors.asked_about(issuer.id().as_str()))
+        };
         rules.issuers.tenants_at_most().is_none()
-            && issuers.all(|issuer| {
-                let id = issuer.id().as_str();
-                let opaque = !issuer.has_keys() && rules.introspectors.knows(id);
-                opaque || rules.introspectors.of_jwt(id).is_some()
-            })
+            && are_always_asked(rules.issuers.configured().iter().map(asked))
     }
 }
 

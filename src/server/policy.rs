@@ -37,7 +37,7 @@ pub struct Policy {
     pub(super) nonces: RouteNonces,
     pub(super) uses: Uses,
     pub(super) demand: Demand,
-    /// Whose opaque tokens are.
+    /// Whose the opaque tokens are that come here.
     pub(super) opaque_of: Option<String>,
     /// Found when the policy was looked up by name.
     pub(super) fault: Option<ConfigFault>,
@@ -171,7 +171,8 @@ impl Policy {
     }
 
     /// Sends opaque tokens to this issuer, which the server has an
-    /// [`Introspection`](crate::introspection::Introspection) of: for services that know by the route whose tokens come.
+    /// [`Introspection`](crate::introspection::Introspection) of, and to no other: for services that know by
+    /// the route whose tokens come. Of an issuer with prefixes, only those that begin so.
     pub fn introspected_by(mut self, issuer: impl Into<String>) -> Self {
         self.opaque_of = Some(issuer.into());
         self
@@ -273,7 +274,8 @@ impl Policy {
         ] {
             if is_said {
                 let what = "wants to know of revocation, and no source of it is configured: add one \
-                            with `.revocation(...)`";
+                            with `.revocation(...)`, or have the issuer asked with \
+                            `.introspection(...)`";
                 faults.push_at(member, ConfigFault::Policy(what.to_owned()));
             }
         }

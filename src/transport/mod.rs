@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response};
 
 use crate::name::LoopbackHttp;
 
@@ -131,6 +132,13 @@ pub type Fetch<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, FetchEr
 pub trait Transport: Send + Sync + 'static {
     /// Sends `request` and reads the answer, whatever its status.
     fn fetch(&self, request: Request<Bytes>, limits: FetchLimits) -> Fetch<'_>;
+}
+
+/// The media type of a message, without its parameters; `None` if it is not said, or twice.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok()?.split(';').next().map(str::trim)
 }
 
 impl<T: Transport + ?Sized> Transport for Arc<T> {

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::authenticate::{ReadJwt, check_kind};
-use super::facts::{FromClient, StandIns, confirmation_of, facts_of, named};
+use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
@@ -228,6 +228,9 @@ impl Rules {
         {
             facts.audiences = audiences.iter().map(|one| Audience::from_token(one)).collect();
             facts.addressed = Addressed::Named;
+        }
+        if wanted.session {
+            check_lengths(facts).map_err(malformed)?;
         }
         Ok(())
     }

@@ -168,7 +168,12 @@ impl Rules {
         let Look { at, found, .. } = look;
         let algorithm = header.algorithm();
         let key = issuer.find(header.kid(), algorithm, at, found.keys).map_err(|miss| {
-            let refusal = no_key(miss, header.kid(), algorithm, issuer.id());
+            let mut refusal = no_key(miss, header.kid(), algorithm, issuer.id());
+            if !issuer.has_keys() {
+                let why =
+                    "; it has no keys here: `.jwts()` of its introspection would ask it about JWTs";
+                refusal.detail = format!("{}{why}", refusal.detail).into();
+            }
             Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
         })?;
 
@@ -211,7 +216,8 @@ fn looks_like_jose(token: &str) -> bool {
     let Some((header, _)) = token.split_once('.') else { return false };
     // Four characters are three octets, of which the first that is no space tells.
     let start = header.get(..4).and_then(|start| base64url::decode(start).ok());
-    start.is_some_and(|start| start.trim_ascii_start().first() == Some(&b'{'))
+    // Where it is all space, what comes after it decides: not as an opaque token.
+    start.is_some_and(|start| start.trim_ascii_start().first().is_none_or(|first| *first == b'{'))
 }
 
 /// Whether a token has the five parts of a JWE (RFC 7516 §7.1).

@@ -125,7 +125,9 @@ impl TokenClass {
     /// What is known of the token's revocation has to be no older than this.
     ///
     /// A token for which that cannot be said gets 503, whatever [`crate::revocation::OnStale`] says
-    /// elsewhere. It builds only on a server with [`crate::ServerBuilder::revocation`].
+    /// elsewhere. It builds only on a server with [`crate::ServerBuilder::revocation`] or
+    /// [`crate::ServerBuilder::introspection`]; a token that is asked about is asked about again where the
+    /// answer is older.
     pub const fn freshness(mut self, freshness: Duration) -> Self {
         self.freshness = Some(freshness);
         self
@@ -270,7 +272,8 @@ impl Classes {
             }
             if means == Revocable::No {
                 let what = "it wants to know of revocation, and no source of it is configured: add \
-                            one with `Revocation::source` or `status_lists`";
+                            one with `Revocation::source` or `status_lists`, or have the issuer asked \
+                            with `.introspection(...)`";
                 faults.push_at("freshness", fault(class, what));
             }
         }

@@ -125,7 +125,7 @@ pub(crate) fn facts_of(
 }
 
 /// What no record could name could not be revoked.
-fn check_lengths(facts: &Facts) -> Result<(), ClaimError> {
+pub(super) fn check_lengths(facts: &Facts) -> Result<(), ClaimError> {
     let names = [
         ("sub", Some(facts.subject.as_str())),
         ("jti", facts.jwt_id.as_ref().map(AsRef::as_ref)),

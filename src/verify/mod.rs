@@ -103,7 +103,7 @@ pub(crate) struct RouteRules<'a> {
     pub(crate) nonces: RouteNonces,
     /// Of what is known of revocation.
     pub(crate) demand: Demand,
-    /// Whose opaque tokens are, if the route says so.
+    /// Whose the opaque tokens are that come here, if the route says so.
     pub(crate) opaque_of: Option<&'a str>,
     pub(crate) context: &'a Arc<PolicyContext>,
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use crate::name::LoopbackHttp;
 use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport, media_type};
 
 /// Why a question has no answer. For operators; it holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -143,11 +143,4 @@ impl Outbound {
 /// `application/json`, with or without parameters, in any case.
 fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|found| found.eq_ignore_ascii_case("application/json"))
-}
-
-/// The media type of a message, without its parameters; `None` if it is not said, or twice.
-pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    value.to_str().ok()?.split(';').next().map(str::trim)
 }

@@ -17,10 +17,10 @@ use tower::Service;
 use super::error::{SetError, SetErrorCode};
 use super::inbound::Closed;
 use super::judging::{Giver, NotTaken};
-use super::outbound::media_type;
 use super::stream::Stream;
 use super::token::SecurityEventToken;
 use crate::revocation::source::SourceHandle;
+use crate::transport::media_type;
 
 /// Receives the SETs that a transmitter pushes (RFC 8935): mount it at the URL that the transmitter was
 /// told, outside every protecting layer. A clone is the same receiver.

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::place::resolve;
@@ -15,7 +13,7 @@ use super::{StatusList, StatusListError};
 use crate::issuer::KeySearchError;
 use crate::name::{LoopbackHttp, NameError};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport, media_type};
 
 /// From the first byte sent to the last byte read, redirects included.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -184,7 +182,7 @@ impl Getter<'_> {
         if !status.is_success() {
             return Err(ListError::Status { url, status });
         }
-        let found = media_type(answer.headers());
+        let found = media_type(answer.headers()).unwrap_or_default();
         if !found.eq_ignore_ascii_case(self.media_type) {
             let found = found.chars().take(100).collect();
             return Err(ListError::MediaType { url, found, wanted: self.media_type });
@@ -238,12 +236,6 @@ pub(super) fn longest_token(most_entries: u64) -> usize {
 /// A redirect with a place to go to (RFC 9110 §15.4).
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The media type, without parameters.
-fn media_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
 }
 
 /// The one content coding of an answer (RFC 9110 §8.4).
