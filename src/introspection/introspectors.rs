@@ -168,6 +168,7 @@ impl Prepared {
                 Resolved::Unknown | Resolved::Unavailable(_) => continue,
             };
             let own = checked.transport.clone();
+            // INVARIANT: a server that needs its transport and has none is not built.
             let Some(transport) = own.or_else(|| transport.cloned()) else { continue };
             let introspector = Arc::new(Introspector::new(checked, keys, transport, clock));
             let rules = introspector.rules();

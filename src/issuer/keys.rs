@@ -216,8 +216,8 @@ impl IssuerKeys {
         self.refresh
     }
 
-    /// Whether it encrypts its tokens, so that one which is not encrypted is refused.
-    pub(crate) fn encrypts(&self) -> bool {
+    /// Whether a token of it that is not encrypted is refused.
+    pub(crate) fn encrypted_only(&self) -> bool {
         self.encryption == Encryption::Always
     }
 
@@ -268,7 +268,7 @@ impl IssuerKeys {
     ) -> Result<Arc<PublicKey>, KeyMiss> {
         let snapshot = self.snapshot.load();
         let Some(snapshot) = snapshot.as_ref() else {
-            // Keys that are known are there from the start.
+            // An issuer that has none has none to wait for.
             let unknown = KeyMiss::Choice(KeyChoiceError::Unknown);
             return Err(if self.remote.is_none() { unknown } else { KeyMiss::NoKeys });
         };

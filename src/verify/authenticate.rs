@@ -122,7 +122,7 @@ impl Rules {
         let iss = claims.text("iss").ok().flatten();
         let issuer = self.issuer(iss.as_deref(), look.at)?;
         trace.issuer = Some(Arc::clone(issuer.id()));
-        if inner.is_none() && issuer.encrypts() {
+        if inner.is_none() && issuer.encrypted_only() {
             let detail = format!("{} encrypts its tokens, and this one is not", issuer.id());
             return refuse(RejectionKind::NotEncrypted, detail);
         }

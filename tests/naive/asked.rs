@@ -179,14 +179,18 @@ fn whose<'a>(world: &'a World, token: &str) -> Option<&'a NaiveAsked> {
     }
 }
 
-/// Whether it has parts, of which the first begins as an object does: within the first three octets.
+/// Whether it has parts, of which the first begins as an object does, within the first three octets; or
+/// with nothing but space.
 fn says_what_it_is(token: &str) -> bool {
     let Some((header, _)) = token.split_once('.') else {
         return false;
     };
-    let octets = header.get(..4).and_then(base64url).unwrap_or_default();
+    let Some(octets) = header.get(..4).and_then(base64url) else {
+        return false;
+    };
     let text = String::from_utf8_lossy(&octets);
-    text.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']).starts_with('{')
+    let begun = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
+    begun.is_empty() || begun.starts_with('{')
 }
 
 /// What the issuer says of a token, now or a short while ago.
