@@ -115,7 +115,13 @@ impl Prepared {
                 if earlier.clone().any(|other| other.issuer() == issuer) {
                     faults.push_at("issuer", ConfigFault::DuplicateIssuer(issuer.to_owned()));
                 }
-                checked.extend(introspection.check(faults).map(|one| (index, one)));
+                let before = faults.len();
+                match introspection.check(faults) {
+                    Some(one) => checked.push((index, one)),
+                    // What cannot be used is a fault, and never an introspection less.
+                    None if faults.len() == before => faults.push(fault("it cannot be used")),
+                    None => {}
+                }
             });
         }
         let rest: Vec<_> =

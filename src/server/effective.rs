@@ -158,7 +158,7 @@ fn issuer(keys: &IssuerKeys) -> Value {
     if let Some(url) = url {
         member("jwks_uri", url.into());
     }
-    if keys.encrypts() {
+    if keys.encrypted_only() {
         member("encrypted_only", true.into());
     }
     member("profile", profile(keys.profile()));
