@@ -318,6 +318,15 @@ pub(crate) fn https_url(
     text: &str,
     loopback: LoopbackHttp,
 ) -> Result<Uri, NameError> {
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let Some((_, host)) =
+            rest.split(['/', '?', '#']).next().and_then(|authority| authority.rsplit_once('@'))
+    {
+        // Who writes a secret there does not want it repeated.
+        let found = format!("{scheme}://..@{host}");
+        let wanted = "has user information before the host; remove it";
+        return Err(NameError::new(what, &found, wanted));
+    }
     let wrong = |wanted| NameError::new(what, text, wanted);
     if text.len() > MAX_IDENTIFIER {
         return Err(wrong("is longer than 8000 bytes"));
@@ -357,9 +366,6 @@ pub(crate) fn https_url(
         return Err(wrong("has no host"));
     }
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-    if authority.contains('@') {
-        return Err(wrong("has user information before the host; remove it"));
-    }
     if authority.len() > host.len() && uri.port_u16().is_none() {
         return Err(wrong("has a port that is not between 0 and 65535"));
     }
@@ -375,6 +381,14 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// AUTH-22.
+    #[test]
+    fn a_secret_before_the_host_is_not_repeated() {
+        let fault = IssuerId::parse("https://rs:s3cret@as.example/a").unwrap_err().to_string();
+        assert!(fault.contains("https://..@as.example") && !fault.contains("s3cret"), "{fault}");
+        assert!(IssuerId::parse("https://as.example/a@b").is_ok());
+    }
 
     #[test]
     fn identifiers_are_https_without_fragment_and_user_information() {
