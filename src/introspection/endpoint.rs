@@ -85,12 +85,12 @@ impl Endpoint {
             return failed(FetchErrorKind::TooLarge);
         }
         let found = media_type(answer.headers());
-        let shown = found.unwrap_or("none, or two");
+        let shown = shown(found);
         let is = |wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
         match &self.rules.answers {
             Answers::Json if is("application/json") => Answer::read(answer.body(), asked),
             Answers::Json => {
-                let what = format!("the content type is {shown:?}, wanted is application/json");
+                let what = format!("the content type is {shown}, wanted is application/json");
                 Err(AskError::Answer(what))
             }
             Answers::Signed(audience) if is(signed::MEDIA_TYPE) => {
@@ -101,9 +101,27 @@ impl Endpoint {
             }
             Answers::Signed(_) => {
                 let wanted = signed::MEDIA_TYPE;
-                let what = format!("the content type is {shown:?}, wanted is {wanted}");
+                let what = format!("the content type is {shown}, wanted is {wanted}");
                 Err(AskError::Answer(what))
             }
         }
     }
+}
+
+/// What operators are told of a media type: of one that is not among the usual ones nothing, for the text is
+/// the endpoint's, which was shown a token.
+fn shown(found: Option<&str>) -> &'static str {
+    const USUAL: [&str; 8] = [
+        "application/json",
+        signed::MEDIA_TYPE,
+        "application/jwt",
+        "application/problem+json",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "text/html",
+        "text/plain",
+    ];
+    let Some(found) = found else { return "missing, or there twice" };
+    let usual = USUAL.into_iter().find(|usual| usual.eq_ignore_ascii_case(found));
+    usual.unwrap_or("an unusual one")
 }

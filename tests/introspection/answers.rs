@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
 use portcullis::check::scope;
+use portcullis::introspection::{AnswerGap, Introspection};
 use portcullis::jose::base64url;
 use portcullis::testing::{Failure, TokenBuilder};
 use portcullis::time::Timestamp;
@@ -131,7 +132,7 @@ async fn an_active_token_is_decided_like_any_other() {
             world.claims().expires_at(now).issued_at(now),
             Some(Kind::LifetimeTooLong),
         ),
-        ("no `jti`", world.claims().without("jti"), Some(Kind::MissingClaim)),
+        ("no `jti`: who can be asked needs none", world.claims().without("jti"), None),
         ("no `client_id`", world.claims().without("client_id"), Some(Kind::MissingClaim)),
     ];
     for (name, claims, wants) in rows {
@@ -204,5 +205,57 @@ async fn a_malformed_member_is_an_outage() {
         world.kit.set(&token, answer_of(&world.claims()));
         world.assert_passes(&token, &name).await;
         assert_eq!(world.calls(), calls + 1, "{name}");
+    }
+}
+
+/// INT-05: an answer without `jti` is one about a token without a name; a JWT that is read here has to have
+/// one.
+#[tokio::test]
+async fn an_answer_may_lack_a_name_and_a_jwt_may_not() {
+    let world = World::with_keys(|introspection| introspection);
+    let claims = || world.claims().without("jti");
+    let access = world.present(&world.kit.active(claims())).await.unwrap();
+    assert_eq!(access.jwt_id(), None);
+    world.assert_invalid(&claims().sign(), Kind::MissingClaim, "read here").await;
+    let named = world.kit.active(world.claims().claim("jti", "a name"));
+    assert_eq!(world.present(&named).await.unwrap().jwt_id().unwrap(), &"a name");
+}
+
+/// INT-04: of a member that is missing operators are told which setting would let it go; that setting does.
+#[tokio::test]
+async fn a_missing_member_names_its_setting() {
+    let rows: [(&str, &str, fn(Introspection) -> Introspection); 4] = [
+        ("sub", "`.may_lack(AnswerGap::Subject)`", |one| one.may_lack(AnswerGap::Subject)),
+        ("exp", "`.may_lack(AnswerGap::ExpiresAt)`", |one| one.may_lack(AnswerGap::ExpiresAt)),
+        ("token_type", "`.may_lack(AnswerGap::TokenType)`", |one| {
+            one.may_lack(AnswerGap::TokenType)
+        }),
+        ("aud", "`.dangerous().insecure_without_audience()`", |one| {
+            one.dangerous().insecure_without_audience()
+        }),
+    ];
+    let strict = World::new();
+    let without = |world: &World, member: &str| {
+        let mut answer = answer_of(&world.claims());
+        answer.as_object_mut().unwrap().remove(member);
+        let token = world.token();
+        world.kit.set(&token, answer);
+        token
+    };
+    for (member, setting, change) in rows {
+        let rejection = strict.present(&without(&strict, member)).await.unwrap_err();
+        let text = rejection.to_string();
+        assert!(text.contains(&format!("no `{member}`")) && text.contains(setting), "{text}");
+        let world = World::with(change);
+        world.assert_passes(&without(&world, member), member).await;
+    }
+    for member in ["client_id", "iat"] {
+        let rejection = strict.present(&without(&strict, member)).await.unwrap_err();
+        assert_eq!(rejection.kind(), Kind::MissingClaim);
+        let text = rejection.to_string();
+        assert!(
+            text.contains(&format!("no `{member}`")) && text.contains("`TokenProfile`"),
+            "{text}"
+        );
     }
 }

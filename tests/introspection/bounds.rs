@@ -9,12 +9,13 @@ use serde_json::json;
 
 use crate::answers::answer_of;
 use crate::support::settle;
-use crate::world::{SECOND, TIMEOUT, World};
+use crate::world::{SECOND, TIMEOUT, TTL, World};
 
-/// No more calls are under way than was said; the others wait for their turn.
+/// No more calls are under way than was said; the others wait for their turn. Tokens that were never active
+/// get three quarters of them.
 #[tokio::test]
 async fn calls_are_bounded() {
-    for (most, wanted) in [(2, 2), (50, 50)] {
+    for (most, wanted) in [(1, 1), (2, 2), (4, 3), (50, 38)] {
         let world = World::with(|introspection| introspection.at_most(most));
         world.kit.hold();
         let tokens: Vec<_> = (0..50).map(|_| world.token()).collect();
@@ -44,48 +45,123 @@ async fn who_gets_no_turn_gets_503() {
         assert_eq!(request.await.unwrap(), Some(Kind::IntrospectionUnavailable));
     }
     assert_eq!(world.calls(), 1);
-    assert_eq!(world.health().state, EndpointState::Working);
+    settle().await;
+    let health = world.health();
+    assert_eq!((health.calls, health.failed, health.not_asked), (1, 1, 19));
+    assert_eq!(health.state, EndpointState::Working);
     world.assert_passes(&world.token(), "a turn").await;
 }
 
-/// More than 1 024 tokens are not asked about at once: 503 for the next, and room when one is answered.
+/// Attack 28: tokens that were active before have the turns that are left, and need not wait behind those that
+/// anybody can invent.
+#[tokio::test]
+async fn known_tokens_have_turns_of_their_own() {
+    let world = World::with(|introspection| introspection.at_most(8));
+    let known: Vec<_> = (0..8).map(|_| world.token()).collect();
+    for token in &known {
+        world.assert_passes(token, "asked").await;
+    }
+    world.advance(TTL).await;
+    world.kit.hold();
+    let invented: Vec<_> =
+        (0..20).map(|number| world.spawn(&format!("invented-{number}"))).collect();
+    world.kit.called(8 + 6).await;
+    settle().await;
+    assert_eq!(world.calls(), 8 + 6, "three quarters of eight");
+    let waiting: Vec<_> = known.iter().map(|token| world.spawn(token)).collect();
+    world.kit.called(8 + 8).await;
+    settle().await;
+    assert_eq!(world.calls(), 8 + 8, "eight in all");
+    let asked: Vec<_> = world.kit.requests().iter().filter_map(|one| one.form("token")).collect();
+    assert_eq!(asked[8 + 6..], known[..2]);
+    world.kit.release();
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), None);
+    }
+    for request in invented {
+        assert_eq!(request.await.unwrap(), Some(Kind::Inactive));
+    }
+    assert_eq!(world.kit.most_at_once(), 8);
+
+    // Alone they have all turns; and a token that was active once more.
+    world.advance(TTL).await;
+    let before = world.calls();
+    world.kit.hold();
+    let waiting: Vec<_> = known.iter().map(|token| world.spawn(token)).collect();
+    world.kit.called(before + 8).await;
+    world.kit.release();
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), None);
+    }
+}
+
+/// More than 1 024 tokens of which nothing is known are not asked about at once: 503 for the next, and room
+/// when one is answered. As many that were active before have room beside them.
 #[tokio::test]
 async fn open_questions_are_bounded() {
-    let world = World::with(|introspection| introspection.at_most(1_024));
+    const MOST: usize = 1_024;
+    let world = World::with(|introspection| introspection.at_most(MOST));
+    let tokens = |count| (0..count).map(|_| world.token()).collect::<Vec<_>>();
+    let known = tokens(MOST + 1);
+    for token in &known {
+        world.assert_passes(token, "asked").await;
+    }
+    world.advance(TTL).await;
     world.kit.hold();
-    let tokens: Vec<_> = (0..1_024).map(|_| world.token()).collect();
-    let waiting: Vec<_> = tokens.iter().map(|token| world.spawn(token)).collect();
-    world.kit.called(1_024).await;
+    let invented = tokens(MOST);
+    let mut waiting: Vec<_> = invented.iter().map(|token| world.spawn(token)).collect();
+    let calls = known.len() + MOST / 4 * 3;
+    world.kit.called(calls).await;
     settle().await;
+    assert_eq!(world.calls(), calls);
     let late = world.token();
     for _ in 0..3 {
         world.assert_unavailable(&late, "no room").await;
     }
-    assert_eq!((world.health().under_way, world.health().not_asked), (1_024, 3));
+    let health = world.health();
+    assert_eq!((health.under_way, health.not_asked, health.failed), (MOST, 3, 0));
+
+    let (last, known) = known.split_last().unwrap();
+    waiting.extend(known.iter().map(|token| world.spawn(token)));
+    world.kit.called(calls + MOST / 4).await;
+    settle().await;
+    assert_eq!(world.calls(), calls + MOST / 4);
+    world.assert_unavailable(last, "no room for one more").await;
+    assert_eq!((world.health().under_way, world.health().not_asked), (2 * MOST, 4));
     world.kit.release();
     for request in waiting {
         assert_eq!(request.await.unwrap(), None);
     }
     world.assert_passes(&late, "room").await;
-    assert_eq!(world.calls(), 1_025);
+    world.assert_passes(last, "room").await;
+    assert_eq!(world.calls(), MOST + 1 + 2 * MOST + 2);
 }
 
-/// And no more than 1 024 requests wait for one token.
+/// And no more than 1 024 requests wait for one token; who waits for one that was active before has another
+/// place.
 #[tokio::test]
 async fn waiting_requests_are_bounded() {
     let world = World::new();
+    let known = world.token();
+    world.assert_passes(&known, "asked").await;
+    world.advance(TTL).await;
     let token = world.token();
     world.kit.hold();
     let waiting: Vec<_> = (0..1_024).map(|_| world.spawn(&token)).collect();
-    world.kit.called(1).await;
+    world.kit.called(2).await;
     settle().await;
     world.assert_unavailable(&token, "no room").await;
+    let beside: Vec<_> = (0..1_024).map(|_| world.spawn(&known)).collect();
+    world.kit.called(3).await;
+    settle().await;
+    world.assert_unavailable(&known, "no room for it either").await;
     world.kit.release();
-    for request in waiting {
+    for request in waiting.into_iter().chain(beside) {
         assert_eq!(request.await.unwrap(), None);
     }
     world.assert_passes(&token, "kept").await;
-    assert_eq!(world.calls(), 1);
+    world.assert_passes(&known, "kept").await;
+    assert_eq!(world.calls(), 3);
 }
 
 /// What is kept takes no more room than was said, whatever the answers are like.

@@ -98,7 +98,7 @@ async fn an_answer_breaks_the_row() {
     let world = World::new();
     for round in 0..5 {
         for _ in 0..4 {
-            world.kit.fail_once(StatusCode::INTERNAL_SERVER_ERROR);
+            world.kit.fail_once(StatusCode::BAD_GATEWAY);
             world.assert_unavailable(&world.token(), "fault").await;
         }
         match round % 2 {
@@ -119,15 +119,18 @@ async fn an_answer_breaks_the_row() {
 async fn faults_of_one_answer_do_not_count() {
     let rows: Vec<(&str, Fails, bool)> = vec![
         ("401", StatusCode::UNAUTHORIZED.into(), true),
-        ("403", StatusCode::FORBIDDEN.into(), true),
         ("429", StatusCode::TOO_MANY_REQUESTS.into(), true),
-        ("500", StatusCode::INTERNAL_SERVER_ERROR.into(), true),
+        ("502", StatusCode::BAD_GATEWAY.into(), true),
         ("503", StatusCode::SERVICE_UNAVAILABLE.into(), true),
+        ("504", StatusCode::GATEWAY_TIMEOUT.into(), true),
         ("redirect", Fails::Redirect("https://b.example/".to_owned()), true),
         ("connection", FetchErrorKind::Connection.into(), true),
         ("timeout", FetchErrorKind::Timeout.into(), true),
         ("400", StatusCode::BAD_REQUEST.into(), false),
+        ("403", StatusCode::FORBIDDEN.into(), false),
         ("404", StatusCode::NOT_FOUND.into(), false),
+        ("500", StatusCode::INTERNAL_SERVER_ERROR.into(), false),
+        ("501", StatusCode::NOT_IMPLEMENTED.into(), false),
         ("too large", FetchErrorKind::TooLarge.into(), false),
         ("overlong", Fails::Overlong, false),
         ("garbage", Fails::Body("garbage".into()), false),
@@ -168,6 +171,90 @@ async fn silence_is_a_fault() {
     world.kit.recover();
     world.advance(2 * SECOND).await;
     world.assert_passes(&world.token(), "healed").await;
+}
+
+/// INT-11: what is slow here says nothing of the endpoint: keys for its signed answers. Its own silence does.
+#[tokio::test]
+async fn slow_keys_are_no_fault_of_the_endpoint() {
+    for (keys, state) in [(true, EndpointState::Working), (false, EndpointState::Resting)] {
+        let world = World::with_keys(|introspection| introspection.signed_for("rs"));
+        world.kit.sign_with(&world.issuer, "rs");
+        match keys {
+            true => world.issuer.fail(Failure::Silence),
+            false => world.kit.fail(Failure::Silence),
+        }
+        let waiting: Vec<_> = (0..8).map(|_| world.spawn(&world.token())).collect();
+        world.kit.called(8).await;
+        settle().await;
+        world.advance(TIMEOUT).await;
+        for request in waiting {
+            assert_eq!(request.await.unwrap(), Some(Kind::IntrospectionUnavailable));
+        }
+        let health = world.health();
+        assert_eq!((health.state, health.calls, health.failed), (state, 8, 8));
+        let error = health.last_error.unwrap();
+        assert_eq!(error.contains("fetching the issuer's keys"), keys, "{error}");
+    }
+}
+
+/// INT-11: nor does a secret that cannot be read in time: no call is made.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_slow_secret_is_no_call() {
+    let path = std::env::temp_dir().join(format!("portcullis-slow-{}", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let secret = portcullis::secret::SecretSource::file(&path);
+    let client = portcullis::introspection::ClientAuth::basic("notes-api", secret);
+    let world = World::with(|introspection| introspection.client(client));
+    let tokens: Vec<_> = (0..8).map(|_| world.token()).collect();
+    let waiting: Vec<_> = tokens.iter().map(|token| world.spawn(token)).collect();
+    settle().await;
+    world.advance(TIMEOUT).await;
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), Some(Kind::IntrospectionUnavailable));
+    }
+    let health = world.health();
+    assert_eq!((health.state, health.calls, health.failed), (EndpointState::Working, 0, 8));
+    let error = health.last_error.unwrap();
+    assert!(error.contains("reading this server's own credentials"), "{error}");
+    assert_eq!(world.calls(), 0);
+    // Whoever reads it gets it now, and the next question takes it from a file.
+    std::fs::write(&path, "s3cret").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "s3cret").unwrap();
+    world.assert_passes(&tokens[0], "the secret is there").await;
+    assert_eq!(world.calls(), 1);
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// INT-11: what went wrong last is told until something goes well, whatever it was, and whether it counts.
+#[tokio::test]
+async fn the_last_error_is_told_until_a_success() {
+    let world = World::new();
+    assert_eq!(world.health().last_error, None);
+    let faults: [(&str, Fails); 4] = [
+        ("404", StatusCode::NOT_FOUND.into()),
+        ("500", StatusCode::INTERNAL_SERVER_ERROR.into()),
+        ("`active`", Fails::Body("{}".into())),
+        ("502", StatusCode::BAD_GATEWAY.into()),
+    ];
+    for (text, fault) in faults.clone() {
+        world.kit.fail_once(fault);
+        world.assert_unavailable(&world.token(), text).await;
+        let error = world.health().last_error.unwrap();
+        assert!(error.contains(text), "{text}: {error}");
+    }
+    assert_eq!((world.health().failed, world.health().not_asked), (4, 0));
+    // "Not active" is a success as well.
+    world.assert_invalid("unknown", Kind::Inactive, "no").await;
+    assert_eq!(world.health().last_error, None);
+    for (text, fault) in faults {
+        world.kit.fail_once(fault);
+        world.assert_unavailable(&world.token(), text).await;
+        assert!(world.health().last_error.is_some(), "{text}");
+        world.assert_passes(&world.token(), text).await;
+        assert_eq!(world.health().last_error, None, "{text}");
+    }
 }
 
 /// INT-11: one endpoint that fails does not stop another.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis::introspection::{AnswerGap, ClientAuth, Introspection};
+use portcullis::issuer::{OptionalClaim, TokenProfile};
 use portcullis::jose::Algorithm;
 use portcullis::secret::SecretSource;
 use portcullis::testing::TestIssuer;
@@ -125,6 +126,24 @@ fn signed_answers_need_keys_and_a_name() {
         let error = build(issuer, introspection).unwrap_err();
         assert_eq!(places(&error), [format!("introspection[0].{place}")], "{error}");
         assert!(error.to_string().contains(reason), "{reason}: {error}");
+    }
+}
+
+/// Of a token without an end and without a date nothing would say how long it lives: one of both at most.
+#[test]
+fn a_token_without_an_end_has_a_date() {
+    let lax = || TokenProfile::relaxed().may_lack(OptionalClaim::IssuedAt);
+    let with_keys = || Issuer::jwks(ISSUER, "https://as.example/jwks");
+    let endless = || new().may_lack(AnswerGap::ExpiresAt);
+    let build = |issuer: Issuer, introspection: Introspection| {
+        Parts::new().builder_with(issuer).introspection(introspection).build()
+    };
+    for issuer in [|| Issuer::opaque(ISSUER), with_keys] {
+        assert!(build(issuer(), endless()).is_ok());
+        assert!(build(issuer().profile(lax()), new()).is_ok());
+        let error = build(issuer().profile(lax()), endless()).unwrap_err();
+        assert_eq!(places(&error), ["introspection[0].may_lack"], "{error}");
+        assert!(error.to_string().contains("nothing would say how long a token lives"), "{error}");
     }
 }
 

@@ -170,14 +170,62 @@ async fn the_token_type_is_one_that_can_be_presented() {
 async fn the_profile_counts_for_answers() {
     use portcullis::issuer::OptionalClaim;
     let parts = Parts::new();
-    let issuer = portcullis::Issuer::opaque(crate::support::ISSUER).profile(
-        TokenProfile::relaxed().may_lack(OptionalClaim::JwtId).may_lack(OptionalClaim::ClientId),
-    );
+    let issuer = portcullis::Issuer::opaque(crate::support::ISSUER)
+        .profile(TokenProfile::relaxed().may_lack(OptionalClaim::ClientId));
     let builder = parts.builder_with(issuer).introspection(parts.introspection());
     let relaxed = parts.build(builder);
     let strict = World::new();
-    for member in ["jti", "client_id"] {
-        relaxed.assert_passes(&without(&relaxed, member), member).await;
-        strict.assert_invalid(&without(&strict, member), Kind::MissingClaim, member).await;
+    let member = "client_id";
+    relaxed.assert_passes(&without(&relaxed, member), member).await;
+    strict.assert_invalid(&without(&strict, member), Kind::MissingClaim, member).await;
+}
+
+/// INT-05: where ID tokens are accepted, what its issuer calls a refresh or logout token is none: not as an
+/// answer, not as a JWT that is read here, and not as one that is asked about.
+#[tokio::test]
+async fn where_id_tokens_are_accepted_refresh_tokens_are_not() {
+    let profile = || {
+        TokenProfile::relaxed().accept_type("JWT").accept_id_tokens().require_claim("azp", "notes")
+    };
+    let build = |jwts: bool| {
+        let parts = Parts::new();
+        let introspection = match jwts {
+            true => parts.introspection().jwts(),
+            false => parts.introspection(),
+        };
+        let issuer = parts.issuer.fixed_keys().profile(profile());
+        let builder = parts.builder_with(issuer).introspection(introspection);
+        parts.build(builder)
+    };
+    let (reading, asking) = (build(false), build(true));
+    for (member, value, passes) in [
+        ("typ", "ID", true),
+        ("typ", "Bearer", true),
+        ("typ", "Refresh", false),
+        ("typ", "Offline", false),
+        ("typ", "Logout", false),
+        ("token_use", "id", true),
+        ("token_use", "access", true),
+        ("token_use", "refresh", false),
+        ("token_use", "refresh_token", false),
+    ] {
+        let name = format!("{member}: {value}");
+        let wants = (!passes).then_some(Kind::OtherTokenKind);
+        let claims = |world: &World| world.claims().claim("azp", "notes").claim(member, value);
+        let opaque = reading.kit.active(claims(&reading));
+        assert_eq!(reading.kind(&opaque).await, wants, "{name}, answered");
+        let jwt = claims(&reading).header("typ", "JWT").sign();
+        assert_eq!(reading.kind(&jwt).await, wants, "{name}, read");
+        let asked = claims(&asking).header("typ", "JWT");
+        let jwt = asked.sign();
+        asking.kit.active_as(&jwt, asked);
+        let calls = asking.calls();
+        assert_eq!(asking.kind(&jwt).await, wants, "{name}, asked about");
+        assert_eq!(asking.calls(), calls + usize::from(passes), "{name}");
+        // What the answer says counts as well.
+        let jwt = asking.claims().claim("azp", "notes").header("typ", "JWT");
+        let token = jwt.sign();
+        asking.kit.active_as(&token, jwt.claim(member, value));
+        assert_eq!(asking.kind(&token).await, wants, "{name}, by the answer");
     }
 }

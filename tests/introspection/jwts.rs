@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use portcullis::introspection::Introspection;
 use portcullis::jose::Algorithm;
+use portcullis::revocation::{Claim, Claims, Record, Revocation};
 use portcullis::testing::{ClientKey, Failure, TestKey, TokenBuilder};
 use portcullis::{Dpop, Issuer, RejectionKind as Kind};
 use serde_json::json;
@@ -96,13 +97,14 @@ async fn an_ended_jwt_is_never_asked_about() {
         world.assert_invalid(&token, Kind::Expired, "ended").await;
         assert_eq!(world.calls(), 0);
         // Within the leeway it is one like others.
-        let token = at(now.minus(SECOND)).sign();
-        world.kit.active_as(&token, world.claims());
+        let one = |claims: TokenBuilder| claims.claim("jti", "one");
+        let token = one(at(now.minus(SECOND))).sign();
+        world.kit.active_as(&token, one(world.claims()));
         world.assert_passes(&token, "just ended").await;
         assert_eq!(world.calls(), 1);
         // And the end of the answer counts beside it.
-        let token = world.claims().sign();
-        world.kit.active_as(&token, at(now.minus(30 * SECOND)));
+        let token = one(world.claims()).sign();
+        world.kit.active_as(&token, one(at(now.minus(30 * SECOND))));
         world.assert_invalid(&token, Kind::Expired, "the answer ended").await;
     }
 }
@@ -166,8 +168,8 @@ async fn cnf_of_the_token_is_enforced_beside_that_of_the_answer() {
                 Kind::SenderNotProven,
             ),
         ] {
-            let token = jwt.sign();
-            world.kit.active_as(&token, answer);
+            let token = jwt.claim("jti", "one").sign();
+            world.kit.active_as(&token, answer.claim("jti", "one"));
             assert_eq!(world.kind(&token).await, Some(by_bearer), "{name}");
             let mut request = with_field("authorization", format!("DPoP {token}"));
             let proof = client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
@@ -175,8 +177,8 @@ async fn cnf_of_the_token_is_enforced_beside_that_of_the_answer() {
             assert_eq!(send(&world.api.layer(), request).await.kind(), by_proof, "{name}");
         }
         // An answer that says Bearer of a token that says DPoP contradicts it.
-        let token = bound().sign();
-        world.kit.active_as(&token, world.claims());
+        let token = bound().claim("jti", "one").sign();
+        world.kit.active_as(&token, world.claims().claim("jti", "one"));
         let mut request = with_field("authorization", format!("DPoP {token}"));
         let proof = client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
         request.headers_mut().insert("dpop", HeaderValue::try_from(proof).unwrap());
@@ -184,21 +186,22 @@ async fn cnf_of_the_token_is_enforced_beside_that_of_the_answer() {
     }
 }
 
-/// What the answer says counts, and what a token says beside it does not: but for its end and `cnf`.
+/// What the answer says counts, and what a token says beside it takes nothing of it away.
 #[tokio::test]
 async fn the_answer_counts() {
     let world = world();
-    let token = world.claims().scope("admin").sign();
-    world.kit.active_as(&token, world.claims().scope("read").subject("bob"));
+    let claims = || world.claims().claim("jti", "one");
+    let token = claims().scope("admin").sign();
+    world.kit.active_as(&token, claims().scope("read").subject("bob"));
     let access = world.present(&token).await.unwrap();
     assert_eq!(access.scopes().collect::<Vec<_>>(), ["read"]);
     assert_eq!(access.subject(), &"bob");
     for (name, answer, kind) in [
-        ("audience", world.claims().claim("aud", "https://b.example"), Kind::WrongAudience),
-        ("no audience", world.claims().without("aud"), Kind::MissingClaim),
-        ("issuer", world.claims().claim("iss", "https://b.example"), Kind::UnknownIssuer),
+        ("audience", claims().claim("aud", "https://b.example"), Kind::WrongAudience),
+        ("no audience", claims().without("aud"), Kind::MissingClaim),
+        ("issuer", claims().claim("iss", "https://b.example"), Kind::UnknownIssuer),
     ] {
-        let token = world.claims().sign();
+        let token = claims().sign();
         world.kit.active_as(&token, answer);
         world.assert_invalid(&token, kind, name).await;
     }
@@ -212,4 +215,152 @@ async fn both_forms_are_asked_about() {
     world.assert_passes(&known(&world, &world.claims()), "JWT").await;
     assert_eq!(world.calls(), 2);
     assert_eq!(world.issuer.fetches(), 1, "keys are needed for the JWT alone");
+}
+
+/// A JWT of another time or of another kind is refused by what it says itself, with keys and without: nobody
+/// is asked, whatever its issuer would say.
+#[tokio::test]
+async fn a_jwt_restricts_itself() {
+    for world in [world(), World::with(Introspection::jwts)] {
+        let at = |seconds| world.claims().claim("nbf", world.now().plus(seconds).as_secs());
+        let mut calls = 0;
+        for (name, claims, kind) in [
+            ("by now", at(Duration::ZERO), None),
+            ("within the leeway", at(5 * SECOND), None),
+            ("not yet", at(Duration::from_mins(1)), Some(Kind::NotYetValid)),
+            ("event", world.claims().claim("events", json!({"x": {}})), Some(Kind::OtherTokenKind)),
+            (
+                "an answer",
+                world.claims().claim("token_introspection", json!({})),
+                Some(Kind::OtherTokenKind),
+            ),
+            ("any other", world.claims().claim("event", json!({"x": {}})), None),
+        ] {
+            let token = claims.sign();
+            world.kit.active_as(&token, claims.without("nbf").without("events"));
+            assert_eq!(world.kind(&token).await, kind, "{name}");
+            calls += usize::from(kind.is_none());
+            assert_eq!(world.calls(), calls, "{name}");
+        }
+    }
+}
+
+/// An audience that the answer leaves out is that of the token, where an answer may leave it out; one that it
+/// names counts.
+#[tokio::test]
+async fn the_audience_of_a_jwt_stands_in() {
+    let world = World::with_keys(|introspection| {
+        introspection.jwts().dangerous().insecure_without_audience()
+    });
+    let elsewhere = json!("https://b.example");
+    let both = json!(["https://b.example", RESOURCE]);
+    for (name, own, answered, kind) in [
+        ("in both", Some(json!(RESOURCE)), Some(json!(RESOURCE)), None),
+        ("in the token", Some(json!(RESOURCE)), None, None),
+        ("among others in the token", Some(both), None, None),
+        ("another in the token", Some(elsewhere.clone()), None, Some(Kind::WrongAudience)),
+        (
+            "another, and an empty list",
+            Some(elsewhere.clone()),
+            Some(json!([])),
+            Some(Kind::WrongAudience),
+        ),
+        (
+            "another in the answer",
+            Some(json!(RESOURCE)),
+            Some(elsewhere),
+            Some(Kind::WrongAudience),
+        ),
+        ("nowhere", None, None, None),
+    ] {
+        let claims = world.claims();
+        let with = |audience: &Option<serde_json::Value>| match audience {
+            Some(audience) => claims.clone().claim("aud", audience),
+            None => claims.clone().without("aud"),
+        };
+        let token = with(&own).sign();
+        world.kit.active_as(&token, with(&answered));
+        assert_eq!(world.kind(&token).await, kind, "{name}");
+        if name == "in the token" {
+            let access = world.present(&token).await.unwrap();
+            assert_eq!(access.audiences().next().unwrap(), &RESOURCE);
+        }
+    }
+}
+
+/// An answer with another `jti` is about another token: 503. One without takes that of the token.
+#[tokio::test]
+async fn an_answer_about_another_token_is_no_answer() {
+    for world in [world(), World::with(Introspection::jwts)] {
+        let named = |name: &str| world.claims().claim("jti", name);
+        for (name, own, answered, passes) in [
+            ("the same", named("one"), named("one"), true),
+            ("another", named("one"), named("two"), false),
+            ("in other case", named("one"), named("One"), false),
+            ("in the token", named("one"), world.claims().without("jti"), true),
+            ("in the answer", world.claims().without("jti"), named("one"), true),
+        ] {
+            let token = own.sign();
+            world.kit.active_as(&token, answered);
+            match passes {
+                true => {
+                    let access = world.present(&token).await.unwrap();
+                    assert_eq!(access.jwt_id().unwrap(), &"one", "{name}");
+                }
+                false => world.assert_unavailable(&token, name).await,
+            }
+        }
+        // It is not kept: the issuer may mend it.
+        let claims = named("one");
+        let token = claims.sign();
+        world.kit.active_as(&token, named("two"));
+        world.assert_unavailable(&token, "another").await;
+        world.kit.active_as(&token, claims);
+        world.assert_passes(&token, "its own").await;
+    }
+}
+
+/// JWS-31, INT-05: a record reaches a JWT by what the answer leaves out, and by what the answer says
+/// otherwise.
+#[tokio::test]
+async fn a_record_reaches_a_jwt_by_what_it_says_itself() {
+    let named = |name: &str, value: &str| Claims::one(Claim::Named(name.into()), value);
+    type Of = fn(&World) -> TokenBuilder;
+    let rows: [(&str, Of, &dyn Fn(&World) -> Record); 4] = [
+        ("jti", |world| world.claims().without("jti"), &|world| {
+            Record::token(ISSUER, "one", world.now())
+        }),
+        ("session", |world| world.claims().claim("jti", "one"), &|world| {
+            Record::matching(ISSUER, Claims::session("s1"), world.now())
+        }),
+        ("named", |world| world.claims().claim("jti", "one"), &|world| {
+            Record::matching(ISSUER, named("device", "d1"), world.now())
+        }),
+        (
+            "named in both",
+            |world| world.claims().claim("jti", "one").claim("device", "d3"),
+            &|world| Record::matching(ISSUER, named("device", "d1"), world.now()),
+        ),
+    ];
+    for (name, answered, record) in rows {
+        let parts = Parts::new();
+        let builder = parts.builder_with(parts.issuer.jwks());
+        let builder = builder
+            .revocation(Revocation::new().claim("device"))
+            .introspection(parts.introspection().jwts());
+        let world = parts.build(builder);
+        let own = |jti: &str, number: u8| {
+            let claims = world.claims().claim("jti", jti).claim("sid", format!("s{number}"));
+            claims.claim("device", format!("d{number}")).sign()
+        };
+        let (token, other) = (own("one", 1), own("other", 2));
+        world.kit.active_as(&token, answered(&world));
+        world.kit.active_as(&other, answered(&world).without("jti"));
+        for token in [&token, &other] {
+            world.assert_passes(token, name).await;
+        }
+        world.api.revocations().revoke(record(&world)).await.unwrap();
+        world.assert_invalid(&token, Kind::Revoked, name).await;
+        world.assert_passes(&other, name).await;
+    }
 }

@@ -227,6 +227,32 @@ async fn no_log_line_of_a_signed_answer_holds_it() {
     assert_no_secret("secret", &text);
 }
 
+/// INT-11: one warning for each time that an endpoint begins to fail; what comes after it is for who looks
+/// closer.
+#[tokio::test]
+async fn an_endpoint_that_begins_to_fail_is_warned_of_once() {
+    let log = Log::start();
+    let world = World::new();
+    let count = || {
+        let text = log.take();
+        ["WARN", "DEBUG"].map(|level| {
+            let wanted = format!(" {level} portcullis::introspection");
+            text.lines().filter(|line| line.contains(&wanted)).count()
+        })
+    };
+    for round in 0..2 {
+        for (number, fault) in
+            [StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY].into_iter().enumerate()
+        {
+            world.kit.fail_once(fault);
+            world.assert_unavailable(&world.token(), "fault").await;
+            assert_eq!(count(), if number == 0 { [1, 0] } else { [0, 1] }, "{round} {number}");
+        }
+        world.assert_passes(&world.token(), "it works").await;
+        assert_eq!(count(), [0, 0], "{round}");
+    }
+}
+
 /// AUTH-22: what holds tokens, answers and secrets does not print them.
 #[tokio::test]
 async fn what_holds_a_secret_does_not_print_it() {

@@ -30,10 +30,11 @@ async fn a_thousand_first_requests_make_one_call() {
         assert_eq!(world.calls(), 1, "kept");
     }
 
-    let world = World::with(|introspection| introspection.at_most(1_000));
+    // Of 1 024 turns tokens that were never active get three quarters.
+    let world = World::with(|introspection| introspection.at_most(1_024));
     world.kit.hold();
     let waiting: Vec<_> = (0..1_000).map(|_| world.spawn(&world.token())).collect();
-    world.kit.called(1_000).await;
+    world.kit.called(768).await;
     world.kit.release();
     for request in waiting {
         assert_eq!(request.await.unwrap(), None);

@@ -162,8 +162,9 @@ async fn an_answer_is_no_access_token_and_an_access_token_no_answer() {
         ("JWTs are asked about", World::with_keys(portcullis::introspection::Introspection::jwts)),
         ("relaxed", relaxed()),
     ] {
-        let good = world.claims().sign();
-        world.kit.active_as(&good, world.claims());
+        let claims = world.claims();
+        let good = claims.sign();
+        world.kit.active_as(&good, claims);
         world.assert_passes(&good, name).await;
         let typed = answer(&world, |jwt| jwt);
         world.assert_invalid(&typed, Kind::WrongType, name).await;
@@ -283,7 +284,8 @@ async fn a_refused_question_is_told_to_operators() {
     world.assert_unavailable(&token, "400").await;
     let text = source_texts(&world.present(&token).await.unwrap_err());
     assert!(text.contains("status 400"), "{text}");
-    assert!(text.contains("the endpoint takes the call, or who makes it, for malformed"), "{text}");
+    let hint = "the endpoint takes the call, who makes it, or the kind of the token, for malformed";
+    assert!(text.contains(hint), "{text}");
     assert_eq!(world.health().state, EndpointState::Working);
     world.kit.require_nothing();
     world.assert_passes(&token, "answered").await;
