@@ -261,9 +261,10 @@ impl Introspector {
         self.answers.doubt(self.answers.fingerprint(token));
     }
 
-    /// Forgets that this token is active.
-    pub(crate) fn forget(&self, token: &str) {
+    /// Notes that the answer about this token cannot be used, and forgets it.
+    pub(crate) fn cannot_use(&self, token: &str, why: &str) {
         self.answers.forget(self.answers.fingerprint(token));
+        self.failed(&Arc::new(AskError::Answer(why.to_owned())));
     }
 
     pub(crate) fn health(&self) -> IntrospectionHealth {

@@ -5,7 +5,8 @@
 //!
 //! let token = SecretSource::file("/var/run/secrets/kubernetes.io/serviceaccount/token");
 //! assert!(token.read().is_err(), "there is none on this machine");
-//! assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret(..)");
+//! let given = SecretSource::given(Secret::new("s3cret"));
+//! assert_eq!(format!("{given:?}"), "Given(Secret(..))");
 //! ```
 
 mod credential;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 pub(crate) use credential::{Credential, CredentialScheme, SecretReader};
 
 /// A secret. It prints as `Secret(..)`, and there is no other way to print it by accident.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
@@ -48,6 +49,8 @@ pub enum SecretSource {
     Env(String),
     /// In this file. It is read each time, so that a rotated secret is seen.
     File(PathBuf),
+    /// Here: code has it from somewhere else, such as a vault, or is a test.
+    Given(Secret),
 }
 
 /// Why a secret cannot be read. It names the place, never the value.
@@ -74,6 +77,12 @@ impl SecretSource {
         Self::File(path.into())
     }
 
+    /// This secret. To rotate it the server is built anew; a configuration file cannot say it.
+    #[must_use]
+    pub const fn given(secret: Secret) -> Self {
+        Self::Given(secret)
+    }
+
     /// Reads it, now.
     ///
     /// # Errors
@@ -95,6 +104,7 @@ impl SecretSource {
                     .map_err(|error| self.error(&error.to_string()))?;
                 bytes
             }
+            Self::Given(secret) => secret.expose().to_vec(),
         };
         if bytes.len() > Self::LONGEST {
             return Err(self.error("it is longer than 64 KiB"));
@@ -110,6 +120,7 @@ impl SecretSource {
         match self {
             Self::Env(name) => serde_json::json!({ "env": name }),
             Self::File(path) => serde_json::json!({ "file": path.display().to_string() }),
+            Self::Given(_) => "given".into(),
         }
     }
 
@@ -128,6 +139,7 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Env(name) => write!(f, "environment variable {name:?}"),
             Self::File(path) => write!(f, "file {:?}", path.display().to_string()),
+            Self::Given(_) => f.write_str("memory"),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Rules {
         let facts = facts.map_err(|Unusable { kind, detail }| {
             if kind.outcome() == Outcome::Unavailable {
                 // The issuer's own fault, which it may mend before the answer is too old.
-                introspector.forget(token);
+                introspector.cannot_use(token, detail);
             }
             Refusal::new(*kind, detail.clone())
         })?;
@@ -150,8 +150,9 @@ impl Rules {
             .map_err(|error| unreadable(format!("it is {error}")))?;
         let (issuer, profile) = (introspector.issuer().id(), introspector.issuer().profile());
         if claims.text("iss").map_err(unusable)?.is_some_and(|iss| iss != issuer.as_str()) {
-            let detail = "`iss` of the answer is another issuer than the one that was asked";
-            return Err(not_taken(RejectionKind::UnknownIssuer, detail));
+            let detail =
+                format!("`iss` of the answer is another issuer than {issuer}, which was asked");
+            return Err(not_taken(RejectionKind::UnknownIssuer, &detail));
         }
         if let Some(claim) = profile.other_kind(None, &claims) {
             let detail = format!("the answer has `{claim}`, which is of no access token");
@@ -253,7 +254,8 @@ fn hint(claim: &str) -> &'static str {
         "sub" => ": `.may_lack(AnswerGap::Subject)` would take the client for the subject",
         "exp" => ": `.may_lack(AnswerGap::ExpiresAt)` would let it end with the answer",
         "aud" => {
-            ": `.dangerous().insecure_without_audience()` would take it as meant for this server"
+            ": the client has to ask for this audience, or \
+             `.dangerous().insecure_without_audience()` takes it as meant for this server"
         }
         _ => ": the issuer's `TokenProfile` says what its tokens may lack",
     }

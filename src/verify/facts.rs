@@ -80,10 +80,10 @@ pub(crate) fn facts_of(
     if issued_at.is_none() && !may_lack(OptionalClaim::IssuedAt) {
         return Err(ClaimError::Missing("iat".to_owned()));
     }
-    // An issuer that names no audience may also say so with an empty list.
+    // An issuer that names no audience may also say so with an empty list, where it is asked.
     let unsaid = |name: &str| {
         let is_empty = |value: Value<'_>| value.as_array().is_some_and(|found| found.is_empty());
-        stand_ins.addressed == Addressed::Unsaid && claims.value(name).is_some_and(is_empty)
+        stand_ins.origin != Origin::Token && claims.value(name).is_some_and(is_empty)
     };
     let audiences_in = |name: &str| if unsaid(name) { Ok(None) } else { claims.texts(name) };
     let (audiences, addressed) =
