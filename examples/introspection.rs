@@ -205,10 +205,10 @@ async fn play(
     }
     println!("  refused {:.1?} later: answers are kept for {TTL:?}", start.elapsed());
 
-    println!("the issuer's endpoint answers nothing but 500:");
+    println!("the issuer's endpoint answers nothing but 503:");
     let dora = introspection.active(claims("dora"));
     caller.expect("a token that is known", "/notes", &dora, StatusCode::OK).await?;
-    introspection.fail(StatusCode::INTERNAL_SERVER_ERROR);
+    introspection.fail(StatusCode::SERVICE_UNAVAILABLE);
     caller.expect("is still known", "/notes", &dora, StatusCode::OK).await?;
     let eve = introspection.active(claims("eve"));
     caller.expect("one that is not", "/notes", &eve, StatusCode::SERVICE_UNAVAILABLE).await?;

@@ -224,7 +224,8 @@ async fn an_answer_may_lack_a_name_and_a_jwt_may_not() {
 /// INT-04: of a member that is missing operators are told which setting would let it go; that setting does.
 #[tokio::test]
 async fn a_missing_member_names_its_setting() {
-    let rows: [(&str, &str, fn(Introspection) -> Introspection); 4] = [
+    type Change = fn(Introspection) -> Introspection;
+    let rows: [(&str, &str, Change); 4] = [
         ("sub", "`.may_lack(AnswerGap::Subject)`", |one| one.may_lack(AnswerGap::Subject)),
         ("exp", "`.may_lack(AnswerGap::ExpiresAt)`", |one| one.may_lack(AnswerGap::ExpiresAt)),
         ("token_type", "`.may_lack(AnswerGap::TokenType)`", |one| {

@@ -326,7 +326,8 @@ async fn an_answer_about_another_token_is_no_answer() {
 async fn a_record_reaches_a_jwt_by_what_it_says_itself() {
     let named = |name: &str, value: &str| Claims::one(Claim::Named(name.into()), value);
     type Of = fn(&World) -> TokenBuilder;
-    let rows: [(&str, Of, &dyn Fn(&World) -> Record); 4] = [
+    type About<'a> = &'a dyn Fn(&World) -> Record;
+    let rows: [(&str, Of, About<'_>); 4] = [
         ("jti", |world| world.claims().without("jti"), &|world| {
             Record::token(ISSUER, "one", world.now())
         }),

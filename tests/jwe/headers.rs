@@ -177,7 +177,8 @@ fn ephemeral_keys_are_of_the_curve() {
     );
     let short = base64url::encode([1; 31]);
     let long = base64url::encode([0; 33]);
-    let changes: [(&str, &dyn Fn(&mut Value)); 12] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let changes: [(&str, Change<'_>); 12] = [
         ("kty of another kind", &|epk| epk["kty"] = "OKP".into()),
         ("kty in a list", &|epk| epk["kty"] = json!(["EC"])),
         ("another curve", &|epk| epk["crv"] = "P-384".into()),

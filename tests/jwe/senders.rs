@@ -11,7 +11,8 @@ use portcullis::time::Clock as _;
 use portcullis::{Binding, Dpop, Mtls, Policy, RejectionKind as Kind};
 use serde_json::json;
 
-use crate::support::{ISSUER, RESOURCE, bearer, send};
+use crate::EC;
+use crate::support::{ISSUER, RESOURCE, bearer, send, with_field};
 use crate::world::{World, decryption, seal, with_proof};
 
 fn world() -> World {
@@ -101,6 +102,63 @@ async fn cnf_in_the_envelope_is_enforced() {
     for (token, kind) in [(&bound, None), (&strict.sealed(), Some(Kind::NotBound))] {
         let sent = send(&strict.api.layer(), presented(token, &own)).await;
         assert_eq!(sent.kind(), kind);
+    }
+}
+
+/// AT-12: what could not be proven by what came with it is refused before any work with a private key: a token
+/// that cannot be decrypted gets the same as one that can. With what is wanted each is decided.
+#[tokio::test]
+async fn what_could_not_be_proven_is_not_decrypted() {
+    let certificate = TestCertificate::named("client").self_signed();
+    for (wanted, by_key, by_certificate, kind) in [
+        (Binding::WhereBound, false, false, None),
+        (Binding::Dpop, false, true, Some(Kind::NotBound)),
+        (Binding::Dpop, true, false, None),
+        (Binding::Mtls, true, false, Some(Kind::CertificateMissing)),
+        (Binding::Mtls, false, true, None),
+        (Binding::Either, false, false, Some(Kind::NotBound)),
+        (Binding::Either, false, true, None),
+        (Binding::Both, true, false, Some(Kind::CertificateMissing)),
+        (Binding::Both, false, true, Some(Kind::NotBound)),
+        (Binding::Both, true, true, None),
+    ] {
+        let world = World::with(|builder| {
+            let builder = builder.decryption(decryption()).dpop(Dpop::new()).mtls(Mtls::direct());
+            builder.binding(wanted)
+        });
+        let client = ClientKey::generate(Algorithm::Es256, &world.clock);
+        let mut cnf = serde_json::Map::new();
+        if by_key {
+            cnf.extend(client.confirmation().as_object().unwrap().clone());
+        }
+        if by_certificate {
+            cnf.extend(certificate.confirmation().as_object().unwrap().clone());
+        }
+        let claims = match cnf.is_empty() {
+            true => world.token(),
+            false => world.token().claim("cnf", cnf),
+        };
+        let undecryptable = kind.or(Some(Kind::Undecryptable));
+        for (token, kind) in [(seal(&claims.sign()), kind), (EC.seal("x").encrypt(), undecryptable)]
+        {
+            let proof = client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
+            let mut request = match by_key {
+                true => with_proof(&token, &proof),
+                false => bearer(&token),
+            };
+            if by_certificate {
+                let peer = PeerCertificate::new(certificate.certificate(), ChainCheck::Unchecked);
+                request.extensions_mut().insert(peer);
+            }
+            let found = send(&world.api.layer(), request).await.kind();
+            assert_eq!(found, kind, "{wanted:?} {by_key} {by_certificate}");
+        }
+    }
+    let world = world();
+    for token in [world.sealed(), EC.seal("x").encrypt()] {
+        let naked = with_field("authorization", format!("DPoP {token}"));
+        let found = send(&world.api.layer(), naked).await.kind();
+        assert_eq!(found, Some(Kind::ProofMissing));
     }
 }
 

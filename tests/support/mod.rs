@@ -21,6 +21,7 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use portcullis::certificate::{ChainCheck, PeerCertificate};
 use portcullis::check::{Check, CheckContext, CheckError, Denial, Unavailable, acr, all_scopes};
+use portcullis::introspection::{ClientAuth, Introspection};
 use portcullis::issuer::{IssuerResolver, OptionalClaim, TokenProfile, Trust};
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::layer::{ProtectLayer, RefusalStyle};
@@ -33,8 +34,8 @@ use portcullis::sender::{
     ReplayStore, Sighting, Used,
 };
 use portcullis::testing::{
-    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIssuer, TestKey, TestNetwork,
-    TestStatusList, TokenBuilder, challenges,
+    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIntrospection, TestIssuer,
+    TestKey, TestNetwork, TestStatusList, TokenBuilder, challenges,
 };
 use portcullis::{
     Access, Binding, Dpop, Issuer, Mtls, Policy, Rejection, RejectionKind, ResourceServer,
@@ -249,6 +250,8 @@ pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
         | RejectionKind::IssuerUnavailable
         | RejectionKind::ReplayUnavailable
         | RejectionKind::RevocationUnavailable
+        | RejectionKind::IntrospectionUnavailable
+        | RejectionKind::DecryptionUnavailable
         | RejectionKind::CheckUnavailable => (503, None),
         RejectionKind::ProofMissing
         | RejectionKind::SeveralProofs
@@ -380,7 +383,7 @@ pub(crate) const WANTED: [&str; 2] = ["notes:read", "notes:write"];
 
 /// A request for every [`RejectionKind`], to a server with these settings.
 pub(crate) async fn every_refusal(
-    settings: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    settings: impl Fn(ServerBuilder) -> ServerBuilder,
 ) -> Vec<Refused> {
     use RejectionKind as Kind;
     let clock = ManualClock::new();
@@ -394,6 +397,15 @@ pub(crate) async fn every_refusal(
     let listed = TestIssuer::new("https://listed.example", &clock);
     let list = TestStatusList::new("https://listed.example/lists/1", &listed, &clock);
     let silent = TestIssuer::new("https://silent.example", &clock);
+    let asked = TestIssuer::new("https://asked.example", &clock);
+    let silenced = TestIssuer::new("https://silenced.example", &clock);
+    let [endpoint, broken] = [&asked, &silenced].map(|one| TestIntrospection::of(one, &clock));
+    broken.fail(Failure::Connection);
+    let introspection = |kit: &TestIntrospection, issuer: &TestIssuer, prefix: &str| {
+        Introspection::at(issuer.id(), kit.url())
+            .client(ClientAuth::insecure_unauthenticated())
+            .prefix(format!("{PRIVATE}-{prefix}"))
+    };
     let known = Revocation::new()
         .status_lists(StatusLists::new().issuers([listed.id()]).require())
         .source(Source::own("silent", Broken).speaks_for([silent.id()]));
@@ -406,13 +418,22 @@ pub(crate) async fn every_refusal(
         .issuer(silent.fixed_keys())
         .revocation(known)
         .issuer(untold.fixed_keys().profile(TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)))
+        .issuer(Issuer::opaque(asked.id()))
+        .issuer(Issuer::opaque(silenced.id()))
+        .introspection(introspection(&endpoint, &asked, "asked"))
+        .introspection(introspection(&broken, &silenced, "silenced"))
         .tenants(UnsureOf("https://unsure.example"), 1)
         .class(TokenClass::named("old").scopes(["old"]).max_age(Duration::from_mins(2)))
         .class(TokenClass::named("agents").scopes(["agent"]).binding(Binding::Either))
         .dpop(Dpop::new().nonces(Nonces::optional()))
         .mtls(Mtls::direct())
         .replay_store(PickyStore::default())
-        .transport(TestNetwork::of(&[&issuer, &twice, &down]).with_list(&list))
+        .transport(
+            TestNetwork::of(&[&issuer, &twice, &down])
+                .with_list(&list)
+                .with_introspection(&endpoint)
+                .with_introspection(&broken),
+        )
         .build()
         .unwrap();
     let failures = api.warm_up().await.unwrap_err();
@@ -445,6 +466,8 @@ pub(crate) async fn every_refusal(
     let elsewhere_listed = json!({"status_list": {"idx": 0, "uri": format!("{elsewhere}/list")}});
     let tokens = [
         (Kind::OpaqueToken, format!("{PRIVATE}-opaque")),
+        (Kind::Inactive, format!("{PRIVATE}-asked-and-unknown")),
+        (Kind::IntrospectionUnavailable, format!("{PRIVATE}-silenced")),
         (Kind::EncryptedToken, format!("{}.e.e", marked(&issuer).sign())),
         (Kind::MalformedToken, format!("{}.x", marked(&issuer).signing_input())),
         (Kind::UnsupportedHeader, marked(&issuer).header("crit", [NAMED]).sign()),
@@ -589,6 +612,8 @@ pub(crate) async fn every_refusal(
     nested.request.extensions_mut().insert(TestAccess::new().build());
     refused.push(nested);
 
+    refused.extend(every_refusal_of_an_envelope(&settings));
+
     for case in &mut refused {
         let (mut parts, body) = std::mem::take(&mut case.request).into_parts();
         parts.uri = format!("/{NAMED}?q={NAMED}").parse().unwrap();
@@ -596,10 +621,88 @@ pub(crate) async fn every_refusal(
         parts.headers.insert("x-forwarded-host", marker);
         case.request = Request::from_parts(parts, body);
     }
+    let is_there = |kind: &Kind| refused.iter().any(|case| case.kind == *kind);
+    let is_reached = |kind: &Kind| cfg!(feature = "jwe") || !OF_ENVELOPES.contains(kind);
     let missing: Vec<_> =
-        Kind::ALL.iter().filter(|kind| !refused.iter().any(|case| case.kind == **kind)).collect();
+        Kind::ALL.iter().filter(|kind| !is_there(kind) && is_reached(kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
+}
+
+/// The kinds that only a server gives that decrypts tokens.
+const OF_ENVELOPES: [RejectionKind; 4] = [
+    RejectionKind::EncryptionNotAccepted,
+    RejectionKind::Undecryptable,
+    RejectionKind::DecryptionUnavailable,
+    RejectionKind::NotEncrypted,
+];
+
+/// Without the feature `jwe` no server decrypts.
+#[cfg(not(feature = "jwe"))]
+fn every_refusal_of_an_envelope(
+    _: &impl Fn(ServerBuilder) -> ServerBuilder,
+) -> impl Iterator<Item = Refused> {
+    std::iter::empty()
+}
+
+/// A request for each kind of [`OF_ENVELOPES`].
+#[cfg(feature = "jwe")]
+fn every_refusal_of_an_envelope(
+    settings: &impl Fn(ServerBuilder) -> ServerBuilder,
+) -> impl Iterator<Item = Refused> {
+    use portcullis::jwe::{ContentEncryption, Decryption, KeyManagement};
+    use portcullis::testing::TestDecryptionKey;
+
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let key = TestDecryptionKey::generate(KeyManagement::EcdhEs, "ec");
+    let build = |builder: ServerBuilder| {
+        let api = settings(builder)
+            .issuer(issuer.fixed_keys().encrypted_only())
+            .decryption(Decryption::new().key(key.decryption_key()))
+            .dpop(Dpop::new())
+            .transport(TestNetwork::of(&[&issuer]))
+            .build()
+            .unwrap();
+        api.protect(all_scopes(WANTED))
+    };
+    let layer = build(builder(&clock));
+    let hasty = build(builder(&clock).clock(Hasty(clock.clone())));
+    let inner = issuer.token(RESOURCE).subject(&format!("{PRIVATE}-sub")).sign();
+    let sealed = || key.encrypt(&inner, ContentEncryption::A256Gcm);
+    let unknown = key.seal(&inner).header("kid", NAMED).encrypt();
+    let cases = [
+        (RejectionKind::EncryptionNotAccepted, &layer, unknown),
+        (RejectionKind::Undecryptable, &layer, key.seal(format!("{PRIVATE}-inside")).encrypt()),
+        (RejectionKind::DecryptionUnavailable, &hasty, sealed()),
+        (RejectionKind::NotEncrypted, &layer, inner.clone()),
+    ];
+    assert_eq!(cases.each_ref().map(|(kind, ..)| *kind), OF_ENVELOPES);
+    cases
+        .map(|(kind, layer, token)| {
+            let (layer, request) = (layer.clone(), bearer(&token));
+            Refused { kind, layer, request, token: Some(token) }
+        })
+        .into_iter()
+}
+
+/// A clock for which every time is over as soon as it begins: nobody waits for anything.
+#[cfg(feature = "jwe")]
+struct Hasty(ManualClock);
+
+#[cfg(feature = "jwe")]
+impl portcullis::time::Clock for Hasty {
+    fn now(&self) -> portcullis::time::Timestamp {
+        self.0.now()
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.steady()
+    }
+
+    fn sleep(&self, _: Duration) -> portcullis::time::Sleep {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A source of revocation that never says anything.
