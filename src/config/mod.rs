@@ -130,8 +130,8 @@
 //! let error = ServerConfig::from_toml(r#"
 //!     resource = "https://api.example.com"
 //!     bindng = "either"
-//!     token_hash_key = "correct horse battery staple"
 //!     issuers = [{ id = "https://login.example.com", algorithms = ["HS256"] }]
+//!     token_hash_key = "correct horse battery staple"
 //! "#).unwrap_err();
 //! let places: Vec<_> = error.places().map(|(place, _)| place).collect();
 //! assert_eq!(
