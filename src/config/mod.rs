@@ -133,10 +133,11 @@
 //!     issuers = [{ id = "https://login.example.com", algorithms = ["HS256"] }]
 //!     token_hash_key = "correct horse battery staple"
 //! "#).unwrap_err();
-//! let places: Vec<_> = error.places().map(|(place, _)| place).collect();
+//! let mut places: Vec<_> = error.places().map(|(place, _)| place).collect();
+//! places.sort_unstable();
 //! assert_eq!(
 //!     places,
-//!     ["bindng", "issuers[0].algorithms[0]", "token_hash_key", "default_class", "binding"],
+//!     ["binding", "bindng", "default_class", "issuers[0].algorithms[0]", "token_hash_key"],
 //! );
 //! assert!(!error.to_string().contains("horse"));
 //! # Ok::<(), portcullis::BuildError>(())

@@ -66,7 +66,8 @@ impl Rules {
                     self.check_presented(&credentials, head, look.route)?;
                 }
                 let inner = self.unsealed(token, look.found)?;
-                self.read(token, inner, look, trace)?
+                let could_prove = || self.check_presented(&credentials, head, look.route);
+                self.read(token, inner, &could_prove, look, trace)?
             }
         };
         Ok(Authentic { facts, credentials, answered_by })
@@ -100,11 +101,13 @@ impl Rules {
         }
     }
 
-    /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one.
+    /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one; `could_prove`
+    /// says whether asking about it can come to anything.
     fn read(
         &self,
         token: &str,
         inner: Option<&str>,
+        could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
@@ -141,6 +144,7 @@ impl Rules {
         }
         if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
             let introspector = Arc::clone(introspector);
+            could_prove()?;
             let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
             let facts = self.jwt_asked_about(&introspector, token, jwt, look, trace)?;
             return Ok((facts, Some(introspector)));
