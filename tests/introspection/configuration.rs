@@ -39,7 +39,7 @@ fn every_fault_has_its_place() {
     let minutes = Duration::from_mins;
     let rows: Vec<(&str, &str, Introspection, Introspection)> = vec![
         ("endpoint", "https", new(), asked_at(ISSUER, "http://as.example/introspect")),
-        ("client", "name a `client`", new(), Introspection::at(ISSUER, ENDPOINT)),
+        ("client", "`.client(", new(), Introspection::at(ISSUER, ENDPOINT)),
         ("client.client_id", "empty", client(ClientAuth::mtls("a")), client(ClientAuth::mtls(""))),
         (
             "client.client_id",

@@ -121,6 +121,7 @@ pub(super) fn claims(
         return verified_claims(&jwt, nameable.as_deref()).map_err(Refused::new);
     };
     jwt.takes_type().map_err(Refused::new)?;
+    sender::could_be_proven(world, presented, request)?;
     // nobody is asked about what has ended, or what nobody signed that could be asked about it
     let mut whys: Vec<Why> = Vec::new();
     let leeway = nanos(world.leeway_secs);
@@ -331,7 +332,7 @@ fn answered(
     let stand_ins = StandIns {
         client_as_subject: may_lack("sub"),
         exp: may_lack("exp").then_some(exp),
-        jti: true,
+        is_answer: true,
         unaddressed: asked.without_audience,
     };
     match claims_of(members, &asked.issuer, profile, nameable, &stand_ins) {

@@ -78,9 +78,10 @@ pub(super) struct StandIns {
     /// The client is the subject.
     pub(super) client_as_subject: bool,
     pub(super) exp: Option<u128>,
-    /// Who can be asked about a token needs no name for it.
-    pub(super) jti: bool,
-    /// It is for whoever knows of it, also if its list of audiences is empty.
+    /// It is what somebody answers: who can be asked about a token needs no name for it, and an empty
+    /// list of audiences is none.
+    pub(super) is_answer: bool,
+    /// It is for whoever knows of it.
     pub(super) unaddressed: bool,
 }
 
@@ -112,7 +113,7 @@ pub(super) fn claims_of(
     let sub = present(member(payload, "sub"), (!stands_in).then_some("sub"), "sub");
     let no_client = (!may_lack("client_id")).then_some("no client");
     let client_id = present(of_client, no_client, "client");
-    let no_jti = (!may_lack("jti") && !stand_ins.jti).then_some("no jti");
+    let no_jti = (!may_lack("jti") && !stand_ins.is_answer).then_some("no jti");
     let jti = present(member(payload, "jti"), no_jti, "jti");
     let sub = match member(payload, "sub") {
         None if stands_in => client_id.clone(),
@@ -132,7 +133,7 @@ pub(super) fn claims_of(
     }
     let names_none = |name: &&String| {
         let found = member(payload, name);
-        stand_ins.unaddressed && matches!(found, Some(Json::Array(items)) if items.is_empty())
+        stand_ins.is_answer && matches!(found, Some(Json::Array(items)) if items.is_empty())
     };
     let names: Vec<String> =
         profile.audience_claims.iter().filter(|name| !names_none(name)).cloned().collect();
