@@ -346,9 +346,13 @@ pub(crate) fn https_url(
         Some("https") => {}
         Some("http") if loopback == LoopbackHttp::Allowed && is_loopback(host) => {}
         Some("http") if loopback == LoopbackHttp::Allowed => {
-            return Err(wrong("is http to a host that is not loopback; use https"));
+            return Err(wrong(
+                "is http to a host that is not loopback; use https: TLS in front of it",
+            ));
         }
-        Some("http") if is_loopback(host) && what == "issuer" => {
+        Some("http")
+            if is_loopback(host) && matches!(what, "issuer" | "introspection endpoint") =>
+        {
             return Err(wrong(
                 "is not an https URL; for local development there is \
                  `.dangerous().insecure_loopback_http()`",

@@ -7,6 +7,7 @@ use super::ClientAuth;
 use super::checked::{Answers, Checked, Choice, Jwts};
 use crate::error::{ConfigFault, Faults};
 use crate::name::{LoopbackHttp, https_url};
+use crate::time::shown_duration;
 use crate::transport::Transport;
 
 /// How the tokens of one issuer are asked about (RFC 7662).
@@ -183,6 +184,9 @@ impl Introspection {
     }
 
     /// How many calls are under way at once; 64 unless said otherwise, 1 to 1024.
+    ///
+    /// Beyond these, calls wait for their turn. At most 1 024 requests with unknown tokens wait for an
+    /// answer, and 1 024 with tokens that were active before; one more of its kind gets 503 at once.
     pub fn at_most(mut self, calls: usize) -> Self {
         self.at_most = calls;
         self
@@ -234,7 +238,9 @@ impl Introspection {
         let client = match &self.client {
             Some(client) => faults.at("client", |faults| client.check(&self.issuer, faults)),
             None => {
-                let what = "an introspection endpoint answers only whom it knows: name a `client`";
+                let what = "an introspection endpoint answers only whom it knows: \
+                            `.client(ClientAuth::basic(id, SecretSource::env(..)))`, or by name \
+                            `ClientAuth::insecure_unauthenticated()`";
                 faults.push_at("client", fault(what));
                 None
             }
@@ -259,17 +265,26 @@ impl Introspection {
             },
         };
         if self.ttl > Self::LONGEST_TTL {
-            let most = Self::LONGEST_TTL;
-            faults.push_at("ttl", fault(format!("{:?} is longer than {most:?}", self.ttl)));
+            let (found, most) = (shown_duration(self.ttl), shown_duration(Self::LONGEST_TTL));
+            let what = format!(
+                "`ttl` is {found}, longer than {most}: a revocation at the issuer is seen that late"
+            );
+            faults.push_at("ttl", fault(what));
         }
         let negative_ttl = self.negative_ttl.unwrap_or(Self::NEGATIVE_TTL.min(self.ttl));
         if negative_ttl > self.ttl {
-            let what = format!("{negative_ttl:?} is longer than the `ttl`, {:?}", self.ttl);
+            let (found, most) = (shown_duration(negative_ttl), shown_duration(self.ttl));
+            let what = format!(
+                "`negative_ttl` is {found}, longer than the `ttl`, {most}: a token that becomes active \
+                 is refused that long"
+            );
             faults.push_at("negative_ttl", fault(what));
         }
         if !Self::TIMEOUTS.contains(&self.timeout) {
-            let (least, most) = (Self::TIMEOUTS.start(), Self::TIMEOUTS.end());
-            let what = format!("{:?} is not between {least:?} and {most:?}", self.timeout);
+            let [found, least, most] =
+                [&self.timeout, Self::TIMEOUTS.start(), Self::TIMEOUTS.end()]
+                    .map(|time| shown_duration(*time));
+            let what = format!("`timeout` is {found}, which is not between {least} and {most}");
             faults.push_at("timeout", fault(what));
         }
         if !(1..=Self::MOST_AT_ONCE).contains(&self.at_most) {

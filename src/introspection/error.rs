@@ -14,7 +14,10 @@ pub(crate) enum AskError {
     #[error("introspection: {0}")]
     Fetch(FetchError),
     /// The endpoint refuses this server's own credentials (RFC 7662 §2.3).
-    #[error("introspection: the endpoint refuses this server's own credentials, status {0}")]
+    #[error(
+        "introspection: the endpoint refuses this server's own credentials, status {0}: check them, or \
+         take another method of `ClientAuth`"
+    )]
     Credentials(StatusCode),
     /// Another status than 200. A server that wants to know who asks may answer 400 (RFC 9701 §5).
     #[error("introspection: status {0}{hint}", hint = hint(*.0))]
@@ -49,6 +52,9 @@ fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => {
             ": the endpoint takes the call, who makes it, or the kind of the token, for malformed"
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            ": is the URL that of the introspection endpoint?"
         }
         _ => "",
     }

@@ -35,6 +35,19 @@ pub(crate) struct Setting<'a> {
     pub(crate) issuers: &'a [KnownIssuer<'a>],
 }
 
+impl<'a> Setting<'a> {
+    fn known(&self, issuer: &str) -> Option<&KnownIssuer<'a>> {
+        self.issuers.iter().find(|known| known.id == issuer)
+    }
+}
+
+/// Whether two issuers differ at most by a slash at the end and by case, as no two should.
+fn is_alike(one: &str, other: &str) -> bool {
+    let bare = |issuer: &'_ str| issuer.trim_end_matches('/').len();
+    let (one, other) = (one.get(..bare(one)), other.get(..bare(other)));
+    one.zip(other).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
 /// One of the configured issuers.
 pub(crate) struct KnownIssuer<'a> {
     pub(crate) id: &'a str,
@@ -90,13 +103,21 @@ impl Prepared {
         for (index, introspection) in introspections.iter().enumerate() {
             faults.at_element("introspection", index, |faults| {
                 let issuer = introspection.issuer();
-                let known = setting.issuers.iter().find(|known| known.id == issuer);
+                let known = setting.known(issuer);
                 match known {
                     None => {
-                        let what = format!(
-                            "{issuer:?} is none of the server's issuers: add `Issuer::opaque` or \
-                             another with that name"
-                        );
+                        let alike = setting.issuers.iter().find(|known| is_alike(known.id, issuer));
+                        let what = match alike {
+                            Some(known) => format!(
+                                "{issuer:?} is none of the server's issuers; `{}` is one: write it \
+                                 alike",
+                                known.id
+                            ),
+                            None => format!(
+                                "{issuer:?} is none of the server's issuers: add `Issuer::opaque` or \
+                                 another with that name"
+                            ),
+                        };
                         faults.push_at("issuer", fault(what));
                     }
                     Some(known) if known.dates == Dates::MayLack && introspection.has_no_end() => {
@@ -124,9 +145,12 @@ impl Prepared {
                 }
             });
         }
-        let rest: Vec<_> =
-            checked.iter().filter(|(_, one)| matches!(one.choice, Choice::Rest)).collect();
-        if let [(_, first), (_, second), ..] = rest.as_slice() {
+        let mut rest =
+            checked.iter().map(|(_, one)| one).filter(|one| matches!(one.choice, Choice::Rest));
+        // Two of one issuer are a fault already, and no prefix would help.
+        if let Some(first) = rest.next()
+            && let Some(second) = rest.find(|one| one.issuer != first.issuer)
+        {
             let what = format!(
                 "opaque tokens do not say whose they are: of {:?} and {:?} one needs a `prefix`, or \
                  `only_where_named`",
@@ -149,7 +173,12 @@ impl Prepared {
             }
         }
         for KnownIssuer { id, keys, .. } in setting.issuers {
-            if *keys == Keys::None && introspections.iter().all(|one| one.issuer() != *id) {
+            // One that is meant for it, and written otherwise, is a fault already.
+            let is_meant = |one: &Introspection| {
+                let issuer = one.issuer();
+                issuer == *id || (is_alike(issuer, id) && setting.known(issuer).is_none())
+            };
+            if *keys == Keys::None && !introspections.iter().any(is_meant) {
                 let what = format!(
                     "{id:?} has no keys and no introspection: none of its tokens could be used"
                 );
@@ -209,6 +238,33 @@ impl Introspectors {
         }
     }
 
+    /// Why nobody is asked about an opaque token on such a route, for operators: what [`Self::of_opaque`]
+    /// looked for.
+    pub(crate) fn why_nobody(&self, route: Option<&str>) -> String {
+        if self.is_empty() {
+            return "none is configured".to_owned();
+        }
+        let named = route.and_then(|issuer| self.by_issuer.get(issuer));
+        let prefixes: Vec<&str> = match named.map(|named| &named.rules().choice) {
+            Some(Choice::Prefixes(prefixes)) => prefixes.iter().map(String::as_str).collect(),
+            Some(_) => Vec::new(),
+            None => self.by_prefix.iter().map(|(prefix, _)| &**prefix).collect(),
+        };
+        let route = match route {
+            Some(issuer) => format!("this route names {issuer}"),
+            None => "this route names no issuer".to_owned(),
+        };
+        let is_named_somewhere =
+            self.all.iter().any(|one| matches!(one.rules().choice, Choice::WhereNamed));
+        match shown_prefixes(&prefixes) {
+            None => route,
+            Some(prefixes) if named.is_some() || is_named_somewhere => {
+                format!("{route}, and the prefixes are {prefixes}")
+            }
+            Some(prefixes) => format!("the prefixes are {prefixes}"),
+        }
+    }
+
     /// Who is asked about JWTs of this issuer; `None`: they are read here.
     pub(crate) fn of_jwt(&self, issuer: &str) -> Option<&Arc<Introspector>> {
         self.by_issuer.get(issuer).filter(|introspector| introspector.takes_jwts())
@@ -239,6 +295,14 @@ impl Introspectors {
     pub(crate) fn report(&self) -> Value {
         self.all.iter().map(|introspector| introspector.report()).collect()
     }
+}
+
+/// The first few.
+fn shown_prefixes(prefixes: &[&str]) -> Option<String> {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = prefixes.iter().take(SHOWN).map(|prefix| format!("`{prefix}`")).collect();
+    let more = if prefixes.len() > SHOWN { ", .." } else { "" };
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }
 
 impl Introspector {

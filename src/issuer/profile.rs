@@ -32,8 +32,8 @@ use crate::jose::{ClaimsSet, Header, ScopeForm};
 /// | Amazon Cognito | no `typ`; `token_use` says what the token is; no `aud` unless a resource was asked for | [`cognito`](Self::cognito), [`Issuer::cognito`] |
 /// | Google | ID tokens with a chosen audience, in place of access tokens; client in `azp`; no `jti`, no scope | [`google_id_token`](Self::google_id_token), [`Issuer::google_id_token`] |
 /// | Kubernetes service accounts | no `typ`; no client, no scope; no `jti` before 1.30; keys behind a private CA and a token | [`kubernetes`](Self::kubernetes), [`Issuer::jwks`] |
-/// | node oidc-provider | nothing | [`oidc_provider`](Self::oidc_provider), [`Issuer::discover`] |
-/// | Ory Hydra | `typ` `JWT`; scope is the array `scp`, or `scope` | [`hydra`](Self::hydra), [`Issuer::discover`] |
+/// | node oidc-provider | nothing; an answer about an opaque token lacks `jti`, and `sub` of a client's own | [`oidc_provider`](Self::oidc_provider), [`Issuer::discover`] |
+/// | Ory Hydra | `typ` `JWT`; scope is the array `scp`, or `scope` | [`hydra`](Self::hydra), [`Issuer::discover`], [`Issuer::opaque`] |
 ///
 /// [`Issuer::keycloak`]: crate::Issuer::keycloak
 /// [`Issuer::auth0`]: crate::Issuer::auth0
@@ -44,6 +44,7 @@ use crate::jose::{ClaimsSet, Header, ScopeForm};
 /// [`Issuer::google_id_token`]: crate::Issuer::google_id_token
 /// [`Issuer::jwks`]: crate::Issuer::jwks
 /// [`Issuer::discover`]: crate::Issuer::discover
+/// [`Issuer::opaque`]: crate::Issuer::opaque
 ///
 /// ```
 /// use portcullis::Issuer;

@@ -322,6 +322,11 @@ impl TokenProfile {
     /// The provider writes JWTs only for a resource whose `getResourceServerInfo` says
     /// `accessTokenFormat: 'jwt'`; its other tokens are opaque. Its ID tokens have no `typ`.
     ///
+    /// Asked about an opaque token, it answers without `jti`: `Issuer::opaque(id)` with this profile and
+    /// `.may_lack(OptionalClaim::JwtId)`. About one that a client got for itself it answers without `sub`
+    /// as well: [`AnswerGap::Subject`](crate::introspection::AnswerGap::Subject) of its
+    /// [`Introspection`](crate::introspection::Introspection::may_lack).
+    ///
     /// Lifetime: an hour, ten minutes for client credentials, both meant to be changed. Class: what
     /// `accessTokenTTL` says.
     ///
@@ -345,6 +350,10 @@ impl TokenProfile {
     ///
     /// `aud` is `[]` unless the client asked for an audience that it is allowed: such a token is
     /// refused.
+    ///
+    /// With the strategy `opaque`, Hydra's default, its tokens are asked about:
+    /// `Issuer::opaque(id).profile(TokenProfile::hydra())`, and an
+    /// [`Introspection`](crate::introspection::Introspection) of the same `id`.
     ///
     /// Lifetime: an hour by default (`ttl.access_token`). Class: the same.
     ///

@@ -54,7 +54,8 @@ impl Decryption {
 
     /// How many operations with private keys may run at once: 1 to 1024; as many as the machine has
     /// cores unless said otherwise. Each is some tenths of a millisecond to some milliseconds of one
-    /// core, and whoever knows the public key can ask for it.
+    /// core, and whoever knows the public key can ask for it. Beyond these, 256 tokens wait for their
+    /// turn; one more gets 503 at once.
     pub const fn at_most(mut self, operations: usize) -> Self {
         self.at_most = Some(operations);
         self
@@ -85,7 +86,10 @@ impl Decryption {
     pub(crate) fn check(&self, faults: &mut Faults) -> Option<Decryptor> {
         let before = faults.len();
         let count = self.keys.len();
-        if !(1..=MOST_KEYS).contains(&count) {
+        if count == 0 {
+            faults.push_at("keys", fault("there is no key: name a key, with `.key(...)`"));
+        }
+        if count > MOST_KEYS {
             let (what, maximum) = ("the number of decryption keys", MOST_KEYS);
             faults.push_at("keys", ConfigFault::Bound { what, found: count, maximum });
         }

@@ -82,16 +82,17 @@ pub(super) struct Material {
     pub(super) decrypters: Vec<(KeyManagement, GoesOn)>,
 }
 
-/// What is wrong with the text of a key. It says nothing of what stands there.
+/// What is wrong with the text of a key. Of what stands there it shows the BEGIN line of a PEM, and no more.
 pub(super) type KeyTextFault = String;
+
+/// How an unencrypted private key in PKCS #8 begins (RFC 7468 §10).
+const PKCS8: &str = "-----BEGIN PRIVATE KEY-----";
 
 impl Material {
     /// Reads a PKCS#8 PEM (RFC 7468 §10).
     pub(super) fn pem(text: &[u8]) -> Result<Self, KeyTextFault> {
-        if !text.starts_with(b"-----BEGIN PRIVATE KEY-----") {
-            return Err("not the PEM of an unencrypted private key in PKCS#8 (it begins with \
-                        `-----BEGIN PRIVATE KEY-----`)"
-                .to_owned());
+        if !text.starts_with(PKCS8.as_bytes()) {
+            return Err(not_pkcs8(text));
         }
         let pair = if let Ok(pair) = RsaKeyPair::from_pem(text) {
             Pair::Rsa(pair)
@@ -107,6 +108,9 @@ impl Material {
 
     /// Reads a private JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2).
     pub(super) fn jwk(text: &[u8]) -> Result<Self, KeyTextFault> {
+        if text.trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err("not a JWK: it is PEM: say `pem`".to_owned());
+        }
         let jwk = Object::parse(text).map_err(|error| format!("not a JWK: {error}"))?;
         let text = |name: &str| match jwk.member(name) {
             None => Ok(None),
@@ -132,6 +136,41 @@ impl Material {
         let kid = text("kid")?.map(std::borrow::Cow::into_owned);
         Pair::of_jwk(&jwk)?.material(kid, algorithm)
     }
+}
+
+/// What stands there in place of a PKCS #8 PEM, and what to do about it.
+fn not_pkcs8(text: &[u8]) -> KeyTextFault {
+    let start = text.trim_ascii_start();
+    if start.starts_with(b"{") {
+        return "not PEM: it is JSON: say `jwk`".to_owned();
+    }
+    let Some(label) = pem_label(start) else {
+        return format!("found no BEGIN line at the start, wanted `{PKCS8}` (PKCS #8)");
+    };
+    let found = format!("-----BEGIN {label}-----");
+    if found == PKCS8 {
+        return format!("found white space before `{PKCS8}`: remove it");
+    }
+    let hint = match label {
+        // OpenSSL does not read that one.
+        "OPENSSH PRIVATE KEY" => "`ssh-keygen -p -m PKCS8` makes it",
+        _ if label.ends_with("PRIVATE KEY") || label == "EC PARAMETERS" => {
+            "`openssl pkcs8 -topk8 -nocrypt` makes it"
+        }
+        _ => "the private key itself is needed",
+    };
+    format!("found `{found}`, wanted `{PKCS8}` (PKCS #8): {hint}")
+}
+
+/// The label of a PEM (RFC 7468 §3), if it is one of capital letters, digits and spaces. What is no label
+/// may be a secret.
+fn pem_label(text: &[u8]) -> Option<&str> {
+    const LONGEST: usize = 40;
+    let label = text.strip_prefix(b"-----BEGIN ")?;
+    let length = label.windows(5).take(LONGEST).position(|end| end == b"-----")?;
+    let label = std::str::from_utf8(label.get(..length)?).ok()?;
+    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    label.bytes().all(legal).then_some(label)
 }
 
 enum Pair {

@@ -151,8 +151,8 @@ impl Policy {
         self
     }
 
-    /// What is known of the token's revocation has to be no older than this: 503 otherwise, whatever
-    /// [`OnStale`] says. The strictest of the policy and the token's classes applies. A token that its
+    /// What is known of the token's revocation has to be no older than this, 1 second to 366 days: 503
+    /// otherwise, whatever [`OnStale`] says. The strictest of the policy and the token's classes applies. A token that its
     /// issuer is asked about is asked about again where the answer is older.
     ///
     /// Sources ask about every third of their maximum age: less than half of that age is 503 now and

@@ -101,6 +101,21 @@ impl Rules {
         }
     }
 
+    /// Why a token that is no JWT is not read in another way, for operators.
+    fn why_unread(&self, error: CompactError, token: &str, look: Look<'_>) -> String {
+        match error {
+            CompactError::Encrypted => {
+                ", and this server has no keys to decrypt it: `.decryption(...)`, feature `jwe`"
+                    .to_owned()
+            }
+            CompactError::Opaque | CompactError::Parts if !looks_like_jose(token) => {
+                let why = self.introspectors.why_nobody(look.route.opaque_of);
+                format!(", and no introspection is for it: {why}")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one; `could_prove`
     /// says whether asking about it can come to anything.
     fn read(
@@ -113,7 +128,13 @@ impl Rules {
     ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
-        let jws = Compact::parse(inner.unwrap_or(token)).map_err(unusable_form)?;
+        let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| {
+            let mut refusal = unusable_form(error);
+            if inner.is_none() {
+                refusal.detail = format!("{error}{}", self.why_unread(error, token, look)).into();
+            }
+            refusal
+        })?;
         let header = jws.header().map_err(unusable_header)?;
         if TokenProfile::is_other_kind(&header) {
             let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));

@@ -122,7 +122,7 @@ impl TokenClass {
         self
     }
 
-    /// What is known of the token's revocation has to be no older than this.
+    /// What is known of the token's revocation has to be no older than this, 1 second to 366 days.
     ///
     /// A token for which that cannot be said gets 503, whatever [`crate::revocation::OnStale`] says
     /// elsewhere. It builds only on a server with [`crate::ServerBuilder::revocation`] or

@@ -53,12 +53,24 @@ fn a_key_is_a_private_key_that_works() {
         ("no use", jwk(&EC, |jwk| without(jwk, "use")), ""),
         ("public EC", public(&EC), "`d` is absent"),
         ("public RSA", public(&RSA), "`d` is absent"),
-        ("empty", pem(String::new()), "not the PEM"),
-        ("no PEM", pem("secret".to_owned()), "not the PEM"),
+        ("empty", pem(String::new()), "found no BEGIN line"),
+        ("no PEM", pem("secret".to_owned()), "found no BEGIN line"),
         ("half a PEM", pem(EC.pem()[..60].to_owned()), "not a private key"),
-        ("traditional", pem(RSA.pem().replace("PRIVATE", "RSA PRIVATE")), "not the PEM"),
-        ("encrypted", pem(RSA.pem().replace("PRIVATE", "ENCRYPTED PRIVATE")), "not the PEM"),
-        ("PEM as JWK", DecryptionKey::jwk(Secret::new(EC.pem())), "not a JWK"),
+        (
+            "traditional",
+            pem(RSA.pem().replace("PRIVATE", "RSA PRIVATE")),
+            "found `-----BEGIN RSA PRIVATE KEY-----`, wanted `-----BEGIN PRIVATE KEY-----` \
+             (PKCS #8): `openssl pkcs8 -topk8 -nocrypt` makes it",
+        ),
+        (
+            "encrypted",
+            pem(RSA.pem().replace("PRIVATE", "ENCRYPTED PRIVATE")),
+            "found `-----BEGIN ENCRYPTED PRIVATE KEY-----`, wanted",
+        ),
+        ("public", pem(RSA.pem().replace("PRIVATE", "PUBLIC")), "the private key itself is needed"),
+        ("indented", pem(format!(" {}", EC.pem())), "found white space before"),
+        ("JWK as PEM", pem(RSA.private_jwk()), "it is JSON: say `jwk`"),
+        ("PEM as JWK", DecryptionKey::jwk(Secret::new(EC.pem())), "it is PEM: say `pem`"),
         ("twice", DecryptionKey::jwk(Secret::new(r#"{"kty":"EC","kty":"EC"}"#)), "occurs twice"),
         ("oct", DecryptionKey::jwk(Secret::new(r#"{"kty":"oct","k":"AAAA"}"#)), "its `kty`"),
         ("another curve", jwk(&EC, |jwk| jwk["crv"] = "secp256k1".into()), "its `crv`"),
@@ -151,7 +163,8 @@ fn every_fault_is_told() {
         ["keys[1].kid", "keys[2].kid", "keys[3].pem", "at_most", "wait_at_most"],
         "{found:?}"
     );
-    assert_eq!(faults(&Decryption::new()).len(), 1, "no key");
+    let none = faults(&Decryption::new());
+    assert!(none.len() == 1 && none[0].contains("name a key, with `.key(...)`"), "{none:?}");
     let many = (0..17).fold(Decryption::new(), |all, n| all.key(nameless().kid(n.to_string())));
     assert_eq!(faults(&many).len(), 1, "17 keys");
     for (at_most, wait, expected) in [

@@ -12,7 +12,10 @@ use crate::transport::FetchErrorKind;
 pub enum IntrospectionFailure {
     /// The transport fails so: no connection, no answer in time, an answer that is too large.
     Transport(FetchErrorKind),
-    /// No answer, ever: whoever asks has to give up.
+    /// No answer, ever: whoever asks has to give up. With a [`ManualClock`] the time-out runs by that
+    /// clock: `introspection.called(n).await; clock.advance(..)` while the request waits.
+    ///
+    /// [`ManualClock`]: crate::testing::ManualClock
     Silence,
     /// This status, with an empty body.
     Status(StatusCode),

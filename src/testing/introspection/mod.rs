@@ -37,6 +37,8 @@ pub use self::request::TestIntrospectionRequest;
 /// 6. It does not look at the time: an active token stays active past its `exp`, so that who asks has
 ///    to look.
 ///
+/// The example of [`crate::introspection`] has a whole server that asks it; the one here has only the call.
+///
 /// ```
 /// use std::time::Duration;
 /// use bytes::Bytes;
