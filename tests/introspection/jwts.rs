@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use http::HeaderValue;
+use portcullis::check::allow_all;
 use portcullis::introspection::Introspection;
 use portcullis::jose::Algorithm;
 use portcullis::revocation::{Claim, Claims, Record, Revocation};
 use portcullis::testing::{ClientKey, Failure, TestKey, TokenBuilder};
-use portcullis::{Dpop, Issuer, RejectionKind as Kind};
+use portcullis::{Binding, Dpop, Issuer, Policy, RejectionKind as Kind};
 use serde_json::json;
 
-use crate::support::{ISSUER, RESOURCE, send, with_field};
+use crate::support::{ISSUER, RESOURCE, bearer, send, with_field};
 use crate::world::{Parts, SECOND, World};
 
 /// A server that has the issuer's keys and asks about its JWTs.
@@ -364,4 +365,20 @@ async fn a_record_reaches_a_jwt_by_what_it_says_itself() {
         world.assert_invalid(&token, Kind::Revoked, name).await;
         world.assert_passes(&other, name).await;
     }
+}
+
+/// INT-19, attack 28: a JWT whose sender could not be proven by what came with it is refused unasked; one
+/// that could is asked about.
+#[tokio::test]
+async fn a_jwt_that_could_not_be_proven_is_not_asked_about() {
+    let parts = Parts::new();
+    let builder = parts.builder_with(parts.issuer.jwks()).dpop(Dpop::new());
+    let builder = builder.introspection(parts.introspection().jwts());
+    let world = parts.build(builder);
+    let token = known(&world, &world.claims());
+    let wanting = |binding| world.api.protect(Policy::new(allow_all()).binding(binding));
+    assert_eq!(send(&wanting(Binding::Dpop), bearer(&token)).await.kind(), Some(Kind::NotBound));
+    assert_eq!(world.calls(), 0);
+    assert_eq!(send(&wanting(Binding::WhereBound), bearer(&token)).await.kind(), None);
+    assert_eq!(world.calls(), 1);
 }
