@@ -360,3 +360,168 @@ impl Introspector {
         report
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::check::allow_all;
+    use crate::introspection::{ClientAuth, Introspection};
+    use crate::testing::{ManualClock, TestNetwork};
+    use crate::{Binding, Issuer, Policy, ResourceServer, ServerBuilder, TokenClass};
+
+    const A: &str = "https://a.example";
+    const B: &str = "https://b.example";
+
+    fn asked(issuer: &str) -> Introspection {
+        Introspection::at(issuer, "https://as.example/introspect")
+            .client(ClientAuth::insecure_unauthenticated())
+    }
+
+    fn builder(issuers: &[&str]) -> ServerBuilder {
+        let builder = ResourceServer::builder("https://rs.example")
+            .binding(Binding::WhereBound)
+            .class(TokenClass::default_at_most(Duration::from_hours(1)))
+            .transport(TestNetwork::of(&[]))
+            .clock(ManualClock::new());
+        issuers.iter().fold(builder, |builder, issuer| builder.issuer(Issuer::opaque(*issuer)))
+    }
+
+    /// An issuer that is written otherwise is one fault, which says how it is written; one that is meant
+    /// for nobody is another beside that of whom nobody asks.
+    #[test]
+    fn an_issuer_that_is_written_otherwise_is_one_fault() {
+        for written in ["https://a.example/", "https://A.example"] {
+            let error = builder(&[A]).introspection(asked(written)).build().unwrap_err();
+            assert_eq!(error.faults().len(), 1, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("`https://a.example` is one: write it alike"), "{text}");
+        }
+        let error = builder(&[A]).introspection(asked(B)).build().unwrap_err();
+        assert_eq!(error.faults().len(), 2, "{error}");
+        assert!(!error.to_string().contains("alike"), "{error}");
+        // Of two that differ by a slash only, the one that nobody asks is still a fault.
+        let both = builder(&[A, "https://a.example/"]);
+        let error = both.introspection(asked(A)).build().unwrap_err();
+        assert_eq!(error.faults().len(), 1, "{error}");
+        assert!(error.to_string().contains("has no keys and no introspection"), "{error}");
+        assert!(builder(&[A]).introspection(asked(A)).build().is_ok());
+    }
+
+    /// Two introspections of one issuer are one fault; of two issuers they need a prefix.
+    #[test]
+    fn two_of_one_issuer_are_one_fault() {
+        let of = |first: &str, second: &str| {
+            let builder = builder(&[A, B]).introspection(asked(first)).introspection(asked(second));
+            builder.introspection(asked(B).only_where_named()).build().unwrap_err()
+        };
+        let error = of(A, A).to_string();
+        assert!(error.contains("twice") && !error.contains("needs a `prefix`"), "{error}");
+        let error = of(A, B).to_string();
+        assert!(error.contains("needs a `prefix`"), "{error}");
+    }
+
+    /// INT-03: `http` is refused, and where it may be allowed the fault says how.
+    #[test]
+    fn an_endpoint_without_tls_is_told_what_to_do() {
+        let at =
+            |url: &str| Introspection::at(A, url).client(ClientAuth::insecure_unauthenticated());
+        let fault = |introspection: Introspection| {
+            builder(&[A]).introspection(introspection).build().unwrap_err().to_string()
+        };
+        let hint = ".dangerous().insecure_loopback_http()";
+        let (local, other) = ("http://127.0.0.1:4444/introspect", "http://as.example/introspect");
+        assert!(fault(at(local)).contains(hint));
+        assert!(!fault(at(other)).contains(hint));
+        let lax = |url| at(url).dangerous().insecure_loopback_http();
+        assert!(fault(lax(other)).contains("use https: TLS in front of it"));
+        assert!(builder(&[A]).introspection(lax(local)).build().is_ok());
+    }
+
+    /// AUTH-31, AT-12: who gets a token that nothing here reads is told why nobody was asked about it.
+    #[tokio::test]
+    async fn a_token_that_nobody_is_asked_about_says_why() {
+        let detail = async |api: ResourceServer, route: Option<&str>, token: &str| {
+            let policy = Policy::new(allow_all());
+            let policy = match route {
+                Some(issuer) => policy.introspected_by(issuer),
+                None => policy,
+            };
+            let request = http::Request::get("/")
+                .header("authorization", format!("Bearer {token}"))
+                .body(())
+                .unwrap();
+            let guard = api.guard(policy).unwrap();
+            guard.verify(&request).await.unwrap_err().to_string()
+        };
+        let signed = Issuer::fixed_keys(
+            "https://c.example",
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1",
+                "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+        );
+        let none = || builder(&[]).issuer(signed.clone()).build().unwrap();
+        let some = |introspection: Introspection| {
+            builder(&[A]).issuer(signed.clone()).introspection(introspection).build().unwrap()
+        };
+        let json = "eyJhbGciOiJub25lIn0";
+        for (name, api, route, token, expected) in [
+            (
+                "none",
+                none(),
+                None,
+                "opaque",
+                "not a JWT: it has no dot, and no introspection is \
+                for it: none is configured",
+            ),
+            (
+                "dots",
+                none(),
+                None,
+                "v4.local",
+                "not three parts separated by dots, and no \
+                introspection is for it: none is configured",
+            ),
+            (
+                "prefix",
+                some(asked(A).prefix("ory_at_").prefix("x_")),
+                None,
+                "opaque",
+                "not a JWT: it has no dot, and no introspection is for it: the prefixes are \
+                 `ory_at_`, `x_`",
+            ),
+            (
+                "named",
+                some(asked(A).prefix("ory_at_")),
+                Some(A),
+                "opaque",
+                "not a JWT: it has no dot, and no introspection is for it: this route names \
+                 https://a.example, and the prefixes are `ory_at_`",
+            ),
+            (
+                "route",
+                some(asked(A).only_where_named()),
+                None,
+                "opaque",
+                "not a JWT: it has no dot, and no introspection is for it: this route names no \
+                 issuer",
+            ),
+            (
+                "half a JWT",
+                some(asked(A)),
+                None,
+                &format!("{json}.e30"),
+                "not three parts separated by dots",
+            ),
+            (
+                "a JWE",
+                some(asked(A)),
+                None,
+                &format!("{json}.AA.AA.AA.AA"),
+                "five parts: an encrypted token, and this server has no keys to decrypt it: \
+                 `.decryption(...)`, feature `jwe`",
+            ),
+        ] {
+            assert_eq!(detail(api, route, token).await, expected, "{name}");
+        }
+    }
+}
