@@ -65,6 +65,16 @@ impl Endpoint {
         self.transport.fetch(question, limits).await.map_err(AskError::Fetch)
     }
 
+    /// Where is asked, and as whom: never a secret.
+    fn shown(&self) -> Arc<str> {
+        let (endpoint, client) = (&self.rules.endpoint, &self.rules.client);
+        let method = client.kind();
+        match client.client_id() {
+            Some(id) => format!("{endpoint}, asked as {id:?} ({method}),").into(),
+            None => format!("{endpoint}, asked with client authentication {method},").into(),
+        }
+    }
+
     /// What was answered to a question of this moment. It may take the issuer's keys.
     pub(super) async fn read(
         &self,
@@ -75,10 +85,10 @@ impl Endpoint {
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(AskError::Credentials(status));
+                return Err(AskError::Credentials(status, self.shown()));
             }
             status if status.is_redirection() => return failed(FetchErrorKind::Redirect),
-            status => return Err(AskError::Status(status)),
+            status => return Err(AskError::Status(status, self.shown())),
         }
         // A transport that keeps no bound makes the call fail, and nothing else.
         if answer.body().len() > Introspection::MAX_ANSWER {

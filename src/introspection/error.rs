@@ -15,13 +15,13 @@ pub(crate) enum AskError {
     Fetch(FetchError),
     /// The endpoint refuses this server's own credentials (RFC 7662 §2.3).
     #[error(
-        "introspection: the endpoint refuses this server's own credentials, status {0}: check them, or \
-         take another method of `ClientAuth`"
+        "introspection: {1} refuses this server's own credentials, status {0}: check them, or take \
+         another method of `ClientAuth`"
     )]
-    Credentials(StatusCode),
+    Credentials(StatusCode, Arc<str>),
     /// Another status than 200. A server that wants to know who asks may answer 400 (RFC 9701 §5).
-    #[error("introspection: status {0}{hint}", hint = hint(*.0))]
-    Status(StatusCode),
+    #[error("introspection: {1} answers with status {0}{hint}", hint = hint(*.0))]
+    Status(StatusCode, Arc<str>),
     /// An answer that cannot be read.
     #[error("introspection: {0}")]
     Answer(String),
@@ -75,12 +75,14 @@ impl AskError {
         match self {
             Self::Fetch(error) if error.kind() == FetchErrorKind::TooLarge => Bearing::Answered,
             Self::Fetch(_) => Bearing::Fault,
-            Self::Credentials(status) | Self::Status(status) if Self::FAULTS.contains(status) => {
+            Self::Credentials(status, _) | Self::Status(status, _)
+                if Self::FAULTS.contains(status) =>
+            {
                 Bearing::Fault
             }
             // What a token brings about says nothing of the next: a filter in front of the endpoint may
             // answer 403 to an odd one, and a server that stumbles over it 500.
-            Self::Credentials(_) | Self::Status(_) | Self::Answer(_) | Self::Signed(_) => {
+            Self::Credentials(..) | Self::Status(..) | Self::Answer(_) | Self::Signed(_) => {
                 Bearing::Answered
             }
             Self::Client(_)

@@ -35,7 +35,7 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 #[must_use = "it does nothing until it is built"]
 pub struct Decryption {
     keys: Vec<DecryptionKey>,
-    /// `None`: as many as the machine has cores.
+    /// `None`: half as many as the machine has cores.
     at_most: Option<usize>,
     wait_at_most: Duration,
 }
@@ -52,8 +52,8 @@ impl Decryption {
         self
     }
 
-    /// How many operations with private keys may run at once: 1 to 1024; as many as the machine has
-    /// cores unless said otherwise. Each is some tenths of a millisecond to some milliseconds of one
+    /// How many operations with private keys may run at once: 1 to 1024; half as many as
+    /// the machine has cores unless said otherwise, at least one. Each is some tenths of a millisecond to some milliseconds of one
     /// core, and whoever knows the public key can ask for it. Beyond these, 256 tokens wait for their
     /// turn; one more gets 503 at once.
     pub const fn at_most(mut self, operations: usize) -> Self {
@@ -112,13 +112,11 @@ impl Decryption {
                 keys.push(key);
             });
         }
-        let at_most = self
-            .at_most
-            .unwrap_or_else(|| {
-                // The rest is left to requests that need no private key.
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                (cores / 2).clamp(1, MOST_AT_ONCE)
-            });
+        let at_most = self.at_most.unwrap_or_else(|| {
+            // The rest is left to requests that need no private key.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / 2).clamp(1, MOST_AT_ONCE)
+        });
         if !(1..=MOST_AT_ONCE).contains(&at_most) {
             let (what, maximum) = ("the number of decryptions at once", MOST_AT_ONCE);
             faults.push_at("at_most", ConfigFault::Bound { what, found: at_most, maximum });

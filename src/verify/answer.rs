@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::authenticate::{ReadJwt, check_kind};
 use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
-use super::{Look, NoAnswer, Rules, Stop, Trace, refuse};
+use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
@@ -155,7 +155,13 @@ impl Rules {
             return Err(not_taken(RejectionKind::UnknownIssuer, &detail));
         }
         if let Some(claim) = profile.other_kind(None, &claims) {
-            let detail = format!("the answer has `{claim}`, which is of no access token");
+            // These two name kinds of tokens, and nobody.
+            let value = match claim {
+                "typ" | "token_use" => claims.value(claim).and_then(|value| value.as_str()),
+                _ => None,
+            };
+            let value = value.map(|value| format!(" {}", shown(Some(&value)))).unwrap_or_default();
+            let detail = format!("the answer has `{claim}`{value}, which is of no access token");
             return Err(not_taken(RejectionKind::OtherTokenKind, &detail));
         }
         if let Some(detail) = profile.unmet_claim(&claims) {
