@@ -17,8 +17,8 @@ pub(super) struct DecryptionTable {
     /// The private keys, 1 to 16: the new one, and the old one until the last token that was encrypted
     /// to it has expired.
     keys: Option<Some1<Table<KeyTable>>>,
-    /// How many operations with private keys may run at once, 1 to 1024; as many as the machine has
-    /// cores unless said otherwise.
+    /// How many operations with private keys may run at once, 1 to 1024; half as many as the machine
+    /// has cores unless said otherwise, at least one.
     at_most: Option<Count>,
     /// How long a request may wait for its token to be decrypted, "1ms" to "10s"; "1s" unless said
     /// otherwise.
