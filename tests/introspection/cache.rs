@@ -6,7 +6,7 @@ use portcullis::check::{acr, scope};
 use portcullis::introspection::Introspection;
 use portcullis::{RejectionKind as Kind, ResourceServer};
 
-use crate::support::{RESOURCE, present};
+use crate::support::{RESOURCE, bearer, present};
 use crate::world::{Parts, SECOND, TTL, World};
 
 /// INT-06: an answer is kept for half a minute unless said otherwise, and then asked for again.
@@ -208,4 +208,38 @@ fn no_answer_is_kept_for_long() {
     let longest = Duration::from_mins(10);
     assert!(build(&|introspection| introspection.ttl(longest)).is_ok());
     assert!(build(&|introspection| introspection.ttl(longest + SECOND)).is_err());
+}
+
+/// Attack 25: no two tokens have one answer, however alike they are.
+#[tokio::test]
+async fn tokens_that_are_alike_have_answers_of_their_own() {
+    let world = World::new();
+    let long = "a".repeat(2_000);
+    let tokens = [
+        "token".to_owned(),
+        "Token".to_owned(),
+        "token=".to_owned(),
+        "token==".to_owned(),
+        "tokem".to_owned(),
+        "token.token".to_owned(),
+        "tokentoken".to_owned(),
+        format!("{long}b"),
+        format!("{long}c"),
+        format!("b{long}"),
+    ];
+    for (number, token) in tokens.iter().enumerate().skip(1) {
+        let subject = format!("user-{number}");
+        world.kit.active_as(token, world.claims().subject(&*subject));
+    }
+    for round in 0..2 {
+        for (number, token) in tokens.iter().enumerate() {
+            let answer = world.api.verify(&bearer(token)).await;
+            match number {
+                // Nobody knows the first.
+                0 => assert_eq!(answer.unwrap_err().kind(), Kind::Inactive, "{round}"),
+                _ => assert_eq!(answer.unwrap().subject(), format!("user-{number}").as_str()),
+            }
+        }
+    }
+    assert_eq!(world.calls(), tokens.len(), "each was asked about once");
 }
