@@ -378,7 +378,8 @@ async fn no_profile_takes_another_kind_of_token() {
             ("token_use", "id"),
             ("token_use", "refresh"),
         ] {
-            let wants = if takes_id_tokens || says_so { Wants::Pass } else { other.into() };
+            let is_taken = takes_id_tokens && value.eq_ignore_ascii_case("id");
+            let wants = if is_taken || says_so { Wants::Pass } else { other.into() };
             let token = token(&own, Some((claim, json!(value))));
             rows.push(row("JWS-42", format!("{name}: {claim} {value}"), token, wants));
         }
@@ -506,8 +507,12 @@ async fn under_the_widest_profile_an_id_or_refresh_token_is_refused_where_it_say
         refused_here.push(row("JWS-42", name("at+jwt"), token.sign(), Wants::Pass));
         refused_here.push(row("JWS-42", name("JWT"), as_jwt.clone(), wants));
         refused_here.push(row("JWS-42", name("no typ"), untyped.clone(), wants));
-        passing_there.push(row("JWS-42", name("JWT"), as_jwt, Wants::Pass));
-        passing_there.push(row("JWS-42", name("no typ"), untyped, Wants::Pass));
+        // Who takes ID tokens takes no refresh token for that.
+        let is_id_token = !["Refresh", "Offline", "Logout", "refresh"]
+            .contains(&value.as_str().unwrap_or_default());
+        let wants = if is_id_token { Wants::Pass } else { other };
+        passing_there.push(row("JWS-42", name("JWT"), as_jwt, wants));
+        passing_there.push(row("JWS-42", name("no typ"), untyped, wants));
     }
     // However it is spelled, it is the same word.
     let escaped = issuer.token(RESOURCE).header("typ", "JWT").raw_claim("typ", r#""\u0049D""#);

@@ -404,7 +404,7 @@ pub(crate) async fn every_refusal(
     let introspection = |kit: &TestIntrospection, issuer: &TestIssuer, prefix: &str| {
         Introspection::at(issuer.id(), kit.url())
             .client(ClientAuth::insecure_unauthenticated())
-            .prefix(format!("{PRIVATE}-{prefix}"))
+            .prefix(format!("{prefix}_"))
     };
     let known = Revocation::new()
         .status_lists(StatusLists::new().issuers([listed.id()]).require())
@@ -466,8 +466,8 @@ pub(crate) async fn every_refusal(
     let elsewhere_listed = json!({"status_list": {"idx": 0, "uri": format!("{elsewhere}/list")}});
     let tokens = [
         (Kind::OpaqueToken, format!("{PRIVATE}-opaque")),
-        (Kind::Inactive, format!("{PRIVATE}-asked-and-unknown")),
-        (Kind::IntrospectionUnavailable, format!("{PRIVATE}-silenced")),
+        (Kind::Inactive, format!("asked_{PRIVATE}-and-unknown")),
+        (Kind::IntrospectionUnavailable, format!("silenced_{PRIVATE}")),
         (Kind::EncryptedToken, format!("{}.e.e", marked(&issuer).sign())),
         (Kind::MalformedToken, format!("{}.x", marked(&issuer).signing_input())),
         (Kind::UnsupportedHeader, marked(&issuer).header("crit", [NAMED]).sign()),
