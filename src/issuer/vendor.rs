@@ -322,9 +322,8 @@ impl TokenProfile {
     /// The provider writes JWTs only for a resource whose `getResourceServerInfo` says
     /// `accessTokenFormat: 'jwt'`; its other tokens are opaque. Its ID tokens have no `typ`.
     ///
-    /// Asked about an opaque token, it answers without `jti`: `Issuer::opaque(id)` with this profile and
-    /// `.may_lack(OptionalClaim::JwtId)`. About one that a client got for itself it answers without `sub`
-    /// as well: [`AnswerGap::Subject`](crate::introspection::AnswerGap::Subject) of its
+    /// Asked about an opaque token that a client got for itself, it answers without `sub`:
+    /// [`AnswerGap::Subject`](crate::introspection::AnswerGap::Subject) of its
     /// [`Introspection`](crate::introspection::Introspection::may_lack).
     ///
     /// Lifetime: an hour, ten minutes for client credentials, both meant to be changed. Class: what

@@ -14,7 +14,6 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use portcullis::check::scope;
 use portcullis::introspection::{AnswerGap, ClientAuth, Introspection, IntrospectionHealth};
-use portcullis::issuer::{OptionalClaim, TokenProfile};
 use portcullis::secret::SecretSource;
 use portcullis::testing::challenges;
 use portcullis::{Access, Binding, Issuer, Rejection, ResourceServer, ServerBuilder, TokenClass};
@@ -105,7 +104,7 @@ impl World {
 
     /// The issuer without its keys.
     pub(crate) fn opaque(&self) -> Issuer {
-        let issuer = Issuer::opaque(&self.provider.issuer_a).profile(without_jwt_id());
+        let issuer = Issuer::opaque(&self.provider.issuer_a);
         issuer.dangerous().insecure_loopback_http()
     }
 
@@ -124,11 +123,6 @@ impl World {
     pub(crate) async fn stop(self) {
         self.provider.stop().await;
     }
-}
-
-/// RFC 9068 but for `jti`: the id of an opaque token is the token itself, and is not in its answers.
-pub(crate) fn without_jwt_id() -> TokenProfile {
-    TokenProfile::relaxed().may_lack(OptionalClaim::JwtId)
 }
 
 pub(crate) fn text(value: &Value) -> &str {

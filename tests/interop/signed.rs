@@ -4,11 +4,11 @@ use portcullis::Issuer;
 use portcullis::introspection::{AnswerGap, ClientAuth, Introspection};
 use portcullis::jose::Algorithm;
 
-use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text, without_jwt_id};
+use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text};
 use crate::provider::discover;
 
 fn api(issuer: Issuer, introspection: Introspection) -> Api {
-    Api::new(issuer.profile(without_jwt_id()), |builder| builder.introspection(introspection))
+    Api::new(issuer, |builder| builder.introspection(introspection))
 }
 
 /// INT-15 to INT-17, INT-20 to INT-23: an answer counts if the issuer signed it for this server, and no other does.
@@ -65,7 +65,7 @@ async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
     let unsigned = api(discover(issuer_b), plain.clone());
     assert_eq!(unsigned.told(&of_b).await, "200 notes-worker");
     let unsigned = api(discover(issuer_b), plain.signed_answers());
-    is_outage(&unsigned, &of_b, "a signed answer is wanted").await;
+    is_outage(&unsigned, &of_b, "wanted is application/token-introspection+jwt").await;
 
     // The algorithms are those of the issuer.
     let strict = discover(issuer_a).algorithms([Algorithm::Es256]);

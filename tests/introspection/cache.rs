@@ -229,7 +229,7 @@ async fn tokens_that_are_alike_have_answers_of_their_own() {
     ];
     for (number, token) in tokens.iter().enumerate().skip(1) {
         let subject = format!("user-{number}");
-        world.kit.active_as(token, world.claims().subject(&*subject));
+        world.kit.active_as(token, world.claims().subject(&subject));
     }
     for round in 0..2 {
         for (number, token) in tokens.iter().enumerate() {
