@@ -62,11 +62,8 @@ impl Rules {
                 (facts, Some(introspector))
             }
             None => {
-                if is_sealed(token) {
-                    self.check_presented(&credentials, head, look.route)?;
-                }
-                let inner = self.unsealed(token, look.found)?;
                 let could_prove = || self.check_presented(&credentials, head, look.route);
+                let inner = self.unsealed(token, &could_prove, look.found)?;
                 self.read(token, inner, &could_prove, look, trace)?
             }
         };

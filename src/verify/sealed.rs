@@ -8,8 +8,9 @@ use super::authenticate::is_sealed;
 use super::{Found, Rules, Stop};
 #[cfg(feature = "jwe")]
 use super::{Sealed, refuse};
+use crate::error::Refusal;
 #[cfg(feature = "jwe")]
-use crate::error::{Refusal, RejectionKind};
+use crate::error::RejectionKind;
 #[cfg(feature = "jwe")]
 use crate::jwe::OpenError;
 
@@ -23,11 +24,14 @@ impl Rules {
     pub(super) fn unsealed<'a>(
         &self,
         token: &str,
+        could_prove: &dyn Fn() -> Result<(), Refusal>,
         found: &'a Found,
     ) -> Result<Option<&'a str>, Stop> {
         let Some(decryptor) = self.decryptor.as_ref().filter(|_| is_sealed(token)) else {
             return Ok(None);
         };
+        // Before it costs work with a private key.
+        could_prove()?;
         let unavailable = |detail| Refusal::new(RejectionKind::DecryptionUnavailable, detail);
         let Some(opening) = &found.opened else {
             decryptor.read_header(token).map_err(|fault| {
@@ -60,7 +64,12 @@ impl Rules {
     /// Without the feature `jwe` no envelope is opened.
     #[expect(clippy::unused_self, reason = "with the feature it reads the keys")]
     #[expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
-    pub(super) fn unsealed<'a>(&self, _: &str, _: &'a Found) -> Result<Option<&'a str>, Stop> {
+    pub(super) fn unsealed<'a>(
+        &self,
+        _: &str,
+        _: &dyn Fn() -> Result<(), Refusal>,
+        _: &'a Found,
+    ) -> Result<Option<&'a str>, Stop> {
         Ok(None)
     }
 }

@@ -105,11 +105,9 @@ pub(super) fn claims(
 ) -> Result<Claims, Refused> {
     let (token, reply) = (presented.token.as_str(), request.reply.as_ref());
     let asked = whose(world, token);
-    if asked.is_some() || token.matches('.').count() == 4 {
+    if let Some(asked) = asked {
         // before it costs anything
         sender::could_be_proven(world, presented, request)?;
-    }
-    if let Some(asked) = asked {
         return told(world, memory, asked, token, None, reply);
     }
     let Some(jwt) = Jwt::read(world, token) else {
