@@ -145,6 +145,15 @@ pub enum ConfigFault {
     /// Revocation is configured in a way that cannot work.
     #[error("revocation: {0}")]
     Revocation(String),
+    /// More room for known tokens than there can be.
+    #[error("room for known tokens of {found} bytes is more than {maximum}")]
+    #[non_exhaustive]
+    KnownTokens {
+        /// What was asked for.
+        found: u64,
+        /// The most.
+        maximum: u64,
+    },
     /// Introspection is configured in a way that cannot work.
     #[error("introspection: {0}")]
     Introspection(String),

@@ -287,6 +287,21 @@ impl IssuerKeys {
         snapshot.keys.find(kid, algorithm).map(Arc::clone).map_err(KeyMiss::Choice)
     }
 
+    /// Whether [`Self::find`] would still find this key: itself, or the same octets in a set that was
+    /// fetched since.
+    pub(crate) fn has_still(
+        &self,
+        key: &Arc<PublicKey>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        at: Moment,
+        attempt: Attempt,
+    ) -> bool {
+        let Ok(found) = self.find(kid, algorithm, at, attempt) else { return false };
+        Arc::ptr_eq(&found, key)
+            || (found.thumbprint() == key.thumbprint() && found.algorithm() == key.algorithm())
+    }
+
     /// Starts the fetch that a missing key asks for, if one is allowed.
     pub(crate) fn remedy(self: &Arc<Self>, miss: KeyMiss, at: Moment, attempt: Attempt) -> Remedy {
         if self.remote.is_none() {

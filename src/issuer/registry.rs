@@ -53,6 +53,14 @@ impl Registry {
         }
     }
 
+    /// Whether this is still the issuer of its name: a tenant may have been changed or removed.
+    pub(crate) fn is_current(&self, issuer: &Arc<IssuerKeys>, at: Moment) -> bool {
+        let Some(tenants) = &self.tenants else { return true };
+        let name = issuer.id().as_str();
+        self.issuers.contains_key(name)
+            || matches!(tenants.get(name, at), Resolved::Known(found) if Arc::ptr_eq(&found, issuer))
+    }
+
     /// A token of this issuer had a good signature: its place is worth keeping.
     pub(crate) fn proved(&self, issuer: &IssuerKeys, at: Moment) {
         if let Some(tenants) = &self.tenants {

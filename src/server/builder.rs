@@ -31,7 +31,8 @@ use crate::sender::{
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::transport::Transport;
 use crate::verify::{
-    CheckedException, Classes, Exception, IssuerNames, OtherAudiences, Revocable, Rules, TokenClass,
+    CheckedException, Classes, Exception, IssuerNames, KnownTokens, OtherAudiences, Revocable,
+    Rules, TokenClass,
 };
 
 /// A configuration that is being written: see [`ResourceServer::builder`].
@@ -61,6 +62,7 @@ pub struct ServerBuilder {
     token_hash_key: Option<Secret>,
     leeway: Duration,
     max_token: usize,
+    known_tokens: u64,
     policy: Option<Policy>,
     implied: Vec<(String, Vec<String>)>,
     implies: Option<Arc<ImplyFn>>,
@@ -73,6 +75,9 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
+    const KNOWN_TOKENS: u64 = 32 * 1024 * 1024;
+    const MOST_KNOWN_TOKENS: u64 = 64 * 1024 * 1024 * 1024;
+
     pub(super) fn new(resource: String) -> Self {
         Self {
             resource,
@@ -97,6 +102,7 @@ impl ServerBuilder {
             // Clocks in a fleet agree to a second or two; RFC 9068 §4 allows a few minutes.
             leeway: Duration::from_secs(10),
             max_token: MAX_TOKEN,
+            known_tokens: Self::KNOWN_TOKENS,
             policy: None,
             implied: Vec::new(),
             implies: None,
@@ -253,6 +259,15 @@ impl ServerBuilder {
         self
     }
 
+    /// The room for tokens that were accepted before, in bytes; 32 MiB unless said otherwise, which is some
+    /// 15 000 of them, and at most 64 GiB. Zero keeps none. What they say is then not verified again, and
+    /// everything else is decided again with each request; a signature is by far the most of what a
+    /// decision costs.
+    pub fn known_tokens_bytes(mut self, bytes: u64) -> Self {
+        self.known_tokens = bytes;
+        self
+    }
+
     /// The policy of [`ResourceServer::layer`] and [`ResourceServer::verify`]: any accepted token,
     /// unless said otherwise. Unless it has a name it is called `server`.
     pub fn policy(mut self, policy: impl Into<Policy>) -> Self {
@@ -395,6 +410,13 @@ impl ServerBuilder {
             };
             faults.push_at("max_token_bytes", fault);
         }
+        if self.known_tokens > Self::MOST_KNOWN_TOKENS {
+            let fault = ConfigFault::KnownTokens {
+                found: self.known_tokens,
+                maximum: Self::MOST_KNOWN_TOKENS,
+            };
+            faults.push_at("known_tokens_bytes", fault);
+        }
         let key = match &self.token_hash_key {
             Some(key) if key.expose().len() < 16 => {
                 let what = "the key of token hashes is shorter than 16 bytes".to_owned();
@@ -489,6 +511,7 @@ impl ServerBuilder {
                 exceptions,
                 max_token: self.max_token,
                 mechanisms,
+                known: KnownTokens::new(self.known_tokens),
                 #[cfg(feature = "jwe")]
                 decryptor,
                 introspectors,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::{StandIns, Wanted, facts_of};
+use super::known::{Digest, KnownToken};
 use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
@@ -21,8 +22,17 @@ use crate::sender::Binding;
 pub(super) struct Authentic<'a> {
     pub(super) facts: Arc<Facts>,
     pub(super) credentials: Credentials<'a>,
-    /// Who was asked about it, if somebody was.
-    pub(super) answered_by: Option<Arc<Introspector>>,
+    pub(super) said: Said,
+}
+
+/// How it is known what a token says.
+pub(super) enum Said {
+    /// The token was accepted before.
+    Known(Digest),
+    /// It was verified now.
+    Verified(Option<Digest>, KnownToken),
+    /// Its issuer was asked.
+    Answered(Arc<Introspector>),
 }
 
 /// A JWT, as far as it was read before its signature.
@@ -54,20 +64,29 @@ impl Rules {
             Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
 
         let token = credentials.token();
-        let (facts, answered_by) = match self.opaque(token, look.route) {
+        let digest = self.known.digest(token);
+        if let Some(digest) = digest
+            && let Some(known) = self.known.get(digest)
+            && known.counts(&self.issuers, look.at, look.found.keys)
+        {
+            let facts = Arc::clone(known.facts());
+            trace.issuer = Some(Arc::clone(&facts.issuer));
+            return Ok(Authentic { facts, credentials, said: Said::Known(digest) });
+        }
+        let (facts, said) = match self.opaque(token, look.route) {
             Some(introspector) => {
                 let introspector = Arc::clone(introspector);
                 self.check_presented(&credentials, head, look.route)?;
                 let facts = self.asked_about(&introspector, token, None, look, trace)?;
-                (facts, Some(introspector))
+                (facts, Said::Answered(introspector))
             }
             None => {
                 let could_prove = || self.check_presented(&credentials, head, look.route);
                 let inner = self.unsealed(token, &could_prove, look.found)?;
-                self.read(token, inner, &could_prove, look, trace)?
+                self.read(token, (inner, digest), &could_prove, look, trace)?
             }
         };
-        Ok(Authentic { facts, credentials, answered_by })
+        Ok(Authentic { facts, credentials, said })
     }
 
     /// Whether the sender of some token could be proven by what came with this one, before it costs a
@@ -118,11 +137,11 @@ impl Rules {
     fn read(
         &self,
         token: &str,
-        inner: Option<&str>,
+        (inner, digest): (Option<&str>, Option<Digest>),
         could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<(Arc<Facts>, Option<Arc<Introspector>>), Stop> {
+    ) -> Result<(Arc<Facts>, Said), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
         let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| {
@@ -165,7 +184,7 @@ impl Rules {
             could_prove()?;
             let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
             let facts = self.jwt_asked_about(&introspector, token, jwt, look, trace)?;
-            return Ok((facts, Some(introspector)));
+            return Ok((facts, Said::Answered(introspector)));
         }
         let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
         let key = self.verify(&issuer, jwt, look)?;
@@ -175,7 +194,9 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer.id(), jws.payload(), &wanted, StandIns::NONE);
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();
-        Ok((Arc::new(facts), None))
+        let facts = Arc::new(facts);
+        let known = KnownToken::new(Arc::clone(&facts), issuer, header.kid(), algorithm, key);
+        Ok((facts, Said::Verified(digest, known)))
     }
 
     /// Steps 3 to 5 of a JWT as far as its signature says: its key, that it was signed with it, and that

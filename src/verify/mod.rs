@@ -16,6 +16,7 @@ mod authenticate;
 mod class;
 mod exception;
 mod facts;
+mod known;
 mod sealed;
 
 use std::borrow::Cow;
@@ -37,13 +38,14 @@ use crate::revocation::{Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
-use authenticate::Authentic;
+use authenticate::{Authentic, Said};
 pub use class::TokenClass;
 pub(crate) use class::{Applied, Classes, IssuerNames, Revocable};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
 #[cfg(feature = "testing")]
 pub(crate) use facts::{StandIns, Wanted, facts_of};
+pub(crate) use known::KnownTokens;
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
@@ -57,6 +59,8 @@ pub(crate) struct Rules {
     pub(crate) exceptions: Vec<CheckedException>,
     pub(crate) max_token: usize,
     pub(crate) mechanisms: Mechanisms,
+    /// Tokens that were accepted before.
+    pub(crate) known: KnownTokens,
     /// `None`: encrypted tokens are refused.
     #[cfg(feature = "jwe")]
     pub(crate) decryptor: Option<Arc<Decryptor>>,
@@ -238,20 +242,32 @@ impl Rules {
         found: &Found,
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let Authentic { facts, credentials, answered_by } =
+        let Authentic { facts, credentials, said } =
             self.authenticate(head, Look { route, at, found }, trace)?;
         trace.facts = Some(Arc::clone(&facts));
         let token = credentials.token();
         let decided = self.authorize(facts, Presented::Now(credentials), head, route, at, trace);
-        if let (Err(Stop::Refused(refusal)), Some(introspector)) = (&decided, answered_by)
-            && refusal.kind.step() == Some(Step::Revocation)
-            && refusal.kind.outcome() == Outcome::Refused
-        {
-            // What the issuer said before is no longer so: once nothing speaks against the token any
-            // more, the issuer is asked again.
-            introspector.doubt(token);
+        match (&decided, said) {
+            (Ok(_), Said::Verified(Some(digest), known)) => self.known.keep(digest, known),
+            (Err(Stop::Refused(refusal)), said) => self.doubt(refusal, said, token),
+            _ => {}
         }
         decided
+    }
+
+    /// What was known of a token is doubtful when a record speaks against it, and useless when it is
+    /// over.
+    fn doubt(&self, refusal: &Refusal, said: Said, token: &str) {
+        let by_record = refusal.kind.step() == Some(Step::Revocation)
+            && refusal.kind.outcome() == Outcome::Refused;
+        match said {
+            // Once nothing speaks against the token any more, the issuer is asked again.
+            Said::Answered(introspector) if by_record => introspector.doubt(token),
+            Said::Known(digest) if by_record || refusal.kind == RejectionKind::Expired => {
+                self.known.forget(digest);
+            }
+            _ => {}
+        }
     }
 
     /// The schemes that a client can use on a route that wants this binding.
