@@ -89,7 +89,7 @@ fn main() {
         Group::new(format!("{algorithm}, a token of {} octets", token.len()))
             .case("floor", || ready(floor.call(request())).unwrap())
             .case("known_bearer", || ready(known.call(request())).unwrap().status())
-            .case("unknown_bearer", || ready(unknown.call(request())).unwrap().status())
+            .case("cold_bearer", || ready(unknown.call(request())).unwrap().status())
             .run(&effort);
     }
 }

@@ -4,7 +4,7 @@
 //! 2. What is kept is what the token says, and the key that it was verified with. Everything that a
 //!    request, a route, time or a record has a say in is decided again, by the same code: nothing of a
 //!    decision is kept.
-//! 3. A token is found by 128 bits of SipHash-2-4 with a random key of this server. No octet of it is
+//! 3. A token is found by 128 bits of SipHash-1-3 with a random key of this server. No octet of it is
 //!    kept; two tokens do not meet, and nobody can make them.
 //! 4. It counts as long as its issuer is the same and has the same key for it, under the same `kid`, and
 //!    as long as that key may be used: a withdrawn key, a tenant that was changed or removed, keys that
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::access::Facts;
 use crate::issuer::{Attempt, IssuerKeys, Registry};
@@ -60,7 +60,7 @@ impl KnownTokens {
     /// What this token is found by; `None` if none is kept.
     pub(super) fn digest(&self, token: &str) -> Option<Digest> {
         self.tokens.as_ref()?;
-        let mut hasher = SipHasher24::new_with_keys(self.keys.0, self.keys.1);
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write(token.as_bytes());
         let hash = hasher.finish128();
         Some(Digest(hash.h1, hash.h2))
