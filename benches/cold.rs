@@ -1,0 +1,177 @@
+//! What a token costs that was never seen before, and what refusing one costs.
+//!
+//! The floor of an accepted token, and of one with a bad signature, is what no server can do without:
+//! the verification of the same signature with a key that is parsed already, by the same provider. The
+//! floor of the other refusals is a layer that hands on what comes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    unreachable_pub,
+    dead_code,
+    reason = "a benchmark fails by panicking, prints what it measured, and uses a part of the harness"
+)]
+
+mod harness;
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+};
+use harness::{Effort, Group, Row};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
+use portcullis::jose::{Algorithm, Compact, base64url};
+use portcullis::testing::{ManualClock, TestIssuer};
+use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass};
+use serde_json::Value;
+use tower::{Layer, Service, service_fn};
+
+const RESOURCE: &str = "https://api.example.com";
+
+fn main() {
+    let effort = Effort::from_command_line();
+    let clock = ManualClock::new();
+    for (name, algorithm, at_most) in [
+        ("unknown_rs256", Algorithm::Rs256, 1.15),
+        ("unknown_es256", Algorithm::Es256, 1.10),
+        ("unknown_ed25519", Algorithm::Ed25519, 1.10),
+    ] {
+        let issuer = TestIssuer::with_algorithm("https://as.example", &clock, algorithm);
+        let server = server(&issuer, &clock);
+        let token = issuer.token(RESOURCE).scope("notes:read notes:write").sign();
+        let key = bare_key(&issuer.key().public_jwk());
+        let jws = Compact::parse(&token).unwrap();
+        let (message, signature) = (jws.signing_input().as_bytes(), jws.signature());
+        let accepted = request(&token);
+        let rows = Group::new(format!("{algorithm}, a token of {} octets", token.len()))
+            .case("floor", || key.verify_sig(black_box(message), black_box(signature)).unwrap())
+            .case(name, || ready(server.verify(black_box(&accepted))).unwrap())
+            .run(&effort);
+        told(&rows, name, at_most);
+    }
+
+    let issuer = TestIssuer::with_algorithm("https://as.example", &clock, Algorithm::Rs256);
+    let server = server(&issuer, &clock);
+    let token = issuer.token(RESOURCE).scope("notes:read notes:write");
+    let key = bare_key(&issuer.key().public_jwk());
+
+    let tampered = token.tampered();
+    let jws = Compact::parse(&tampered).unwrap();
+    let (message, signature) = (jws.signing_input().as_bytes(), jws.signature());
+    let refused = request(&tampered);
+    let rows = Group::new(format!("a bad signature, a token of {} octets", tampered.len()))
+        .case("floor", || key.verify_sig(black_box(message), black_box(signature)).unwrap_err())
+        .case("bad_signature_rs256", || ready(server.verify(black_box(&refused))).unwrap_err())
+        .run(&effort);
+    told(&rows, "bad_signature_rs256", 1.15);
+
+    // Everything of it is right but its last octet: nothing can be refused sooner.
+    let payload = token.payload();
+    let malformed = token.clone().raw_payload(&payload.as_bytes()[..payload.len() - 1]).sign();
+    let unknown_kid = token.header("kid", "a-key-of-nobody").sign();
+    let mut floor = Nothing(service_fn(nothing));
+    let field = request(&malformed).headers()[AUTHORIZATION].clone();
+    let mut group = Group::new(format!("refusals, tokens of {} octets", malformed.len()))
+        .case("floor", || ready(floor.call(with(&field))).unwrap());
+    for (name, token, kind) in [
+        ("malformed", &malformed, RejectionKind::MalformedToken),
+        ("unknown_kid", &unknown_kid, RejectionKind::UnknownKey),
+    ] {
+        let decided = request(token);
+        assert_eq!(ready(server.verify(&decided)).unwrap_err().kind(), kind);
+        let mut layer = server.layer().layer(service_fn(nothing));
+        let server = &server;
+        let field = decided.headers()[AUTHORIZATION].clone();
+        group = group
+            .case(name, move || ready(layer.call(with(&field))).unwrap())
+            .case(format!("{name}, no response"), move || {
+                ready(server.verify(black_box(&decided))).unwrap_err()
+            });
+    }
+    let rows = group.run(&effort);
+    told(&rows, "malformed", 6.0);
+    told(&rows, "unknown_kid", 6.0);
+}
+
+/// A server that knows no token again.
+fn server(issuer: &TestIssuer, clock: &ManualClock) -> ResourceServer {
+    ResourceServer::builder(RESOURCE)
+        .issuer(issuer.fixed_keys())
+        .known_tokens_bytes(0)
+        .binding(Binding::WhereBound)
+        .class(TokenClass::default_at_most(Duration::from_hours(1)))
+        .clock(clock.clone())
+        .build()
+        .unwrap()
+}
+
+/// The provider's own key.
+fn bare_key(jwk: &Value) -> ParsedPublicKey {
+    let octets = |name: &str| base64url::decode(jwk[name].as_str().unwrap()).unwrap();
+    match jwk["kty"].as_str().unwrap() {
+        "RSA" => PublicKeyComponents { n: octets("n"), e: octets("e") }
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+            .unwrap(),
+        "EC" => {
+            let point = [vec![4], octets("x"), octets("y")].concat();
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).unwrap()
+        }
+        _ => ParsedPublicKey::new(&ED25519, octets("x")).unwrap(),
+    }
+}
+
+fn request(token: &str) -> Request<()> {
+    with(&HeaderValue::try_from(format!("Bearer {token}")).unwrap())
+}
+
+fn with(field: &HeaderValue) -> Request<()> {
+    let mut request = Request::get("/notes").body(()).unwrap();
+    request.headers_mut().insert(AUTHORIZATION, field.clone());
+    request
+}
+
+fn told(rows: &[Row], name: &str, at_most: f64) {
+    if let Some(row) = rows.iter().find(|row| row.name == name) {
+        let bound = if row.ratio <= at_most { "within" } else { "beyond" };
+        println!("\n{name}: {:.3} of the floor, {bound} {at_most:.2}", row.ratio);
+    }
+}
+
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+async fn nothing(request: Request<()>) -> Result<Response<()>, Infallible> {
+    black_box(request.extensions());
+    Ok(Response::new(()))
+}
+
+/// A layer that hands on what comes.
+#[derive(Clone)]
+struct Nothing<S>(S);
+
+impl<S: Service<Request<()>>> Service<Request<()>> for Nothing<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+    fn call(&mut self, request: Request<()>) -> S::Future {
+        self.0.call(request)
+    }
+}
