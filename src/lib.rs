@@ -113,6 +113,7 @@ pub mod config;
 mod context;
 pub mod credentials;
 mod error;
+pub mod guide;
 pub mod introspection;
 pub mod issuer;
 pub mod jose;
