@@ -71,12 +71,7 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// See [`CredentialsError`].
     pub fn read(headers: &'a HeaderMap, max_token: usize) -> Result<Self, CredentialsError> {
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
-        match (fields.next(), fields.next()) {
-            (None, _) => Err(CredentialsError::Absent),
-            (Some(_), Some(_)) => Err(CredentialsError::Several),
-            (Some(field), None) => Self::parse(field.as_bytes(), max_token),
-        }
+        Fields::of(headers).unread(max_token)?.read()
     }
 
     /// Reads the value of one `Authorization` field.
@@ -84,23 +79,7 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// See [`CredentialsError`].
     pub fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
-        let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
-        let (scheme, rest) = field.split_at(end);
-        let separated = rest.is_empty() || rest.starts_with(b" ");
-        if scheme.is_empty() || !separated {
-            return Err(CredentialsError::Malformed);
-        }
-        let scheme = Scheme::parse(scheme).ok_or(CredentialsError::UnsupportedScheme)?;
-        let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
-        let token = rest.get(start..).unwrap_or_default();
-        if token.len() > max_token {
-            return Err(CredentialsError::TooLong);
-        }
-        if !is_token68(token) {
-            return Err(CredentialsError::Malformed);
-        }
-        let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
-        Ok(Self { scheme, token })
+        Unread::parse(field, max_token)?.read()
     }
 
     /// The scheme that a request used, whatever else is wrong with its `Authorization` field: a
@@ -108,10 +87,7 @@ impl<'a> Credentials<'a> {
     /// one field, or its scheme is another.
     #[must_use]
     pub fn scheme_used(headers: &HeaderMap) -> Option<Scheme> {
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let (Some(field), None) = (fields.next(), fields.next()) else { return None };
-        let scheme = field.as_bytes().split(|byte| !is_tchar(*byte)).next()?;
-        Scheme::parse(scheme)
+        Fields::of(headers).scheme()
     }
 
     /// The scheme.
@@ -131,6 +107,101 @@ impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("scheme", &self.scheme).finish_non_exhaustive()
     }
+}
+
+/// The `Authorization` fields of a request, looked up once.
+#[derive(Clone, Copy)]
+pub(crate) enum Fields<'a> {
+    Absent,
+    One(&'a [u8]),
+    Several,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        match (fields.next(), fields.next()) {
+            (None, _) => Self::Absent,
+            (Some(field), None) => Self::One(field.as_bytes()),
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
+
+    pub(crate) const fn are_absent(self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// See [`Credentials::scheme_used`].
+    pub(crate) fn scheme(self) -> Option<Scheme> {
+        let Self::One(field) = self else { return None };
+        Scheme::parse(scheme_and_rest(field).0)
+    }
+
+    /// A scheme and a token of which nothing but its length is known to be right.
+    pub(crate) fn unread(self, max_token: usize) -> Result<Unread<'a>, CredentialsError> {
+        match self {
+            Self::Absent => Err(CredentialsError::Absent),
+            Self::Several => Err(CredentialsError::Several),
+            Self::One(field) => Unread::parse(field, max_token),
+        }
+    }
+}
+
+/// What stands where a scheme and a token have to be. A token that was accepted before needs no more
+/// looking at than it takes to find that out.
+#[derive(Clone, Copy)]
+pub(crate) struct Unread<'a> {
+    scheme: Scheme,
+    token: &'a [u8],
+}
+
+impl<'a> Unread<'a> {
+    fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
+        let (scheme, rest) = scheme_and_rest(field);
+        let separated = rest.is_empty() || rest.starts_with(b" ");
+        if scheme.is_empty() || !separated {
+            return Err(CredentialsError::Malformed);
+        }
+        let scheme = Scheme::parse(scheme).ok_or(CredentialsError::UnsupportedScheme)?;
+        let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
+        let token = rest.get(start..).unwrap_or_default();
+        if token.len() > max_token {
+            return Err(CredentialsError::TooLong);
+        }
+        Ok(Self { scheme, token })
+    }
+
+    pub(crate) const fn scheme(self) -> Scheme {
+        self.scheme
+    }
+
+    pub(crate) const fn octets(self) -> &'a [u8] {
+        self.token
+    }
+
+    /// The token, of one that is known to be one.
+    pub(crate) fn text(self) -> &'a str {
+        // INVARIANT: a token that was accepted once is ASCII.
+        std::str::from_utf8(self.token).unwrap_or_default()
+    }
+
+    pub(crate) fn read(self) -> Result<Credentials<'a>, CredentialsError> {
+        let Self { scheme, token } = self;
+        if !is_token68(token) {
+            return Err(CredentialsError::Malformed);
+        }
+        let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
+        Ok(Credentials { scheme, token })
+    }
+}
+
+fn scheme_and_rest(field: &[u8]) -> (&[u8], &[u8]) {
+    // As nearly everybody writes it.
+    if let (Some(b"Bearer"), Some(b" ")) = (field.get(..6), field.get(6..7)) {
+        return field.split_at(6);
+    }
+    let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
+    field.split_at(end)
 }
 
 /// `tchar` of RFC 9110 §5.6.2.

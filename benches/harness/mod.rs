@@ -5,7 +5,7 @@
 //! first case's, its floor. Nanoseconds are medians too; they are worth what the machine was worth.
 //!
 //! `cargo bench --bench <name> -- [--quick] [part of a name]...`: quick is for finding out whether it
-//! runs at all. The floor of a group runs whenever one of its cases does.
+//! runs at all, and `--rounds=2000` for a profiler. The floor of a group runs whenever one of its cases does.
 
 #![allow(dead_code, unreachable_pub, reason = "every benchmark uses a part of it")]
 
@@ -34,6 +34,8 @@ impl Effort {
         let quick =
             flags.iter().any(|flag| flag == "--quick") || !flags.contains(&"--bench".into());
         let (rounds, slice) = if quick { (5, 500) } else { (41, 4_000) };
+        let said = flags.iter().find_map(|flag| flag.strip_prefix("--rounds=")?.parse().ok());
+        let rounds = said.unwrap_or(rounds);
         Self { quick, wanted, rounds, slice: Duration::from_micros(slice) }
     }
 

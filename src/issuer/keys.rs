@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -87,6 +88,16 @@ struct Snapshot {
     keys: Arc<JwkSet>,
     loaded: Moment,
     fresh_for: Duration,
+    /// Another for each set of keys of an issuer, never 0.
+    number: u64,
+}
+
+/// A key, and what a token has to say to be verified with it.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyOf<'a> {
+    pub(crate) key: &'a Arc<PublicKey>,
+    pub(crate) kid: Option<&'a str>,
+    pub(crate) algorithm: Algorithm,
 }
 
 /// Whether a request has waited for keys already.
@@ -183,7 +194,7 @@ impl IssuerKeys {
             CheckedSource::Discovery { urls } => (Some(remote(KeyPlace::Metadata(urls))?), None),
         };
         let snapshot = fixed.map(|keys| {
-            Arc::new(Snapshot { keys, loaded: clock.moment(), fresh_for: Duration::MAX })
+            Arc::new(Snapshot { keys, loaded: clock.moment(), fresh_for: Duration::MAX, number: 1 })
         });
         Some(Self {
             id: Arc::new(issuer.id),
@@ -272,6 +283,12 @@ impl IssuerKeys {
             let unknown = KeyMiss::Choice(KeyChoiceError::Unknown);
             return Err(if self.remote.is_none() { unknown } else { KeyMiss::NoKeys });
         };
+        self.check_age(snapshot, at, attempt)?;
+        snapshot.keys.find(kid, algorithm).map(Arc::clone).map_err(KeyMiss::Choice)
+    }
+
+    /// Whether keys of this age may be used.
+    fn check_age(&self, snapshot: &Snapshot, at: Moment, attempt: Attempt) -> Result<(), KeyMiss> {
         if self.remote.is_some() {
             let age = at.since(snapshot.loaded);
             if age > self.refresh.outage() {
@@ -284,22 +301,34 @@ impl IssuerKeys {
                 return Err(KeyMiss::Stale);
             }
         }
-        snapshot.keys.find(kid, algorithm).map(Arc::clone).map_err(KeyMiss::Choice)
+        Ok(())
     }
 
     /// Whether [`Self::find`] would still find this key: itself, or the same octets in a set that was
-    /// fetched since.
+    /// fetched since. `key_set` is the number of the set that it was found in last.
     pub(crate) fn has_still(
         &self,
-        key: &Arc<PublicKey>,
-        kid: Option<&str>,
-        algorithm: Algorithm,
+        wanted: KeyOf<'_>,
+        key_set: &AtomicU64,
         at: Moment,
         attempt: Attempt,
     ) -> bool {
-        let Ok(found) = self.find(kid, algorithm, at, attempt) else { return false };
-        Arc::ptr_eq(&found, key)
-            || (found.thumbprint() == key.thumbprint() && found.algorithm() == key.algorithm())
+        let snapshot = self.snapshot.load();
+        let Some(snapshot) = snapshot.as_ref() else { return false };
+        if self.check_age(snapshot, at, attempt).is_err() {
+            return false;
+        }
+        if key_set.load(Ordering::Relaxed) == snapshot.number {
+            return true;
+        }
+        let KeyOf { key, kid, algorithm } = wanted;
+        let Ok(found) = snapshot.keys.find(kid, algorithm) else { return false };
+        let same = Arc::ptr_eq(found, key)
+            || (found.thumbprint() == key.thumbprint() && found.algorithm() == key.algorithm());
+        if same {
+            key_set.store(snapshot.number, Ordering::Relaxed);
+        }
+        same
     }
 
     /// Starts the fetch that a missing key asks for, if one is allowed.
@@ -501,8 +530,9 @@ impl IssuerKeys {
         };
         remote.known().etag = etag.map(|etag| (url, etag));
         let fresh_for = self.refresh.fresh_for(max_age);
+        let number = before.map_or(0, |before| before.number).saturating_add(1);
         let loaded = remote.clock.moment();
-        self.snapshot.store(Some(Arc::new(Snapshot { keys, loaded, fresh_for })));
+        self.snapshot.store(Some(Arc::new(Snapshot { keys, loaded, fresh_for, number })));
         Ok(())
     }
 

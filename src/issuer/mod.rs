@@ -55,7 +55,7 @@ pub use discovery::{MetadataError, discovery_urls};
 pub use fetch::KeyFetchError;
 pub(crate) use flight::Wait;
 pub use health::{IssuerHealth, KeyState};
-pub(crate) use keys::{Attempt, IssuerKeys, KeyMiss, KeySearchError, Remedy, TransportOf};
+pub(crate) use keys::{Attempt, IssuerKeys, KeyMiss, KeyOf, KeySearchError, Remedy, TransportOf};
 pub use kind::ClaimTest;
 pub(crate) use kind::KindRule;
 pub use profile::{DangerousProfile, OptionalClaim, TokenProfile};

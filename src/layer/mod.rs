@@ -150,7 +150,7 @@ pub(crate) fn report(
         Subject::Nobody(at) => decision.at = at,
         Subject::Unknown => {}
     }
-    context.server.observers.tell(trace.told(decision));
+    context.server.observers.tell(trace.told(None, decision));
     rejection
 }
 

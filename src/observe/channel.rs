@@ -95,7 +95,7 @@ impl DecisionRecord {
 
 impl From<&Decision<'_>> for DecisionRecord {
     fn from(decision: &Decision<'_>) -> Self {
-        let token_hash = decision.token_hash();
+        let (token_hash, duration) = (decision.token_hash(), decision.duration());
         // Every member, so that none is forgotten.
         let Decision {
             outcome,
@@ -110,7 +110,7 @@ impl From<&Decision<'_>> for DecisionRecord {
             exception,
             expires_in,
             at,
-            duration,
+            took: _,
             reason,
             token,
             key: _,

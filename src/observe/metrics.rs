@@ -87,7 +87,7 @@ impl Observer for MetricsObserver {
             "outcome" => outcome,
             "route" => decision.route.to_owned(),
         )
-        .record(decision.duration.as_secs_f64());
+        .record(decision.duration().as_secs_f64());
         if let Some(exception) = decision.exception {
             counter!("portcullis_exception_uses_total", "exception" => exception.to_owned())
                 .increment(1);

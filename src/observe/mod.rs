@@ -49,7 +49,7 @@ pub use hash::TokenHash;
 
 use crate::error::{Outcome, Rejection, RejectionKind, Step};
 use crate::name::{ClientId, IssuerId, JwtId};
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// Is told of every decision.
 ///
@@ -180,6 +180,14 @@ impl SenderBinding {
     }
 }
 
+/// How long a decision took.
+#[derive(Clone, Copy)]
+pub(crate) enum Took<'a> {
+    Nothing,
+    /// By this clock, since then.
+    Since(&'a dyn Clock, Duration),
+}
+
 /// One decision.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -208,8 +216,7 @@ pub struct Decision<'a> {
     pub expires_in: Option<Duration>,
     /// When, by the server's clock.
     pub at: Timestamp,
-    /// From the first look at the request to the decision, waits included.
-    pub duration: Duration,
+    pub(crate) took: Took<'a>,
     pub(crate) reason: Option<&'a str>,
     pub(crate) token: Option<(&'a IssuerId, &'a JwtId)>,
     pub(crate) key: Option<&'a HashKey>,
@@ -229,7 +236,7 @@ impl<'a> Decision<'a> {
             exception: None,
             expires_in: None,
             at: Timestamp::EPOCH,
-            duration: Duration::ZERO,
+            took: Took::Nothing,
             issuer_proven: false,
             reason: None,
             token: None,
@@ -255,6 +262,17 @@ impl<'a> Decision<'a> {
     #[must_use]
     pub fn step(&self) -> Option<Step> {
         self.kind?.step()
+    }
+
+    /// The time since the first look at the request, waits included: ask in [`Observer::observe`], at
+    /// once. It reads the clock; who does not ask does not pay for it. Zero of what a layer or a handler
+    /// below the decision refuses.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        match self.took {
+            Took::Nothing => Duration::ZERO,
+            Took::Since(clock, started) => clock.steady().saturating_sub(started),
+        }
     }
 
     /// Why it was refused, for operators: the text of the [`crate::Rejection`]. It can hold values
@@ -289,7 +307,7 @@ impl fmt::Debug for Decision<'_> {
             .field("binding", &self.binding)
             .field("exception", &self.exception)
             .field("expires_in", &self.expires_in)
-            .field("duration", &self.duration)
+            .field("duration", &self.duration())
             .finish_non_exhaustive()
     }
 }
@@ -445,7 +463,7 @@ impl Observers {
             exception = decision.exception,
             expires_in = decision.expires_in.map(|left| left.as_secs()),
             token = decision.token_hash().map(tracing::field::display),
-            micros = u64::try_from(decision.duration.as_micros()).unwrap_or(u64::MAX),
+            micros = u64::try_from(decision.duration().as_micros()).unwrap_or(u64::MAX),
             reason = decision.reason,
         );
         for observer in &self.observers {

@@ -1,6 +1,7 @@
 //! Step 8: whether anything speaks against a token, and whether that would be known.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::freshness::Demand;
@@ -11,6 +12,30 @@ use super::status_list::{ListObjection, ListSlot};
 use crate::access::{Facts, Origin};
 use crate::error::{Refusal, RejectionKind, StepUp};
 use crate::time::Moment;
+
+/// The state of the index at which nothing spoke against a token: while that is its state, nothing
+/// does.
+#[derive(Debug)]
+pub(crate) struct ClearAt(AtomicU64);
+
+impl ClearAt {
+    /// No index gets there.
+    const NEVER: u64 = u64::MAX;
+
+    fn is(&self, version: u64) -> bool {
+        self.0.load(Ordering::Relaxed) == version
+    }
+
+    fn set(&self, version: u64) {
+        self.0.store(version, Ordering::Relaxed);
+    }
+}
+
+impl Default for ClearAt {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::NEVER))
+    }
+}
 
 /// What speaks against a token.
 pub(crate) enum Objection {
@@ -27,12 +52,21 @@ impl Runtime {
     pub(crate) fn decide(
         &self,
         facts: &Facts,
+        clear: Option<&ClearAt>,
         demand: Demand,
         at: Moment,
     ) -> Result<(), Objection> {
-        match self.store.index().ask(facts, at.wall()) {
-            Finding::Clear => {}
-            finding => return Err(Objection::Refused(self.refusal(finding, at))),
+        let index = self.store.index();
+        // Read before the index is asked: what is applied meanwhile is asked about the next time.
+        let version = index.version().load(Ordering::Acquire);
+        if clear.is_none_or(|clear| !clear.is(version)) {
+            match index.ask(facts, at.wall()) {
+                Finding::Clear => {}
+                finding => return Err(Objection::Refused(self.refusal(finding, at))),
+            }
+            if let Some(clear) = clear {
+                clear.set(version);
+            }
         }
         self.ask_lists(facts, demand, at)?;
         let places =

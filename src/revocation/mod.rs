@@ -80,7 +80,7 @@ use std::time::Duration;
 
 pub(crate) use config::Issuers;
 pub use config::{Revocation, Source, SourceKind, WhenFull};
-pub(crate) use decision::Objection;
+pub(crate) use decision::{ClearAt, Objection};
 pub use events::*;
 pub use feed::*;
 pub(crate) use freshness::Demand;

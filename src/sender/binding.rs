@@ -2,7 +2,7 @@ use super::dpop::{CheckedDpop, RouteNonces};
 use super::mtls::{CheckedMtls, Seen};
 use crate::access::{Confirmation, ResponseFields, Sender};
 use crate::context::Schemes;
-use crate::credentials::{Credentials, RequestHead, Scheme};
+use crate::credentials::{RequestHead, Scheme, Unread};
 use crate::error::{ConfigFault, Refusal, RejectionKind};
 use crate::name::Thumbprint;
 use crate::observe::SenderBinding;
@@ -130,7 +130,7 @@ impl Mechanisms {
         let by_certificate = || match self.mtls.as_ref().map(|mtls| mtls.see(head)) {
             Some(Seen::Certificate(..)) => Ok(()),
             Some(Seen::None(why)) => Err(why),
-            None => Err("mutual TLS is not configured".to_owned()),
+            None => Err("mutual TLS is not configured".into()),
         };
         let by_key = scheme == Scheme::Dpop;
         if !by_key && matches!(wanted, Binding::Dpop | Binding::Both) {
@@ -139,7 +139,7 @@ impl Mechanisms {
         }
         match wanted {
             Binding::Mtls | Binding::Both => {
-                by_certificate().or_else(|why| refuse(RejectionKind::CertificateMissing, why))
+                by_certificate().or_else(|why| refuse(RejectionKind::CertificateMissing, why.into_owned()))
             }
             Binding::Either if !by_key => by_certificate().or_else(|why| {
                 let detail = format!("the scheme is Bearer, wanted binding `either`, and {why}");
@@ -155,7 +155,7 @@ impl Mechanisms {
         &self,
         confirmation: &Confirmation,
         wanted: Binding,
-        presented: Credentials<'_>,
+        presented: Unread<'_>,
         head: RequestHead<'_>,
         nonces: RouteNonces,
         now: Timestamp,
@@ -194,7 +194,7 @@ impl Mechanisms {
         let (certificate, vary) = match self.mtls.as_ref().map(|mtls| mtls.see(head)) {
             Some(Seen::Certificate(certificate, field)) => (Some(certificate), field),
             Some(Seen::None(why)) if bound_to.is_some() => {
-                return refuse(RejectionKind::CertificateMissing, why);
+                return refuse(RejectionKind::CertificateMissing, why.into_owned());
             }
             Some(Seen::None(_)) | None => (None, None),
         };

@@ -8,7 +8,7 @@ use super::proof::{
     ExpectedProof, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault, ProofRules,
 };
 use crate::access::ProofUse;
-use crate::credentials::{Credentials, RequestHead};
+use crate::credentials::{RequestHead, Unread};
 use crate::error::{ConfigFault, Faults, Refusal, RejectionKind};
 use crate::jose::Algorithm;
 use crate::name::Resource;
@@ -212,7 +212,7 @@ impl CheckedDpop {
     /// to compare.
     pub(crate) fn prove(
         &self,
-        presented: Credentials<'_>,
+        presented: Unread<'_>,
         head: RequestHead<'_>,
         route: RouteNonces,
         now: Timestamp,
@@ -228,7 +228,7 @@ impl CheckedDpop {
         };
         let matches =
             |htu: &_| self.origins.matches(head, htu).map_err(|error| error.to_string().into());
-        let expected = ExpectedProof::new(head.method, presented.token(), &matches, now);
+        let expected = ExpectedProof::new(head.method, presented.text(), &matches, now);
         let expected = expected.nonce(demand);
         let proof = Proof::field(head.headers)
             .and_then(|text| Proof::verify(text, &expected, &self.rules))

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http::HeaderValue;
 
 use super::PeerAddr;
@@ -93,13 +95,13 @@ pub(crate) struct CheckedMtls {
 pub(crate) enum Seen {
     Certificate(Certificate, Option<HeaderValue>),
     /// There is none, for this reason.
-    None(String),
+    None(Cow<'static, str>),
 }
 
 impl CheckedMtls {
     /// The client's certificate, and the field that it came in.
     pub(crate) fn see(&self, head: RequestHead<'_>) -> Seen {
-        let none = |why: &str| Seen::None(why.to_owned());
+        let none = |why: &'static str| Seen::None(why.into());
         if let Some(forwarded) = &self.forwarded {
             match forwarded.read(head.headers, head.extensions) {
                 Forwarded::Certificate(certificate) => {
@@ -108,10 +110,10 @@ impl CheckedMtls {
                 // The connection's own certificate is that of the proxy.
                 Forwarded::None => return none("the proxy forwarded no certificate"),
                 Forwarded::Malformed(error) => {
-                    return Seen::None(format!("the forwarded certificate: {error}"));
+                    return Seen::None(format!("the forwarded certificate: {error}").into());
                 }
                 Forwarded::UntrustedPeer if self.direct == Direct::No => {
-                    return Seen::None(untrusted(head));
+                    return Seen::None(untrusted(head).into());
                 }
                 Forwarded::UntrustedPeer => {}
             }

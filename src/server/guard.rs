@@ -14,15 +14,15 @@ use super::recording::Admission;
 use crate::access::{Access, Facts};
 use crate::check::{CheckRequest, Needs};
 use crate::context::PolicyContext;
-use crate::credentials::RequestHead;
+use crate::credentials::{Fields, RequestHead};
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, Remedy, Wait};
-use crate::observe::{DecidedBy, Decision, DecisionOutcome};
+use crate::observe::{DecidedBy, Decision, DecisionOutcome, Took};
 use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
 use crate::verify::Sealed;
-use crate::verify::{Found, NoAnswer, Revocable, Stop, Trace, refusal_of};
+use crate::verify::{Found, Look, NoAnswer, Revocable, Stop, Trace, refusal_of};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -291,18 +291,19 @@ impl Guard {
         if passes && is_preflight(head) {
             return Verdict::Pass(Passed::Preflight);
         }
-        let absent = !head.headers.contains_key(AUTHORIZATION);
+        let fields = Fields::of(head.headers);
         if let Some(revocation) = &shared.rules.revocation {
             revocation.start();
         }
-        if mode != Mode::Required && policy.presence == Presence::Optional && absent {
-            self.tell(DecisionOutcome::Anonymous, &trace, at, started);
+        if mode != Mode::Required && policy.presence == Presence::Optional && fields.are_absent() {
+            self.tell(DecisionOutcome::Anonymous, None, &trace, at, started);
             return Verdict::Pass(Passed::Anonymous);
         }
         let route = policy.rules(context);
         let mut next = Turn { started: Some(started), ..turn };
         loop {
-            let stop = match shared.rules.decide(head, route, at, &next.found, &mut trace) {
+            let look = Look { route, at, found: &next.found };
+            let stop = match shared.rules.decide(head, fields, look, &mut trace) {
                 Ok(access) if policy.later.is_empty() => {
                     let decided = Decided { access, trace, at, started };
                     return Verdict::Pass(Passed::Access(decided));
@@ -386,7 +387,7 @@ impl Guard {
     /// Nothing can refuse any more.
     pub(super) fn accept(&self, decided: Decided) -> Access {
         let Decided { access, trace, at, started } = decided;
-        self.tell(DecisionOutcome::Accepted, &trace, at, started);
+        self.tell(DecisionOutcome::Accepted, Some(access.facts()), &trace, at, started);
         access
     }
 
@@ -405,12 +406,19 @@ impl Guard {
 
     /// A refusal of what everything before said yes to.
     pub(super) fn reject_decided(&self, refusal: Refusal, decided: &Decided) -> Rejection {
-        self.reject(refusal, &decided.trace, decided.at, decided.started)
+        let Decided { access, trace, at, started } = decided;
+        self.reject_with(Some(access.facts()), refusal, trace, *at, *started)
     }
 
     /// A refusal of this guard; its observers are told.
-    fn reject(
+    fn reject(&self, refusal: Refusal, trace: &Trace, at: Moment, started: Duration) -> Rejection {
+        self.reject_with(None, refusal, trace, at, started)
+    }
+
+    /// `accepted` is what the token says, of one that everything before said yes to.
+    fn reject_with(
         &self,
+        accepted: Option<&Facts>,
         mut refusal: Refusal,
         trace: &Trace,
         at: Moment,
@@ -421,21 +429,37 @@ impl Guard {
         let reason = rejection.told();
         let context = &self.inner.context;
         let decision = Decision::refused(&rejection, &reason, DecidedBy::Guard, &context.route);
-        let decision = trace.told(self.timed(decision, at, started));
+        let decision = trace.told(accepted, self.timed(decision, trace, at, started));
         // An exception let nobody pass here.
         context.server.observers.tell(Decision { exception: None, ..decision });
         rejection
     }
 
-    fn tell(&self, outcome: DecisionOutcome, trace: &Trace, at: Moment, started: Duration) {
+    /// `accepted` is what the token says, of one that was accepted.
+    fn tell(
+        &self,
+        outcome: DecisionOutcome,
+        accepted: Option<&Facts>,
+        trace: &Trace,
+        at: Moment,
+        started: Duration,
+    ) {
         let context = &self.inner.context;
         let decision = Decision::new(outcome, DecidedBy::Guard, &context.route);
-        context.server.observers.tell(trace.told(self.timed(decision, at, started)));
+        let decision = self.timed(decision, trace, at, started);
+        context.server.observers.tell(trace.told(accepted, decision));
     }
 
-    fn timed<'a>(&self, decision: Decision<'a>, at: Moment, started: Duration) -> Decision<'a> {
-        let duration = self.inner.shared.clock.steady().saturating_sub(started);
-        Decision { at: at.wall(), duration, ..decision }
+    fn timed<'a>(
+        &'a self,
+        decision: Decision<'a>,
+        trace: &Trace,
+        at: Moment,
+        started: Duration,
+    ) -> Decision<'a> {
+        let shared = &self.inner.shared;
+        let class = trace.class.map(|place| shared.rules.classes.name(place));
+        Decision { at: at.wall(), took: Took::Since(&*shared.clock, started), class, ..decision }
     }
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {

@@ -115,7 +115,7 @@ impl Rules {
         }
         // A record spoke against it before. If none does any more, the issuer may still.
         let is_refused = || match &self.revocation {
-            Some(revocation) => revocation.decide(facts, demand, at).is_err(),
+            Some(revocation) => revocation.decide(facts, None, demand, at).is_err(),
             None => false,
         };
         if active.is_doubted() && !is_refused() {

@@ -6,7 +6,7 @@ use super::facts::{StandIns, Wanted, facts_of};
 use super::known::{Digest, KnownToken};
 use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
 use crate::access::Facts;
-use crate::credentials::{Credentials, CredentialsError, RequestHead, Scheme};
+use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
 use crate::error::{Refusal, RejectionKind};
 use crate::introspection::Introspector;
 use crate::issuer::{IssuerKeys, KeyMiss, TokenProfile};
@@ -16,23 +16,42 @@ use crate::jose::{
     PublicKey, base64url,
 };
 use crate::name::IssuerId;
+use crate::revocation::ClearAt;
 use crate::sender::Binding;
 
 /// A token whose issuer said what is known of it.
 pub(super) struct Authentic<'a> {
-    pub(super) facts: Arc<Facts>,
-    pub(super) credentials: Credentials<'a>,
-    pub(super) said: Said,
+    pub(super) said: Said<'a>,
+    pub(super) presented: Unread<'a>,
 }
 
 /// How it is known what a token says.
-pub(super) enum Said {
+pub(super) enum Said<'a> {
     /// The token was accepted before.
-    Known(Digest),
+    Known(Digest, Arc<KnownToken>),
     /// It was verified now.
     Verified(Option<Digest>, KnownToken),
     /// Its issuer was asked.
-    Answered(Arc<Introspector>),
+    Answered { facts: Arc<Facts>, introspector: Arc<Introspector>, token: &'a str },
+}
+
+impl Said<'_> {
+    pub(super) fn facts(&self) -> &Arc<Facts> {
+        match self {
+            Self::Known(_, known) => known.facts(),
+            Self::Verified(_, known) => known.facts(),
+            Self::Answered { facts, .. } => facts,
+        }
+    }
+
+    /// Up to where no record spoke against it.
+    pub(super) fn clear(&self) -> Option<&ClearAt> {
+        match self {
+            Self::Known(_, known) => Some(known.clear()),
+            Self::Verified(_, known) => Some(known.clear()),
+            Self::Answered { .. } => None,
+        }
+    }
 }
 
 /// A JWT, as far as it was read before its signature.
@@ -48,11 +67,12 @@ impl Rules {
     pub(super) fn authenticate<'a>(
         &self,
         head: RequestHead<'a>,
+        fields: Fields<'a>,
         look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Authentic<'a>, Stop> {
         // 1. Exactly one `Authorization` field, a known scheme, within the bounds.
-        let used = Credentials::scheme_used(head.headers);
+        let used = fields.scheme();
         if used == Some(Scheme::Dpop) && self.mechanisms.dpop.is_none() {
             return refuse(
                 RejectionKind::UnsupportedScheme,
@@ -60,25 +80,23 @@ impl Rules {
             );
         }
         trace.scheme = used;
-        let credentials =
-            Credentials::read(head.headers, self.max_token).map_err(unusable_credentials)?;
-
-        let token = credentials.token();
-        let digest = self.known.digest(token);
+        let presented = fields.unread(self.max_token).map_err(unusable_credentials)?;
+        // What was a token before is one.
+        let digest = self.known.digest(presented.octets());
         if let Some(digest) = digest
             && let Some(known) = self.known.get(digest)
             && known.counts(&self.issuers, look.at, look.found.keys)
         {
-            let facts = Arc::clone(known.facts());
-            trace.issuer = Some(Arc::clone(&facts.issuer));
-            return Ok(Authentic { facts, credentials, said: Said::Known(digest) });
+            return Ok(Authentic { said: Said::Known(digest, known), presented });
         }
-        let (facts, said) = match self.opaque(token, look.route) {
+        let credentials = presented.read().map_err(unusable_credentials)?;
+        let token = credentials.token();
+        let said = match self.opaque(token, look.route) {
             Some(introspector) => {
                 let introspector = Arc::clone(introspector);
                 self.check_presented(&credentials, head, look.route)?;
                 let facts = self.asked_about(&introspector, token, None, look, trace)?;
-                (facts, Said::Answered(introspector))
+                Said::Answered { facts, introspector, token }
             }
             None => {
                 let could_prove = || self.check_presented(&credentials, head, look.route);
@@ -86,7 +104,7 @@ impl Rules {
                 self.read(token, (inner, digest), &could_prove, look, trace)?
             }
         };
-        Ok(Authentic { facts, credentials, said })
+        Ok(Authentic { said, presented })
     }
 
     /// Whether the sender of some token could be proven by what came with this one, before it costs a
@@ -134,14 +152,14 @@ impl Rules {
 
     /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one; `could_prove`
     /// says whether asking about it can come to anything.
-    fn read(
+    fn read<'a>(
         &self,
-        token: &str,
+        token: &'a str,
         (inner, digest): (Option<&str>, Option<Digest>),
         could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<(Arc<Facts>, Said), Stop> {
+    ) -> Result<Said<'a>, Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
         let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| {
@@ -184,7 +202,7 @@ impl Rules {
             could_prove()?;
             let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
             let facts = self.jwt_asked_about(&introspector, token, jwt, look, trace)?;
-            return Ok((facts, Said::Answered(introspector)));
+            return Ok(Said::Answered { facts, introspector, token });
         }
         let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
         let key = self.verify(&issuer, jwt, look)?;
@@ -195,8 +213,8 @@ impl Rules {
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();
         let facts = Arc::new(facts);
-        let known = KnownToken::new(Arc::clone(&facts), issuer, header.kid(), algorithm, key);
-        Ok((facts, Said::Verified(digest, known)))
+        let known = KnownToken::new(facts, issuer, header.kid(), algorithm, key);
+        Ok(Said::Verified(digest, known))
     }
 
     /// Steps 3 to 5 of a JWT as far as its signature says: its key, that it was signed with it, and that

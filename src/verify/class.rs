@@ -181,15 +181,23 @@ pub(crate) enum Revocable {
 
 /// What the classes that describe a token want of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct Applied<'a> {
     /// The class that bounds the token's life.
-    pub(crate) name: Arc<str>,
+    pub(crate) name: &'a str,
+    pub(crate) place: ClassPlace,
     pub(crate) max_lifetime: Duration,
     pub(crate) max_age: Option<Duration>,
     /// How old what is known of its revocation may be.
     pub(crate) freshness: Option<Duration>,
     /// What one of them wants of the sender, and which.
-    pub(crate) binding: Option<(Binding, Arc<str>)>,
+    pub(crate) binding: Option<(Binding, &'a str)>,
+}
+
+/// Which class it is, among those of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClassPlace {
+    Default,
+    Other(usize),
 }
 
 impl Classes {
@@ -342,19 +350,20 @@ impl Classes {
     }
 
     /// What applies to this token: the strictest of each kind.
-    pub(crate) fn applied(&self, facts: &Facts) -> Applied {
-        let mut life: Option<(Duration, &Arc<str>)> = None;
+    pub(crate) fn applied(&self, facts: &Facts) -> Applied<'_> {
+        let mut life: Option<(Duration, &str, ClassPlace)> = None;
         let mut max_age: Option<Duration> = None;
         let mut freshness: Option<Duration> = None;
-        let mut binding: Option<(Binding, &Arc<str>)> = None;
-        for CheckedClass { name, class } in &self.others {
+        let mut binding: Option<(Binding, &str)> = None;
+        for (place, CheckedClass { name, class }) in self.others.iter().enumerate() {
+            let name: &str = name;
             if !class.describes(facts) {
                 continue;
             }
             if let Some(lifetime) = class.max_lifetime
-                && life.is_none_or(|(shortest, _)| lifetime < shortest)
+                && life.is_none_or(|(shortest, ..)| lifetime < shortest)
             {
-                life = Some((lifetime, name));
+                life = Some((lifetime, name, ClassPlace::Other(place)));
             }
             if let Some(age) = class.max_age {
                 max_age = Some(max_age.map_or(age, |shortest| shortest.min(age)));
@@ -371,20 +380,29 @@ impl Classes {
             }
         }
         let default = &self.default.class;
-        let (max_lifetime, name) = life.unwrap_or((
+        let (max_lifetime, name, place) = life.unwrap_or((
             // INVARIANT: the default class is made with one.
             default.max_lifetime.unwrap_or_default(),
             &self.default.name,
+            ClassPlace::Default,
         ));
         Applied {
-            name: Arc::clone(name),
+            name,
+            place,
             max_lifetime,
             max_age: max_age.or(default.max_age),
             freshness: freshness.or(default.freshness),
-            binding: binding
-                .or(default.binding.map(|binding| (binding, &self.default.name)))
-                .map(|(binding, who)| (binding, Arc::clone(who))),
+            binding: binding.or(default.binding.map(|binding| (binding, &*self.default.name))),
         }
+    }
+
+    /// The name of a class.
+    pub(crate) fn name(&self, place: ClassPlace) -> &str {
+        let other = match place {
+            ClassPlace::Default => None,
+            ClassPlace::Other(place) => self.others.get(place),
+        };
+        &other.unwrap_or(&self.default).name
     }
 
     pub(crate) fn default_class(&self) -> &TokenClass {

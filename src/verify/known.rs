@@ -13,14 +13,16 @@
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::access::Facts;
-use crate::issuer::{Attempt, IssuerKeys, Registry};
+use crate::issuer::{Attempt, IssuerKeys, KeyOf, Registry};
 use crate::jose::{Algorithm, PublicKey};
+use crate::revocation::ClearAt;
 use crate::time::Moment;
 
 /// What a token is found by.
@@ -43,6 +45,9 @@ pub(super) struct KnownToken {
     kid: Option<Box<str>>,
     algorithm: Algorithm,
     key: Arc<PublicKey>,
+    /// In which set of keys it was found last.
+    key_set: AtomicU64,
+    clear: ClearAt,
 }
 
 impl KnownTokens {
@@ -58,10 +63,10 @@ impl KnownTokens {
     }
 
     /// What this token is found by; `None` if none is kept.
-    pub(super) fn digest(&self, token: &str) -> Option<Digest> {
+    pub(super) fn digest(&self, token: &[u8]) -> Option<Digest> {
         self.tokens.as_ref()?;
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write(token.as_bytes());
+        hasher.write(token);
         let hash = hasher.finish128();
         Some(Digest(hash.h1, hash.h2))
     }
@@ -99,7 +104,20 @@ impl KnownToken {
         algorithm: Algorithm,
         key: Arc<PublicKey>,
     ) -> Self {
-        Self { facts, issuer, kid: kid.map(Into::into), algorithm, key }
+        Self {
+            facts,
+            issuer,
+            kid: kid.map(Into::into),
+            algorithm,
+            key,
+            key_set: AtomicU64::new(0),
+            clear: ClearAt::default(),
+        }
+    }
+
+    /// Up to where no record spoke against it.
+    pub(super) fn clear(&self) -> &ClearAt {
+        &self.clear
     }
 
     pub(super) fn facts(&self) -> &Arc<Facts> {
@@ -109,7 +127,12 @@ impl KnownToken {
     /// Whether its issuer is one of ours as it was, and would be asked for the same key.
     pub(super) fn counts(&self, issuers: &Registry, at: Moment, attempt: Attempt) -> bool {
         issuers.is_current(&self.issuer, at)
-            && self.issuer.has_still(&self.key, self.kid.as_deref(), self.algorithm, at, attempt)
+            && self.issuer.has_still(
+                KeyOf { key: &self.key, kid: self.kid.as_deref(), algorithm: self.algorithm },
+                &self.key_set,
+                at,
+                attempt,
+            )
     }
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::access::{Access, Addressed, Confirmation, Facts, Origin, Sender};
 use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
 use crate::context::{PolicyContext, Schemes};
-use crate::credentials::{Credentials, RequestHead, Scheme};
+use crate::credentials::{Fields, RequestHead, Scheme, Unread};
 use crate::error::{Outcome, Refusal, RejectionKind, Step};
 use crate::introspection::{Introspector, Introspectors, Question};
 use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved};
@@ -34,13 +34,13 @@ use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved};
 use crate::jwe::{Decryptor, Opening};
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
-use crate::revocation::{Demand, ListSlot, Objection, Runtime};
+use crate::revocation::{ClearAt, Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
 use authenticate::{Authentic, Said};
 pub use class::TokenClass;
-pub(crate) use class::{Applied, Classes, IssuerNames, Revocable};
+pub(crate) use class::{Applied, ClassPlace, Classes, IssuerNames, Revocable};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
 #[cfg(feature = "testing")]
@@ -93,10 +93,10 @@ impl Found {
 
 /// One look at a token.
 #[derive(Clone, Copy)]
-struct Look<'a> {
-    route: RouteRules<'a>,
-    at: Moment,
-    found: &'a Found,
+pub(crate) struct Look<'a> {
+    pub(crate) route: RouteRules<'a>,
+    pub(crate) at: Moment,
+    pub(crate) found: &'a Found,
 }
 
 /// What one route demands beside the server.
@@ -116,7 +116,7 @@ pub(crate) struct RouteRules<'a> {
 #[derive(Clone)]
 enum Presented<'a> {
     /// It is to be proven now.
-    Now(Credentials<'a>),
+    Now(Unread<'a>),
     /// It was proven when this very request was first decided. Of a token that is known from another
     /// request nothing but its [`Facts`] counts.
     SameRequest(Option<Arc<Sender>>),
@@ -129,9 +129,10 @@ pub(crate) struct Trace {
     pub(crate) scheme: Option<Scheme>,
     /// A trusted issuer, claimed before step 4 and proven after it.
     pub(crate) issuer: Option<Arc<IssuerId>>,
-    /// What the token says, once its issuer is known to have said it.
+    /// What the token says, of one that was refused once its issuer was known to have said it. Of one
+    /// that is accepted its [`Access`] knows.
     pub(crate) facts: Option<Arc<Facts>>,
-    pub(crate) class: Option<Arc<str>>,
+    pub(crate) class: Option<ClassPlace>,
     pub(crate) binding: Option<SenderBinding>,
     pub(crate) exception: Option<Arc<str>>,
 }
@@ -149,15 +150,19 @@ impl Trace {
         }
     }
 
-    /// Adds to an event what is known.
-    pub(crate) fn told<'a>(&'a self, decision: Decision<'a>) -> Decision<'a> {
-        let facts = self.facts.as_deref();
+    /// Adds to an event what is known. `accepted` is what the token says, of one that is accepted.
+    pub(crate) fn told<'a>(
+        &'a self,
+        accepted: Option<&'a Facts>,
+        decision: Decision<'a>,
+    ) -> Decision<'a> {
+        let facts = accepted.or(self.facts.as_deref());
         let token = facts.and_then(|facts| Some((&*facts.issuer, facts.jwt_id.as_ref()?)));
+        let issuer = facts.map(|facts| &facts.issuer).or(self.issuer.as_ref());
         Decision {
-            issuer: self.issuer.as_deref(),
+            issuer: issuer.map(AsRef::as_ref),
             issuer_proven: facts.is_some(),
             client_id: facts.and_then(|facts| facts.client_id.as_ref()),
-            class: self.class.as_deref(),
             binding: self.binding,
             exception: self.exception.as_deref(),
             expires_in: facts.and_then(|facts| facts.expires_at.since(decision.at)),
@@ -233,37 +238,44 @@ impl From<Refusal> for Stop {
 }
 
 impl Rules {
-    /// Decides one request.
+    /// Decides one request. `fields` are those of its head.
     pub(crate) fn decide(
         &self,
         head: RequestHead<'_>,
-        route: RouteRules<'_>,
-        at: Moment,
-        found: &Found,
+        fields: Fields<'_>,
+        look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let Authentic { facts, credentials, said } =
-            self.authenticate(head, Look { route, at, found }, trace)?;
-        trace.facts = Some(Arc::clone(&facts));
-        let token = credentials.token();
-        let decided = self.authorize(facts, Presented::Now(credentials), head, route, at, trace);
-        match (&decided, said) {
-            (Ok(_), Said::Verified(Some(digest), known)) => self.known.keep(digest, known),
-            (Err(Stop::Refused(refusal)), said) => self.doubt(refusal, said, token),
-            _ => {}
+        let Authentic { said, presented } = self.authenticate(head, fields, look, trace)?;
+        let (facts, clear) = (said.facts(), said.clear());
+        let Look { route, at, .. } = look;
+        let presented = Presented::Now(presented);
+        let decided = self.authorize((facts, clear), presented, head, route, at, trace);
+        match &decided {
+            Ok(_) => {
+                if let Said::Verified(Some(digest), known) = said {
+                    self.known.keep(digest, known);
+                }
+            }
+            Err(stop) => {
+                trace.facts = Some(Arc::clone(facts));
+                if let Stop::Refused(refusal) = stop {
+                    self.doubt(refusal, said);
+                }
+            }
         }
         decided
     }
 
     /// What was known of a token is doubtful when a record speaks against it, and useless when it is
     /// over.
-    fn doubt(&self, refusal: &Refusal, said: Said, token: &str) {
+    fn doubt(&self, refusal: &Refusal, said: Said<'_>) {
         let by_record = refusal.kind.step() == Some(Step::Revocation)
             && refusal.kind.outcome() == Outcome::Refused;
         match said {
             // Once nothing speaks against the token any more, the issuer is asked again.
-            Said::Answered(introspector) if by_record => introspector.doubt(token),
-            Said::Known(digest) if by_record || refusal.kind == RejectionKind::Expired => {
+            Said::Answered { introspector, token, .. } if by_record => introspector.doubt(token),
+            Said::Known(digest, _) if by_record || refusal.kind == RejectionKind::Expired => {
                 self.known.forget(digest);
             }
             _ => {}
@@ -286,17 +298,25 @@ impl Rules {
         at: Moment,
         trace: &mut Trace,
     ) -> Result<Access, Refusal> {
-        let facts = Arc::clone(access.facts());
-        self.issuer(Some(facts.issuer.as_str()), at)?;
-        let presented = Presented::SameRequest(access.sender().cloned());
-        self.authorize(facts, presented, head, route, at, trace).map_err(|stop| match stop {
-            // Nobody waits twice.
-            Stop::Refused(refusal) | Stop::NoKey { refusal, .. } | Stop::NoList { refusal, .. } => {
-                refusal
+        let facts = access.facts();
+        let decided = match self.issuer(Some(facts.issuer.as_str()), at) {
+            Ok(_) => {
+                let presented = Presented::SameRequest(access.sender().cloned());
+                self.authorize((facts, None), presented, head, route, at, trace)
             }
-            Stop::NoAnswer(no_answer) => no_answer.refusal,
-            #[cfg(feature = "jwe")]
-            Stop::Sealed(sealed) => sealed.refusal,
+            Err(refusal) => Err(refusal.into()),
+        };
+        decided.map_err(|stop| {
+            trace.facts = Some(Arc::clone(facts));
+            match stop {
+                // Nobody waits twice.
+                Stop::Refused(refusal)
+                | Stop::NoKey { refusal, .. }
+                | Stop::NoList { refusal, .. } => refusal,
+                Stop::NoAnswer(no_answer) => no_answer.refusal,
+                #[cfg(feature = "jwe")]
+                Stop::Sealed(sealed) => sealed.refusal,
+            }
         })
     }
 
@@ -321,7 +341,7 @@ impl Rules {
     /// that they can be asked again.
     fn authorize(
         &self,
-        facts: Arc<Facts>,
+        (facts, clear): (&Arc<Facts>, Option<&ClearAt>),
         presented: Presented<'_>,
         head: RequestHead<'_>,
         route: RouteRules<'_>,
@@ -329,23 +349,23 @@ impl Rules {
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
         // 6. Audience, `exp`, `nbf`, `iat`, token class.
-        self.check_audience(&facts)?;
-        let applied = self.classes.applied(&facts);
-        trace.class = Some(Arc::clone(&applied.name));
-        let lifetime = self.check_time(&facts, &applied, at.wall())?;
+        self.check_audience(facts)?;
+        let applied = self.classes.applied(facts);
+        trace.class = Some(applied.place);
+        let lifetime = self.check_time(facts, &applied, at.wall())?;
 
         // 7. The sender: everything in `cnf` is enforced, and the strictest of server, class and
         // route is wanted.
-        let (exception, obstacle) = self.exception(&facts, lifetime, head, at.wall());
+        let (exception, obstacle) = self.exception(facts, lifetime, head, at.wall());
         let server = exception.map_or(self.binding, |_| Binding::WhereBound);
-        let class = applied.binding.as_ref();
-        let wanted = class.map_or(server, |(class, _)| server.strictest(*class));
+        let class = applied.binding;
+        let wanted = class.map_or(server, |(class, _)| server.strictest(class));
         let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
         let now = at.wall();
         let sender = match presented {
-            Presented::Now(credentials) => self
+            Presented::Now(presented) => self
                 .mechanisms
-                .prove(&facts.confirmation, wanted, credentials, head, route.nonces, now)
+                .prove(&facts.confirmation, wanted, presented, head, route.nonces, now)
                 .map(|sender| sender.map(Arc::new)),
             Presented::SameRequest(sender) => {
                 Mechanisms::prove_again(&facts.confirmation, wanted, sender.as_deref())
@@ -375,9 +395,9 @@ impl Rules {
 
         // 8. Revocation, and how old what is known of it may be.
         let demand = route.demand.and_freshness(applied.freshness);
-        check_answer(&facts, demand, at)?;
+        check_answer(facts, demand, at)?;
         if let Some(revocation) = &self.revocation {
-            revocation.decide(&facts, demand, at).map_err(|objection| match objection {
+            revocation.decide(facts, clear, demand, at).map_err(|objection| match objection {
                 Objection::Refused(refusal) => refused_for_step_up(refusal, route.context).into(),
                 objection => Stop::from(objection),
             })?;
@@ -387,7 +407,8 @@ impl Rules {
         }
 
         // 9. The policy's checks, in the order given.
-        let access = Access::new(facts, Arc::clone(route.context), at.wall(), sender);
+        let context = Arc::clone(route.context);
+        let access = Access::new(Arc::clone(facts), context, at.wall(), sender);
         let request = CheckContext::new(&access, head, at.wall());
         if let Err(error) = route.check.check(&request) {
             return Err(refused_by_check(error, &request, route.context).into());
@@ -447,7 +468,7 @@ impl Rules {
     fn check_time(
         &self,
         facts: &Facts,
-        applied: &Applied,
+        applied: &Applied<'_>,
         now: Timestamp,
     ) -> Result<Duration, Refusal> {
         let expires_at = facts.expires_at;
@@ -471,7 +492,7 @@ impl Rules {
         };
         let most = applied.max_lifetime;
         if (lifetime.is_zero() && facts.issued_at.is_some()) || lifetime > most {
-            let class = &applied.name;
+            let class = applied.name;
             let from = if facts.issued_at.is_some() { "after `iat`" } else { "from now" };
             let detail =
                 format!("`exp` is {lifetime:?} {from}, class `{class}` accepts at most {most:?}");
@@ -481,7 +502,7 @@ impl Rules {
             let age = facts.issued_at.map(|issued_at| now.since(issued_at).unwrap_or_default());
             if age.is_none_or(|age| age > max_age.saturating_add(self.leeway)) {
                 let found = age.map_or("unknown".to_owned(), |age| format!("{age:?}"));
-                let class = &applied.name;
+                let class = applied.name;
                 let detail = format!(
                     "the token's age is {found}, its classes (the first by life: `{class}`) accept at \
                      most {max_age:?}"
