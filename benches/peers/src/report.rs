@@ -64,7 +64,9 @@ pub fn unknown_keys(floods: &[Flood]) -> Vec<Value> {
 }
 
 pub fn http(rows: &[http::Row], rounds: usize) -> Vec<Value> {
-    println!("HTTP/1.1 on loopback, two worker threads, `wrk` with one thread and 32 connections,");
+    println!(
+        "HTTP/1.1 on loopback, two worker threads, `wrk` with two threads and 64 connections,"
+    );
     println!("{rounds} interleaved rounds. Ratios: to the bare server of the same axum.\n");
     println!("| RS256, a token of 742 octets | requests/s | x | CPU us a request | x |");
     println!("|---|--:|--:|--:|--:|");

@@ -10,9 +10,10 @@ use super::server::Served;
 use crate::Backend;
 use crate::tokens::Keys;
 
-/// Connections, and seconds of a run.
+/// What `wrk` is told.
 #[derive(Clone, Copy)]
 pub struct Load {
+    pub threads: usize,
     pub connections: usize,
     pub seconds: u64,
 }
@@ -56,7 +57,7 @@ pub fn run(
     }
     let before = server.ticks()?;
     let output = Command::new("wrk")
-        .args(["--threads", "1"])
+        .args(["--threads", &load.threads.to_string()])
         .args(["--connections", &load.connections.to_string()])
         .args(["--duration", &format!("{}s", load.seconds)])
         .args(["--header", &authorization])
