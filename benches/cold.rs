@@ -31,7 +31,7 @@ use harness::{Effort, Group, Row};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use portcullis::jose::{Algorithm, Compact, base64url};
-use portcullis::testing::{ManualClock, TestIssuer};
+use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass};
 use serde_json::Value;
 use tower::{Layer, Service, service_fn};
@@ -48,7 +48,7 @@ fn main() {
     ] {
         let issuer = TestIssuer::with_algorithm("https://as.example", &clock, algorithm);
         let server = server(&issuer, &clock);
-        let token = issuer.token(RESOURCE).scope("notes:read notes:write").sign();
+        let token = token(&issuer).sign();
         let key = bare_key(&issuer.key().public_jwk());
         let jws = Compact::parse(&token).unwrap();
         let (message, signature) = (jws.signing_input().as_bytes(), jws.signature());
@@ -62,7 +62,7 @@ fn main() {
 
     let issuer = TestIssuer::with_algorithm("https://as.example", &clock, Algorithm::Rs256);
     let server = server(&issuer, &clock);
-    let token = issuer.token(RESOURCE).scope("notes:read notes:write");
+    let token = token(&issuer);
     let key = bare_key(&issuer.key().public_jwk());
 
     let tampered = token.tampered();
@@ -113,6 +113,16 @@ fn server(issuer: &TestIssuer, clock: &ManualClock) -> ResourceServer {
         .clock(clock.clone())
         .build()
         .unwrap()
+}
+
+/// A token as they are: names of usual length.
+fn token(issuer: &TestIssuer) -> TokenBuilder {
+    issuer
+        .token(RESOURCE)
+        .subject("auth0|5f7c8ec7c33c6c004bbafe82")
+        .client_id("s6BhdRkqt3")
+        .scope("openid profile notes:read notes:write")
+        .claim("jti", "dbe39bf3a3ba4238a513f51d6e1691c4")
 }
 
 /// The provider's own key.

@@ -110,20 +110,28 @@ impl<'a> ClaimsSet<'a> {
 
     /// A claim that is a string or an array of strings.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<Cow<'a, str>>>, ClaimError> {
-        let error =
-            || ClaimError::malformed(name, "a string or an array of strings that is not empty");
+        self.texts_as(name, |text| text)
+    }
+
+    /// The same, each text made into something else.
+    pub(crate) fn texts_as<T>(
+        &self,
+        name: &str,
+        make: impl Fn(Cow<'a, str>) -> T,
+    ) -> Result<Option<Vec<T>>, ClaimError> {
         let Some(value) = self.0.member(name) else {
             return Ok(None);
         };
         let texts = match value.as_array() {
-            Some(elements) => elements
-                .into_iter()
-                .map(Value::as_str)
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(error)?,
-            None => vec![value.as_str().ok_or_else(error)?],
+            Some(elements) => {
+                elements.into_iter().map(|element| element.as_str().map(&make)).collect()
+            }
+            None => value.as_str().map(|text| vec![make(text)]),
         };
-        if texts.is_empty() { Err(error()) } else { Ok(Some(texts)) }
+        let texts = texts.filter(|texts: &Vec<T>| !texts.is_empty());
+        texts.map(Some).ok_or_else(|| {
+            ClaimError::malformed(name, "a string or an array of strings that is not empty")
+        })
     }
 
     /// The scope (RFC 8693 §4.2): scope tokens separated by spaces. An absent claim is an empty

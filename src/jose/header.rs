@@ -49,24 +49,34 @@ impl<'a> Header<'a> {
     /// # Errors
     /// See [`HeaderError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, HeaderError> {
-        let object = Object::parse(bytes)?;
-        for name in REFUSED {
-            if object.has(name) {
-                return Err(HeaderError::Unsupported(name));
+        let (mut alg, mut typ, mut kid, mut jwk) = (None, None, None, None);
+        // The first of the list, wherever it stands in the header.
+        let mut refused = REFUSED.len();
+        Object::visit(bytes, |name, value| match &*name {
+            "alg" => alg = Some(value),
+            "typ" => typ = Some(value),
+            "kid" => kid = Some(value),
+            "jwk" => jwk = Some(value),
+            name => {
+                let place = REFUSED.iter().position(|other| *other == name);
+                refused = refused.min(place.unwrap_or(refused));
             }
+        })?;
+        if let Some(name) = REFUSED.get(refused) {
+            return Err(HeaderError::Unsupported(name));
         }
-        let text = |name, error| match object.member(name) {
+        let text = |value: Option<Value<'a>>, error| match value {
             None => Ok(None),
             Some(value) => value.as_str().map(Some).ok_or(error),
         };
-        let algorithm = text("alg", HeaderError::Algorithm)?
+        let algorithm = text(alg, HeaderError::Algorithm)?
             .and_then(|alg| Algorithm::parse(&alg))
             .ok_or(HeaderError::Algorithm)?;
         Ok(Self {
             algorithm,
-            typ: text("typ", HeaderError::Type)?,
-            kid: text("kid", HeaderError::KeyId)?,
-            jwk: object.member("jwk"),
+            typ: text(typ, HeaderError::Type)?,
+            kid: text(kid, HeaderError::KeyId)?,
+            jwk,
         })
     }
 

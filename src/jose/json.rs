@@ -7,7 +7,8 @@
 //! 4. At most [`MAX_DEPTH`] levels of objects and arrays.
 //! 5. Numbers keep their text: what is compared is what was signed, never a rounding of it.
 //!
-//! It does not allocate for values; strings with escapes are unescaped when they are asked for.
+//! It reads the text once, and does not allocate for values; strings with escapes are unescaped when
+//! they are asked for.
 //!
 //! ```
 //! use portcullis::jose::json::Object;
@@ -53,6 +54,8 @@ pub enum JsonError {
 #[derive(Clone)]
 pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// Of their names: most names that are asked for are not there.
+    marks: Marks,
 }
 
 /// A JSON value inside a checked document, as its own text.
@@ -80,22 +83,34 @@ impl<'a> Object<'a> {
     }
 
     fn read(bytes: &'a [u8], strictness: Strictness) -> Result<Self, JsonError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
-        let mut scanner = Scanner { text, at: 0, strictness };
-        scanner.white_space();
-        if scanner.peek() != Some(b'{') {
-            return Err(JsonError::NotAnObject);
-        }
         // Enough for most headers and claim sets.
         let mut members = Vec::with_capacity(16);
-        scanner.object(1, &mut |name, value| members.push((name, value)))?;
-        scanner.white_space();
-        if scanner.at == text.len() { Ok(Self { members }) } else { Err(JsonError::NotAnObject) }
+        let mut marks = Marks::NONE;
+        each_member(bytes, strictness, |name, value| {
+            marks = marks.and(Marks::of(&name));
+            members.push((name, value));
+        })?;
+        Ok(Self { members, marks })
+    }
+
+    /// Hands on each member of a document that is one object, as it is read. What was handed on counts
+    /// for nothing if there is an error at last.
+    ///
+    /// # Errors
+    /// As of [`Object::parse`].
+    pub(crate) fn visit(
+        bytes: &'a [u8],
+        found: impl FnMut(Cow<'a, str>, Value<'a>),
+    ) -> Result<(), JsonError> {
+        each_member(bytes, Strictness::EveryLevel, found)
     }
 
     /// The member of this name, if there.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value<'a>> {
+        if !self.marks.have(Marks::of(name)) {
+            return None;
+        }
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
@@ -134,12 +149,12 @@ impl<'a> Value<'a> {
     /// The elements, if it is an array.
     #[must_use]
     pub fn as_array(self) -> Option<Vec<Value<'a>>> {
-        let mut scanner = Scanner { text: self.0, at: 0, strictness: Strictness::Checked };
+        let mut scanner = Scanner::new(self.0, Strictness::Checked);
         if scanner.peek() != Some(b'[') {
             return None;
         }
         let mut elements = Vec::new();
-        scanner.array(1, &mut |element| elements.push(element)).ok()?;
+        scanner.array(1, |element| elements.push(element)).ok()?;
         Some(elements)
     }
 
@@ -174,51 +189,77 @@ enum Strictness {
     Checked,
 }
 
+fn each_member<'a>(
+    bytes: &'a [u8],
+    strictness: Strictness,
+    found: impl FnMut(Cow<'a, str>, Value<'a>),
+) -> Result<(), JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
+    let mut scanner = Scanner::new(text, strictness);
+    scanner.white_space();
+    if scanner.peek() != Some(b'{') {
+        return Err(JsonError::NotAnObject);
+    }
+    scanner.object(1, found)?;
+    scanner.white_space();
+    if scanner.rest.is_empty() { Ok(()) } else { Err(JsonError::NotAnObject) }
+}
+
 struct Scanner<'a> {
     text: &'a str,
-    at: usize,
+    /// What of the text was not read yet.
+    rest: &'a [u8],
     strictness: Strictness,
 }
 
 impl<'a> Scanner<'a> {
+    fn new(text: &'a str, strictness: Strictness) -> Self {
+        Self { text, rest: text.as_bytes(), strictness }
+    }
+
+    fn at(&self) -> usize {
+        self.text.len().saturating_sub(self.rest.len())
+    }
+
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.rest.first().copied()
     }
 
     fn take(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at = self.at.saturating_add(1);
-        Some(byte)
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
     }
 
     fn syntax<T>(&self) -> Result<T, JsonError> {
-        Err(JsonError::Syntax(self.at))
+        Err(JsonError::Syntax(self.at()))
     }
 
     fn expect(&mut self, wanted: u8) -> Result<(), JsonError> {
-        if self.peek() == Some(wanted) {
-            self.at = self.at.saturating_add(1);
-            Ok(())
-        } else {
-            self.syntax()
+        match self.rest.split_first() {
+            Some((first, rest)) if *first == wanted => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => self.syntax(),
         }
     }
 
     fn white_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at = self.at.saturating_add(1);
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
-    fn since(&self, start: usize) -> &'a str {
-        // INVARIANT: both ends are ends of ASCII tokens, so this is a character boundary.
-        self.text.get(start..self.at).unwrap_or_default()
+    fn between(&self, start: usize, end: usize) -> &'a str {
+        // INVARIANT: both ends are ends of ASCII tokens, so each is a character boundary.
+        self.text.get(start..end).unwrap_or_default()
     }
 
     fn object(
         &mut self,
         depth: usize,
-        found: &mut dyn FnMut(Cow<'a, str>, Value<'a>),
+        mut found: impl FnMut(Cow<'a, str>, Value<'a>),
     ) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(JsonError::TooDeep);
@@ -236,8 +277,8 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.white_space();
-            let name = self.string()?;
-            if names_are_unique && !names.insert(name.clone()) {
+            let name = self.name()?;
+            if names_are_unique && !names.insert(&name) {
                 return Err(JsonError::Duplicate);
             }
             self.white_space();
@@ -253,7 +294,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn array(&mut self, depth: usize, found: &mut dyn FnMut(Value<'a>)) -> Result<(), JsonError> {
+    fn array(&mut self, depth: usize, mut found: impl FnMut(Value<'a>)) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(JsonError::TooDeep);
         }
@@ -277,29 +318,32 @@ impl<'a> Scanner<'a> {
     /// A value inside a container of this depth.
     fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
         self.white_space();
-        let start = self.at;
+        let start = self.at();
         match self.peek() {
             Some(b'"') => {
-                self.string()?;
+                let (inner, escapes) = self.string()?;
+                if escapes == Escapes::Some && unescape(inner).is_none() {
+                    return Err(JsonError::Syntax(start.saturating_add(1)));
+                }
             }
-            Some(b'{') => self.object(depth.saturating_add(1), &mut |_, _| ())?,
-            Some(b'[') => self.array(depth.saturating_add(1), &mut |_| ())?,
+            Some(b'{') => self.object(depth.saturating_add(1), |_, _| ())?,
+            Some(b'[') => self.array(depth.saturating_add(1), |_| ())?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b't') => self.literal("true")?,
             Some(b'f') => self.literal("false")?,
             Some(b'n') => self.literal("null")?,
             _ => return self.syntax(),
         }
-        Ok(Value(self.since(start)))
+        Ok(Value(self.between(start, self.at())))
     }
 
     fn literal(&mut self, literal: &str) -> Result<(), JsonError> {
-        match self.text.get(self.at..) {
-            Some(rest) if rest.starts_with(literal) => {
-                self.at = self.at.saturating_add(literal.len());
+        match self.rest.strip_prefix(literal.as_bytes()) {
+            Some(rest) => {
+                self.rest = rest;
                 Ok(())
             }
-            _ => self.syntax(),
+            None => self.syntax(),
         }
     }
 
@@ -342,30 +386,63 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    fn name(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        let start = self.at();
+        let (inner, escapes) = self.string()?;
+        match escapes {
+            Escapes::None => Ok(Cow::Borrowed(inner)),
+            Escapes::Some => unescape(inner).ok_or(JsonError::Syntax(start.saturating_add(1))),
+        }
+    }
+
+    /// What is between the quotes, as it stands there.
+    #[inline]
+    fn string(&mut self) -> Result<(&'a str, Escapes), JsonError> {
         self.expect(b'"')?;
-        let start = self.at;
-        let mut escaped = false;
+        let start = self.at();
+        let mut escapes = Escapes::None;
         loop {
+            self.rest = after_plain(self.rest);
+            let end = self.at();
             match self.take() {
-                Some(b'"') => break,
+                Some(b'"') => return Ok((self.between(start, end), escapes)),
                 Some(b'\\') => {
-                    escaped = true;
+                    escapes = Escapes::Some;
                     if self.take().is_none() {
                         return self.syntax();
                     }
                 }
-                Some(0..=0x1f) | None => return self.syntax(),
-                Some(_) => {}
+                _ => return self.syntax(),
             }
         }
-        let inner = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
-        if escaped {
-            unescape(inner).ok_or(JsonError::Syntax(start))
-        } else {
-            Ok(Cow::Borrowed(inner))
-        }
     }
+}
+
+/// Whether a string has some.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    None,
+    Some,
+}
+
+/// What is left from the first quote, backslash or control character on.
+fn after_plain(mut text: &[u8]) -> &[u8] {
+    /// To look a byte up takes less time than to compare it.
+    const PLAIN: [bool; 256] = {
+        let mut plain = [true; 256];
+        let (mut rest, mut byte) = (plain.as_mut_slice(), 0_u8);
+        while let [first, others @ ..] = rest {
+            *first = !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            (rest, byte) = (others, byte.wrapping_add(1));
+        }
+        plain
+    };
+    while let [first, rest @ ..] = text
+        && PLAIN.get(usize::from(*first)).is_some_and(|plain| *plain)
+    {
+        text = rest;
+    }
+    text
 }
 
 /// The text between two quotes, unescaped; `None` if an escape is not JSON's or a surrogate is
@@ -422,29 +499,62 @@ const FEW: usize = 16;
 /// The member names of one object, to find a repeated one: a list while it is short, a hash set
 /// with a random key beyond, so that ten thousand members cost no more than their number.
 struct Names<'a> {
-    few: [Option<Cow<'a, str>>; FEW],
+    /// Names without escapes.
+    few: [&'a str; FEW],
     count: usize,
-    many: HashSet<Cow<'a, str>>,
+    /// Of those.
+    marks: Marks,
+    /// The first name that has escapes or finds no place in the list, and every one after it.
+    many: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl<'a> Names<'a> {
-    fn new() -> Self {
-        Self { few: [const { None }; FEW], count: 0, many: HashSet::new() }
+    const fn new() -> Self {
+        Self { few: [""; FEW], count: 0, marks: Marks::NONE, many: None }
     }
 
     /// Whether the name is new.
-    fn insert(&mut self, name: Cow<'a, str>) -> bool {
-        if self.few.iter().take(self.count).flatten().any(|known| *known == name) {
+    fn insert(&mut self, name: &Cow<'a, str>) -> bool {
+        let mark = Marks::of(name);
+        if self.marks.have(mark) && self.few.iter().take(self.count).any(|few| *few == name) {
             return false;
         }
-        match self.few.get_mut(self.count) {
-            Some(slot) => {
-                *slot = Some(name);
+        match (name, self.few.get_mut(self.count), &mut self.many) {
+            (Cow::Borrowed(name), Some(place), None) => {
+                *place = name;
                 self.count = self.count.saturating_add(1);
+                self.marks = self.marks.and(mark);
                 true
             }
-            None => self.many.insert(name),
+            (name, _, many) => many.get_or_insert_default().insert(name.clone()),
         }
+    }
+}
+
+/// A bit for each of some names: one whose bit is not set is none of them. Names that share a bit
+/// cost a comparison and nothing else.
+#[derive(Clone, Copy)]
+struct Marks(u64);
+
+impl Marks {
+    const NONE: Self = Self(0);
+
+    /// The factors give the names of claims that are registered bits of their own, but for a few.
+    fn of(name: &str) -> Self {
+        let octet = |octet: Option<&u8>| octet.copied().map_or(0, u32::from);
+        let (first, last) = (octet(name.as_bytes().first()), octet(name.as_bytes().last()));
+        let length = u32::try_from(name.len()).unwrap_or(0);
+        let sum = first.wrapping_add(last.wrapping_mul(22)).wrapping_add(length.wrapping_mul(15));
+        // Of the sum only the last six bits count.
+        Self(1_u64.wrapping_shl(sum))
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn have(self, one: Self) -> bool {
+        self.0 & one.0 != 0
     }
 }
 
@@ -494,6 +604,36 @@ mod tests {
         for levels in [MAX_DEPTH + 1, 100_000] {
             let result = Object::parse(nested(levels).as_bytes()).map(|_| ());
             assert_eq!(result, Err(JsonError::TooDeep), "{levels}");
+        }
+    }
+
+    /// Names that share a mark are told apart, and a repeated one is found wherever it stands: in the
+    /// list, beyond it, with escapes on either side.
+    #[test]
+    fn names_are_compared_whatever_their_marks_are() {
+        let names: Vec<String> = (0..200).map(|n| format!("a{n:03}a")).collect();
+        let (few, many) = (names.get(..FEW).unwrap(), &names[..]);
+        for names in [few, many] {
+            let write = |name: &str, text: &str| format!("{{{text}\"{name}\":-1}}");
+            let text: String = names.iter().map(|name| format!("\"{name}\":\"{name}\",")).collect();
+            let other = write("b", &text);
+            let object = Object::parse(other.as_bytes()).unwrap();
+            for name in names {
+                assert_eq!(object.member(name).unwrap().as_str().unwrap(), *name);
+                let escaped = name.replacen('a', "\\u0061", 1);
+                for again in [name, &escaped] {
+                    let repeated = write(again, &text);
+                    assert_eq!(
+                        Object::parse(repeated.as_bytes()).err(),
+                        Some(JsonError::Duplicate)
+                    );
+                    let first = format!("{{\"{again}\":0,{text}\"b\":0}}");
+                    assert_eq!(Object::parse(first.as_bytes()).err(), Some(JsonError::Duplicate));
+                }
+                // The same octets at both ends, and of the same length.
+                assert!(!object.has(&name.replace('0', "x")) || !name.contains('0'));
+            }
+            assert!(object.has("b") && !object.has("") && !object.has("c"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Step 5: the claims, read as the issuer's profile says they are written.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::access::{Actor, Addressed, Confirmation, Facts, NamedClaims, Origin, StatusReference};
@@ -85,7 +86,11 @@ pub(crate) fn facts_of(
         let is_empty = |value: Value<'_>| value.as_array().is_some_and(|found| found.is_empty());
         stand_ins.origin != Origin::Token && claims.value(name).is_some_and(is_empty)
     };
-    let audiences_in = |name: &str| if unsaid(name) { Ok(None) } else { claims.texts(name) };
+    let audience = |text: Cow<'_, str>| Audience::from_token(&text);
+    let audiences_in = |name: &str| match unsaid(name) {
+        true => Ok(None),
+        false => claims.texts_as(name, audience),
+    };
     let (audiences, addressed) =
         match (first(&profile.audience_claims, audiences_in)?, stand_ins.addressed) {
             (Some(audiences), _) => (audiences, Addressed::Named),
@@ -99,7 +104,7 @@ pub(crate) fn facts_of(
         expires_at: required("exp", claims.time("exp").map(|exp| exp.or(stand_ins.expires_at)))?,
         issued_at,
         not_before: claims.time("nbf")?,
-        audiences: audiences.iter().map(|audience| Audience::from_token(audience)).collect(),
+        audiences,
         subject_kind: profile.kind_of(claims, &subject, client_id.as_deref()),
         subject: Subject::from_token(&subject),
         client_id: client_id.as_deref().map(ClientId::from_token),
