@@ -17,3 +17,5 @@ mod memory;
 mod output;
 mod parsing;
 mod signatures;
+mod spellings;
+mod ways;
