@@ -73,7 +73,7 @@ impl Signed {
             _ => ParsedPublicKey::new(&ED25519, octets("x")),
         };
         Self {
-            key: key.ok().expect("a key"),
+            key: key.expect("a key"),
             message: jws.signing_input().to_owned(),
             signature: jws.signature().to_vec(),
         }
