@@ -81,7 +81,11 @@ impl StepUp {
     pub(crate) fn faults(&self) -> Vec<NameError> {
         let mut faults = Vec::new();
         if self.acr_values.is_none() && self.max_age.is_none() {
-            faults.push(NameError::new("step-up", "", "names neither an `acr` nor a maximum age"));
+            faults.push(NameError::new(
+                "step-up",
+                "",
+                "names neither an `acr` nor a maximum age; say one",
+            ));
         }
         if self.acr_values.as_ref().is_some_and(Vec::is_empty) {
             faults.push(NameError::new("acr value", "", "is none at all; name at least one"));
@@ -92,7 +96,11 @@ impl StepUp {
         }
         if let Some(age) = self.max_age.filter(|age| age.subsec_nanos() != 0) {
             let found = format!("{age:?}");
-            faults.push(NameError::new("max_age", &found, "is not in whole seconds (RFC 9470 §3)"));
+            faults.push(NameError::new(
+                "max_age",
+                &found,
+                "is not in whole seconds (RFC 9470 §3); leave the fraction out",
+            ));
         }
         faults
     }
@@ -133,7 +141,7 @@ impl Denial {
     }
 
     pub(crate) fn lacking(scopes: Vec<Scope>) -> Self {
-        let reason = Cow::Borrowed("the token's scope does not cover the request");
+        let reason = Cow::Borrowed("the token's scope is not enough");
         Self { scopes, ..Self::of(DenialKind::InsufficientScope, reason) }
     }
 
@@ -197,6 +205,9 @@ impl fmt::Display for Denial {
             f.write_str(if index == 0 { ", wanted " } else { " " })?;
             f.write_str(scope.as_str())?;
         }
+        if !self.scopes.is_empty() {
+            f.write_str(": the client has to ask for a token that grants this")?;
+        }
         Ok(())
     }
 }
@@ -240,3 +251,20 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_scope_says_which_and_what_helps() {
+        let denial = Denial::missing_scopes(["notes:read", "notes:write"]).unwrap();
+        assert_eq!(
+            denial.to_string(),
+            "the token's scope is not enough, wanted notes:read notes:write: the client has to ask \
+             for a token that grants this"
+        );
+        assert_eq!(Denial::forbidden("not yours").to_string(), "not yours");
+        assert!(Denial::missing_scopes(["not a scope"]).is_err());
+    }
+}

@@ -29,7 +29,10 @@ pub enum ConfigFault {
         what: String,
     },
     /// The fixed key set of an issuer is not a JWK Set.
-    #[error("the fixed keys of issuer `{issuer}` are not a JWK Set: {fault}")]
+    #[error(
+        "the fixed keys of issuer `{issuer}` are not a JWK Set: {fault}; give the document that the \
+         issuer publishes at its `jwks_uri`"
+    )]
     #[non_exhaustive]
     FixedKeys {
         /// The issuer.
@@ -38,7 +41,10 @@ pub enum ConfigFault {
         fault: String,
     },
     /// No key of a fixed key set can be used.
-    #[error("none of the fixed keys of issuer `{issuer}` can be used: {faults}")]
+    #[error(
+        "none of the fixed keys of issuer `{issuer}` can be used: {faults}; give at least one public \
+         key of an algorithm that the issuer may use"
+    )]
     #[non_exhaustive]
     NoUsableKey {
         /// The issuer.
@@ -62,10 +68,13 @@ pub enum ConfigFault {
     )]
     NoTokenClass,
     /// There is more than one default token class.
-    #[error("{0} default token classes: keep one")]
+    #[error("{0} default token classes: keep one, and name the others: `TokenClass::named(...)`")]
     SeveralTokenClasses(usize),
     /// A token class allows nothing, or practically everything.
-    #[error("token class: a maximum lifetime of {0:?} is not between 1 second and 366 days")]
+    #[error(
+        "token class: a maximum lifetime of {0:?} is not between 1 second and 366 days; say what the \
+         issuer gives its access tokens"
+    )]
     TokenClassLifetime(Duration),
     /// What to do with tokens that are bound to a sender, and with those that are not, was not
     /// said.
@@ -75,7 +84,10 @@ pub enum ConfigFault {
     )]
     NoBinding,
     /// The leeway is longer than RFC 9068 §4 has in mind ("no more than a few minutes").
-    #[error("leeway of {0:?}: at most 5 minutes are allowed (RFC 9068 §4)")]
+    #[error(
+        "leeway of {0:?}: at most 5 minutes are allowed (RFC 9068 §4); have the clocks synchronised \
+         instead"
+    )]
     Leeway(Duration),
     /// A size bound is zero or larger than its maximum.
     #[error("{what} of {found} is not between 1 and {maximum}")]
@@ -125,7 +137,10 @@ pub enum ConfigFault {
         what: String,
     },
     /// A policy by this name is used and was not defined.
-    #[error("no policy is named `{name}`; {known} defined")]
+    #[error(
+        "no policy is named `{name}`; {known} defined: correct the name, or define it with \
+         `.named_policy(...)`"
+    )]
     #[non_exhaustive]
     UnknownPolicy {
         /// The name.
@@ -146,7 +161,9 @@ pub enum ConfigFault {
     #[error("revocation: {0}")]
     Revocation(String),
     /// More room for known tokens than there can be.
-    #[error("room for known tokens of {found} bytes is more than {maximum}")]
+    #[error(
+        "room for known tokens of {found} bytes is more than {maximum}: say less, or 0 to keep none"
+    )]
     #[non_exhaustive]
     KnownTokens {
         /// What was asked for.
@@ -182,7 +199,10 @@ pub enum ConfigFault {
     )]
     NoTransport,
     /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
+    #[error(
+        "the HTTP client could not be made: {0}; mend that, or give a transport of your own with \
+         `.transport(...)`"
+    )]
     Transport(String),
     /// The decryption of tokens is configured in a way that cannot work.
     #[error("decryption: {0}")]
