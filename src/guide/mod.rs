@@ -13,8 +13,8 @@
 //! | [`moving`] | from jwt-authorizer, tower-oauth2-resource-server, axum-jwt-auth, or code of your own |
 //!
 //! Each chapter stands alone. Its programs are whole: they are compiled and run with the tests of this
-//! crate, with an issuer of [`mod@crate::testing`] in place of yours, and each shows a request that passes
-//! and one that is refused. A program that is only compiled says why.
+//! crate, with an issuer of [`mod@crate::testing`] in place of yours, and each chapter shows requests that pass
+//! and requests that are refused. What is only compiled says why.
 //!
 //! What the guide does not do: it explains neither OAuth nor your authorization server, and it does not
 //! repeat the rules; those are numbered at the top of each module. [`crate`] has the ten steps of a
