@@ -28,7 +28,7 @@ pub struct Effort {
 
 impl Effort {
     pub const QUICK: Self = Self { rounds: 5, slice: Duration::from_micros(500) };
-    pub const WHOLE: Self = Self { rounds: 41, slice: Duration::from_millis(4) };
+    pub const WHOLE: Self = Self { rounds: 81, slice: Duration::from_millis(4) };
 }
 
 /// What one turn of a case took.
