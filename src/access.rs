@@ -128,6 +128,8 @@ pub(crate) type NamedClaims = Box<[(u16, Box<str>)]>;
 pub(crate) struct StatusReference {
     pub(crate) uri: Box<str>,
     pub(crate) index: u64,
+    /// Where lists of this URI are looked for: a keyed hash of it, made once for each token.
+    pub(crate) place: u64,
 }
 
 /// What `cnf` says (RFC 7800 §3.1).
@@ -277,7 +279,12 @@ impl Access {
     /// compared whole and case-sensitively (RFC 6749 §3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|held| held == scope || self.context.server.implies.implies(held, scope))
+        // Octet by octet: scope tokens are few and short.
+        let named = |held: &[u8]| !held.is_empty() && held == scope.as_bytes();
+        self.facts.scope.as_bytes().split(|octet| *octet == b' ').any(named) || {
+            let implies = &self.context.server.implies;
+            !implies.is_empty() && self.scopes().any(|held| implies.implies(held, scope))
+        }
     }
 
     /// When the token was issued (`iat`). An RFC 9068 token always says so.

@@ -132,6 +132,11 @@ impl Implies {
         direct.keys().map(|held| (held.clone(), grants(held))).collect()
     }
 
+    /// Whether nothing implies anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.rule.is_none()
+    }
+
     pub(crate) fn implies(&self, held: &str, wanted: &str) -> bool {
         let in_table = self.table.get(held).is_some_and(|granted| granted.contains(wanted));
         in_table || self.rule.as_ref().is_some_and(|rule| rule(held, wanted))

@@ -79,7 +79,7 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// See [`CredentialsError`].
     pub fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
-        Unread::parse(field, max_token)?.read()
+        Field::of(field).unread(max_token)?.read()
     }
 
     /// The scheme that a request used, whatever else is wrong with its `Authorization` field: a
@@ -113,8 +113,18 @@ impl fmt::Debug for Credentials<'_> {
 #[derive(Clone, Copy)]
 pub(crate) enum Fields<'a> {
     Absent,
-    One(&'a [u8]),
+    One(Field<'a>),
     Several,
+}
+
+/// One field, taken apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'a> {
+    /// `None`: another one, or none.
+    scheme: Option<Scheme>,
+    /// Whether what stands before [`Self::rest`] could be the name of a scheme.
+    names: bool,
+    rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -122,7 +132,7 @@ impl<'a> Fields<'a> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
         match (fields.next(), fields.next()) {
             (None, _) => Self::Absent,
-            (Some(field), None) => Self::One(field.as_bytes()),
+            (Some(field), None) => Self::One(Field::of(field.as_bytes())),
             (Some(_), Some(_)) => Self::Several,
         }
     }
@@ -134,7 +144,7 @@ impl<'a> Fields<'a> {
     /// See [`Credentials::scheme_used`].
     pub(crate) fn scheme(self) -> Option<Scheme> {
         let Self::One(field) = self else { return None };
-        Scheme::parse(scheme_and_rest(field).0)
+        field.scheme
     }
 
     /// A scheme and a token of which nothing but its length is known to be right.
@@ -142,8 +152,37 @@ impl<'a> Fields<'a> {
         match self {
             Self::Absent => Err(CredentialsError::Absent),
             Self::Several => Err(CredentialsError::Several),
-            Self::One(field) => Unread::parse(field, max_token),
+            Self::One(field) => field.unread(max_token),
         }
+    }
+}
+
+impl<'a> Field<'a> {
+    fn of(field: &'a [u8]) -> Self {
+        // As nearly everybody writes it.
+        if let Some(rest) = field.strip_prefix(b"Bearer")
+            && rest.starts_with(b" ")
+        {
+            return Self { scheme: Some(Scheme::Bearer), names: true, rest };
+        }
+        let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
+        let (name, rest) = field.split_at(end);
+        Self { scheme: Scheme::parse(name), names: !name.is_empty(), rest }
+    }
+
+    fn unread(self, max_token: usize) -> Result<Unread<'a>, CredentialsError> {
+        let Self { scheme, names, rest } = self;
+        let separated = rest.is_empty() || rest.starts_with(b" ");
+        if !names || !separated {
+            return Err(CredentialsError::Malformed);
+        }
+        let scheme = scheme.ok_or(CredentialsError::UnsupportedScheme)?;
+        let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
+        let token = rest.get(start..).unwrap_or_default();
+        if token.len() > max_token {
+            return Err(CredentialsError::TooLong);
+        }
+        Ok(Unread { scheme, token })
     }
 }
 
@@ -156,21 +195,6 @@ pub(crate) struct Unread<'a> {
 }
 
 impl<'a> Unread<'a> {
-    fn parse(field: &'a [u8], max_token: usize) -> Result<Self, CredentialsError> {
-        let (scheme, rest) = scheme_and_rest(field);
-        let separated = rest.is_empty() || rest.starts_with(b" ");
-        if scheme.is_empty() || !separated {
-            return Err(CredentialsError::Malformed);
-        }
-        let scheme = Scheme::parse(scheme).ok_or(CredentialsError::UnsupportedScheme)?;
-        let start = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
-        let token = rest.get(start..).unwrap_or_default();
-        if token.len() > max_token {
-            return Err(CredentialsError::TooLong);
-        }
-        Ok(Self { scheme, token })
-    }
-
     pub(crate) const fn scheme(self) -> Scheme {
         self.scheme
     }
@@ -193,15 +217,6 @@ impl<'a> Unread<'a> {
         let token = std::str::from_utf8(token).map_err(|_| CredentialsError::Malformed)?;
         Ok(Credentials { scheme, token })
     }
-}
-
-fn scheme_and_rest(field: &[u8]) -> (&[u8], &[u8]) {
-    // As nearly everybody writes it.
-    if let (Some(b"Bearer"), Some(b" ")) = (field.get(..6), field.get(6..7)) {
-        return field.split_at(6);
-    }
-    let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
-    field.split_at(end)
 }
 
 /// `tchar` of RFC 9110 §5.6.2.

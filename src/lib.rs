@@ -122,6 +122,7 @@ pub mod jwe;
 pub mod layer;
 pub mod name;
 pub mod observe;
+mod place;
 pub mod revocation;
 #[cfg(feature = "rustls")]
 pub mod rustls;

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A NumericDate (RFC 7519 §2): the time since 1970-01-01T00:00:00Z, to the nanosecond.
@@ -215,6 +216,46 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(time))
+    }
+
+    fn moment(&self) -> Moment {
+        let steady = self.steady();
+        Moment::new(WALL.at(steady, || self.now()), steady)
+    }
+}
+
+/// The time of day by the steady time, for all of the process.
+static WALL: Wall = Wall { asked: AtomicU64::new(Wall::NEVER), ahead: AtomicU64::new(0) };
+
+/// How far the time of day is ahead of the steady time. A machine's clock is set now and then and drifts
+/// little: it is read again after [`Wall::READ_AGAIN`], and until then a decision reads one clock and
+/// not two.
+struct Wall {
+    /// When the time of day was read last, in steady nanoseconds.
+    asked: AtomicU64,
+    /// In nanoseconds. Both are always read and written by themselves: one of them being older than the
+    /// other shows a time that was right a moment ago.
+    ahead: AtomicU64,
+}
+
+impl Wall {
+    /// Decisions see a clock that was set within this time.
+    const READ_AGAIN: u64 = 10_000_000;
+    /// 292 years away from any steady time.
+    const NEVER: u64 = u64::MAX / 2;
+
+    fn at(&self, steady: Duration, now: impl FnOnce() -> Timestamp) -> Timestamp {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let since = nanos(steady).wrapping_sub(self.asked.load(Ordering::Acquire));
+        if since < Self::READ_AGAIN {
+            let ahead = Duration::from_nanos(self.ahead.load(Ordering::Relaxed));
+            return Timestamp::from_duration(steady.saturating_add(ahead));
+        }
+        let now = now();
+        let ahead = now.as_duration().saturating_sub(steady);
+        self.ahead.store(nanos(ahead), Ordering::Relaxed);
+        self.asked.store(nanos(steady), Ordering::Release);
+        now
     }
 }
 

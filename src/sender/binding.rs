@@ -138,9 +138,8 @@ impl Mechanisms {
             return refuse(RejectionKind::NotBound, detail);
         }
         match wanted {
-            Binding::Mtls | Binding::Both => {
-                by_certificate().or_else(|why| refuse(RejectionKind::CertificateMissing, why.into_owned()))
-            }
+            Binding::Mtls | Binding::Both => by_certificate()
+                .or_else(|why| refuse(RejectionKind::CertificateMissing, why.into_owned())),
             Binding::Either if !by_key => by_certificate().or_else(|why| {
                 let detail = format!("the scheme is Bearer, wanted binding `either`, and {why}");
                 refuse(RejectionKind::NotBound, detail)

@@ -511,7 +511,7 @@ impl ServerBuilder {
                 exceptions,
                 max_token: self.max_token,
                 mechanisms,
-                known: KnownTokens::new(self.known_tokens),
+                known: KnownTokens::new(self.known_tokens, self.max_token),
                 #[cfg(feature = "jwe")]
                 decryptor,
                 introspectors,

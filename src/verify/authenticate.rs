@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::digest::Digest;
 use super::facts::{StandIns, Wanted, facts_of};
-use super::known::{Digest, KnownToken};
+use super::known::KnownToken;
 use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
@@ -84,7 +85,7 @@ impl Rules {
         // What was a token before is one.
         let digest = self.known.digest(presented.octets());
         if let Some(digest) = digest
-            && let Some(known) = self.known.get(digest)
+            && let Some(known) = self.known.get(&digest)
             && known.counts(&self.issuers, look.at, look.found.keys)
         {
             return Ok(Authentic { said: Said::Known(digest, known), presented });

@@ -14,6 +14,7 @@
 mod answer;
 mod authenticate;
 mod class;
+mod digest;
 mod exception;
 mod facts;
 mod known;
@@ -276,7 +277,7 @@ impl Rules {
             // Once nothing speaks against the token any more, the issuer is asked again.
             Said::Answered { introspector, token, .. } if by_record => introspector.doubt(token),
             Said::Known(digest, _) if by_record || refusal.kind == RejectionKind::Expired => {
-                self.known.forget(digest);
+                self.known.forget(&digest);
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::state::{About, Finding, State};
 use crate::access::Facts;
+use crate::place::BuildPlaceHasher;
 use crate::revocation::record::Effect;
 use crate::time::Timestamp;
 
@@ -25,7 +26,7 @@ pub(super) struct ClaimIndex {
     next: AtomicUsize,
 }
 
-type Part = HashMap<u128, Found, BuildHasherDefault<Identity>>;
+type Part = HashMap<u128, Found, BuildPlaceHasher>;
 
 /// Everything that was said of one claim of one issuer.
 #[derive(Clone)]
@@ -459,26 +460,5 @@ impl<'a> Changes<'a> {
                 self.index.change(part, changes);
             }
         }
-    }
-}
-
-/// A fingerprint is a keyed hash already. Its lowest bits say the part.
-#[derive(Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // INVARIANT: fingerprints are `u128`, which does not come this way.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = u64::try_from(fingerprint >> 64).unwrap_or_default();
     }
 }

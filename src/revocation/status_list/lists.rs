@@ -14,6 +14,7 @@ use super::config::Demanded;
 use super::get::ListError;
 use super::held::Held;
 use super::prefetch;
+use super::reference::place_of;
 use super::slot::ListSlot;
 use super::turns::Turns;
 use crate::access::StatusReference;
@@ -21,6 +22,7 @@ use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{IssuerKeys, Registry, Resolved};
 use crate::name::IssuerId;
 use crate::observe::Observers;
+use crate::place::BuildPlaceHasher;
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
@@ -86,8 +88,8 @@ impl Core {
     }
 }
 
-/// By URI: one for each issuer whose tokens name it.
-type Table = HashMap<Box<str>, Vec<Arc<ListSlot>>>;
+/// By the place of their URI ([`place_of`]): one for each issuer whose tokens name it.
+type Table = HashMap<u64, Vec<Arc<ListSlot>>, BuildPlaceHasher>;
 
 /// The lists of a server, at run time. Its drop ends their tasks.
 pub(crate) struct Lists {
@@ -140,7 +142,7 @@ impl Lists {
         if !self.covers(issuer) {
             return Ok(());
         }
-        let Some(StatusReference { uri, index }) = reference else {
+        let Some(StatusReference { uri, index, place }) = reference else {
             return match rules.demanded {
                 Demanded::IfThere => Ok(()),
                 Demanded::Always => {
@@ -150,7 +152,7 @@ impl Lists {
                 }
             };
         };
-        if let Some(slot) = find(&self.table.load(), issuer.as_str(), uri) {
+        if let Some(slot) = find_at(&self.table.load(), *place, issuer.as_str(), uri) {
             return slot.judge(*index, demand, at);
         }
         self.add(issuer.as_str(), uri)?.judge(*index, demand, at)
@@ -173,7 +175,7 @@ impl Lists {
             let_go(&mut table, &victim);
         }
         let slot = Arc::new(ListSlot::new(issuer, uri, &self.core, &self.this));
-        table.entry(uri.into()).or_default().push(Arc::clone(&slot));
+        table.entry(place_of(uri)).or_default().push(Arc::clone(&slot));
         self.table.store(Arc::new(table));
         Ok(slot)
     }
@@ -283,15 +285,20 @@ fn count(table: &Table) -> usize {
 }
 
 fn find<'a>(table: &'a Table, issuer: &str, uri: &str) -> Option<&'a Arc<ListSlot>> {
-    table.get(uri)?.iter().find(|slot| slot.issuer() == issuer)
+    find_at(table, place_of(uri), issuer, uri)
+}
+
+fn find_at<'a>(table: &'a Table, place: u64, issuer: &str, uri: &str) -> Option<&'a Arc<ListSlot>> {
+    table.get(&place)?.iter().find(|slot| slot.uri() == uri && slot.issuer() == issuer)
 }
 
 fn let_go(table: &mut Table, victim: &Arc<ListSlot>) {
     victim.stop();
-    if let Some(slots) = table.get_mut(victim.uri()) {
+    let place = place_of(victim.uri());
+    if let Some(slots) = table.get_mut(&place) {
         slots.retain(|slot| !Arc::ptr_eq(slot, victim));
         if slots.is_empty() {
-            table.remove(victim.uri());
+            table.remove(&place);
         }
     }
 }
@@ -366,7 +373,10 @@ mod tests {
         /// What a token at this index gets, once whatever can be waited for was waited for.
         async fn ask(&self, index: u64) -> Result<(), ListObjection> {
             let id = IssuerId::parse(self.issuer.id()).unwrap();
-            let reference = StatusReference { uri: self.list.uri().into(), index };
+            let reference = {
+                let uri = self.list.uri();
+                StatusReference { uri: uri.into(), index, place: place_of(uri) }
+            };
             let at = self.clock.moment();
             let decide = |at| self.lists.decide(&id, Some(&reference), Demand::default(), at);
             match decide(at) {

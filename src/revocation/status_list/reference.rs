@@ -1,3 +1,6 @@
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+
 use crate::access::StatusReference;
 use crate::jose::json::{Object, Value};
 use crate::jose::{ClaimError, ClaimsSet};
@@ -26,7 +29,8 @@ pub(crate) fn reference_of(claims: &ClaimsSet<'_>) -> Result<Option<Reference>, 
     let malformed = || ClaimError::malformed(LIST, wanted);
     let list = list.as_object().ok_or_else(malformed)?;
     let (index, uri) = index_of(&list).zip(uri_of(&list)).ok_or_else(malformed)?;
-    Ok(Some(Reference::List(StatusReference { uri, index })))
+    let place = place_of(&uri);
+    Ok(Some(Reference::List(StatusReference { uri, index, place })))
 }
 
 fn index_of(list: &Object<'_>) -> Option<u64> {
@@ -48,6 +52,12 @@ fn uri_of(list: &Object<'_>) -> Option<Box<str>> {
     (is_scheme && !rest.is_empty()).then(|| uri.into())
 }
 
+/// Where lists of this URI are looked for: another place in each process, which no issuer knows.
+pub(super) fn place_of(uri: &str) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEY.hash_one(uri)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,7 +76,7 @@ mod tests {
         ] {
             let payload =
                 format!(r#"{{"status":{{"status_list":{{"idx":{idx},"uri":"{uri}"}}}}}}"#);
-            let wanted = StatusReference { uri: uri.into(), index };
+            let wanted = StatusReference { uri: uri.into(), index, place: place_of(uri) };
             assert_eq!(read(&payload), Ok(Some(Reference::List(wanted))), "{payload}");
         }
         let uri = r#""https://as.example/lists/1""#;

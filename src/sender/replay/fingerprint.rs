@@ -1,4 +1,4 @@
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher as _;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher13};
@@ -104,28 +104,5 @@ impl Fingerprint {
     pub(super) fn part(self, parts: usize) -> usize {
         let mask = u64::try_from(parts.saturating_sub(1)).unwrap_or_default();
         usize::try_from(self.low & mask).unwrap_or_default()
-    }
-}
-
-/// The number of an owner is a keyed hash already.
-pub(super) type BuildOwnerHasher = BuildHasherDefault<OwnerHasher>;
-
-#[derive(Default)]
-pub(super) struct OwnerHasher(u64);
-
-impl Hasher for OwnerHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // INVARIANT: owners are `u64`, which does not come this way.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, owner: u64) {
-        self.0 = owner;
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::fingerprint::BuildOwnerHasher;
+use crate::place::BuildPlaceHasher;
 
 /// How many entries each owner has in a shard, in bounded memory, however many owners there are.
 ///
@@ -11,7 +11,7 @@ pub(super) struct Owners {
     counters: Vec<u32>,
     each: u32,
     /// Who has its share, and when the first of its entries ends, in steady ticks.
-    full: HashMap<u64, u32, BuildOwnerHasher>,
+    full: HashMap<u64, u32, BuildPlaceHasher>,
 }
 
 impl Owners {
