@@ -144,7 +144,7 @@ pub use sender::{Binding, Dpop, Mtls, PeerAddr};
 pub use server::{
     Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
 };
-pub use verify::{Exception, OtherAudiences, TokenClass};
+pub use verify::{Exception, KnownTokensHealth, OtherAudiences, TokenClass};
 
 /// The code of the README compiles and runs.
 #[cfg(doctest)]

@@ -67,6 +67,7 @@ struct Settings {
     other_audiences: OtherAudiences,
     leeway: Duration,
     max_token: usize,
+    known_tokens: u64,
     binding: Binding,
     dpop: DpopSettings,
     mtls: MtlsSettings,
@@ -175,6 +176,7 @@ impl Settings {
             other_audiences: OtherAudiences::Accept,
             leeway: Duration::from_secs(10),
             max_token: 4_000,
+            known_tokens: 1 << 20,
             binding: Binding::Either,
             dpop: DpopSettings {
                 algorithm: Algorithm::Es256,
@@ -333,6 +335,7 @@ impl Settings {
             .other_audiences(self.other_audiences)
             .leeway(self.leeway)
             .max_token_bytes(self.max_token)
+            .known_tokens_bytes(self.known_tokens)
             .binding(self.binding)
             .dpop(self.dpop())
             .mtls(self.mtls())
@@ -666,6 +669,12 @@ fn other_lines() -> Vec<Line> {
         request
     }
     vec![
+        // A token that is known is not verified again, and nothing else is decided otherwise.
+        line!(["/known_tokens_bytes"], |s| s.known_tokens = 0, |w, api, s| {
+            let first = plain(w, api, s, answering(w, "yes")).await;
+            let kept = api.known_tokens();
+            format!("{first}, {} known of {} bytes", kept.tokens, kept.bytes_at_most)
+        }),
         line!(["/tenants/at_most"], |s| s.tenants = 2, |w, api, s| {
             let token = |tenant: &TestIssuer| request(&tenant.token(RESOURCE).tampered());
             let first = plain(w, api, s, token(&w.tenant)).await;

@@ -97,6 +97,9 @@ impl File {
         if let Some(Count(bytes)) = self.max_token_bytes {
             builder = builder.max_token_bytes(bytes);
         }
+        if let Some(Count(bytes)) = self.known_tokens_bytes {
+            builder = builder.known_tokens_bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
         if let Some(Table(policy)) = &self.policy {
             builder = builder.policy(faults.at("policy", |faults| policy.policy(faults)));
         }

@@ -68,6 +68,9 @@ pub(super) struct File {
     pub(super) leeway: Option<Time>,
     /// The longest token, in bytes; 16384 unless said otherwise, which is also the most.
     pub(super) max_token_bytes: Option<Count>,
+    /// The room for tokens that were accepted before, in bytes, at most 68719476736; 33554432 unless said
+    /// otherwise. 0 keeps none, and every signature is verified with every request.
+    pub(super) known_tokens_bytes: Option<Count>,
     /// The server's own policy; any accepted token unless said otherwise.
     pub(super) policy: Option<Table<PolicyTable>>,
     /// Policies to be found by name.

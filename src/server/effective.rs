@@ -33,6 +33,7 @@ impl Shared {
         member("other_audiences", other_audiences.into());
         member("leeway", shown_duration(rules.leeway).into());
         member("max_token_bytes", rules.max_token.into());
+        member("known_tokens_bytes", rules.known.bytes_at_most().into());
         member("binding", rules.binding.as_str().into());
         if let Some(dpop) = &rules.mechanisms.dpop {
             member("dpop", dpop.report());

@@ -28,7 +28,7 @@ use crate::name::Resource;
 use crate::revocation::{EventReceiver, Revocations};
 use crate::sender::{ForwardedFields, ReplayHealth, ReplayStore};
 use crate::time::Clock;
-use crate::verify::Rules;
+use crate::verify::{KnownTokensHealth, Rules};
 
 pub(crate) use asking::Asking;
 pub use builder::ServerBuilder;
@@ -189,6 +189,13 @@ impl ResourceServer {
     #[must_use]
     pub fn replay_health(&self) -> Option<ReplayHealth> {
         self.shared.replay.occupancy()
+    }
+
+    /// How many tokens are known by having been accepted, and the room that they take: see
+    /// [`ServerBuilder::known_tokens_bytes`].
+    #[must_use]
+    pub fn known_tokens(&self) -> KnownTokensHealth {
+        self.shared.rules.known.health()
     }
 
     /// This protected resource.

@@ -9,8 +9,9 @@
 //! 4. It counts as long as its issuer is the same and has the same key for it, under the same `kid`, and
 //!    as long as that key may be used: a withdrawn key, a tenant that was changed or removed, keys that
 //!    are too old are looked at with every use.
-//! 5. It is bounded in bytes; what is used least goes first.
+//! 5. It is bounded in bytes, all that a token takes among them; what is used least goes first.
 
+use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -18,17 +19,32 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::digest::{Digest, DigestKey};
-use crate::access::Facts;
+use crate::access::{Actor, Facts};
 use crate::issuer::{Attempt, IssuerKeys, KeyOf, Registry};
 use crate::jose::{Algorithm, PublicKey};
+use crate::name::Audience;
 use crate::place::BuildPlaceHasher;
 use crate::revocation::ClearAt;
 use crate::time::Moment;
 
 /// Tokens that were accepted.
 pub(crate) struct KnownTokens {
+    bytes_at_most: u64,
     /// `None`: none is kept.
     tokens: Option<Tokens>,
+}
+
+/// How many tokens a server knows by having accepted them, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownTokensHealth {
+    /// Tokens, with those that are over and were not seen since.
+    pub tokens: usize,
+    /// The bytes that they take, rather more than less.
+    pub bytes: u64,
+    /// How many bytes they may take: see [`crate::ServerBuilder::known_tokens_bytes`]. Zero where none
+    /// is kept.
+    pub bytes_at_most: u64,
 }
 
 struct Tokens {
@@ -46,6 +62,7 @@ pub(super) struct KnownToken {
     /// In which set of keys it was found last.
     key_set: AtomicU64,
     clear: ClearAt,
+    bytes: u64,
 }
 
 impl KnownTokens {
@@ -59,7 +76,7 @@ impl KnownTokens {
             let places = BuildPlaceHasher::default();
             Tokens { key, cache: Cache::with(about, bytes, Weight, places, lifecycle) }
         });
-        Self { tokens }
+        Self { bytes_at_most: if tokens.is_some() { bytes } else { 0 }, tokens }
     }
 
     /// What this token is found by; `None` if none is kept.
@@ -83,10 +100,15 @@ impl KnownTokens {
         }
     }
 
-    /// How many tokens are kept, and the bytes that they take.
-    pub(crate) fn size(&self) -> (usize, u64) {
+    /// The most bytes that they may take.
+    pub(crate) const fn bytes_at_most(&self) -> u64 {
+        self.bytes_at_most
+    }
+
+    pub(crate) fn health(&self) -> KnownTokensHealth {
         let size = |tokens: &Tokens| (tokens.cache.len(), tokens.cache.weight());
-        self.tokens.as_ref().map_or((0, 0), size)
+        let (tokens, bytes) = self.tokens.as_ref().map_or((0, 0), size);
+        KnownTokensHealth { tokens, bytes, bytes_at_most: self.bytes_at_most }
     }
 }
 
@@ -102,6 +124,7 @@ impl KnownToken {
         key: Arc<PublicKey>,
     ) -> Self {
         Self {
+            bytes: bytes_of(&facts, kid),
             facts,
             issuer,
             kid: kid.map(Into::into),
@@ -133,15 +156,80 @@ impl KnownToken {
     }
 }
 
-/// The bytes that a token takes, rather more than less.
+/// The bytes that a token takes: each allocation, its place, and its part of what the places leave free
+/// and of the traces of tokens that went.
+fn bytes_of(facts: &Facts, kid: Option<&str>) -> u64 {
+    // A place has some hundred; there are up to twice as many places as tokens, and a table of them.
+    const PLACE: usize = 256;
+    // Counts of references stand before what is shared.
+    const SHARED: usize = 2 * size_of::<usize>();
+    let Facts {
+        issuer: _,
+        subject,
+        subject_kind: _,
+        client_id,
+        jwt_id,
+        audiences,
+        scope,
+        issued_at: _,
+        not_before: _,
+        expires_at: _,
+        auth_time: _,
+        acr,
+        actor,
+        confirmation: _,
+        // It is its key's, as the issuer is the issuer's.
+        key_id: _,
+        session,
+        named,
+        status,
+        origin: _,
+        addressed: _,
+        claims,
+    } = facts;
+    let texts = [
+        Some(subject.as_str()),
+        client_id.as_ref().map(AsRef::as_ref),
+        jwt_id.as_ref().map(AsRef::as_ref),
+        Some(&**scope),
+        acr.as_deref(),
+        actor.as_ref().map(Actor::issuer),
+        actor.as_ref().map(|actor| actor.subject().as_str()),
+        session.as_deref(),
+        status.as_ref().map(|status| &*status.uri),
+        kid,
+    ];
+    let audience_list = audiences.capacity().saturating_mul(size_of::<Audience>());
+    let all = [
+        size_of::<KnownToken>().saturating_add(SHARED),
+        size_of::<Facts>().saturating_add(SHARED),
+        claims.len(),
+        audience_list,
+        size_of_val(&**named),
+    ]
+    .into_iter()
+    .chain(texts.into_iter().flatten().map(str::len))
+    .chain(audiences.iter().map(|audience| audience.as_str().len()))
+    .chain(named.iter().map(|(_, value)| value.len()))
+    .map(allocated)
+    .fold(PLACE, usize::saturating_add);
+    u64::try_from(all.saturating_add(all / 16)).unwrap_or(u64::MAX)
+}
+
+/// What an allocator takes for so many bytes, about.
+const fn allocated(bytes: usize) -> usize {
+    const STEP: usize = 16;
+    match bytes {
+        0 => 0,
+        bytes => bytes.saturating_add(STEP).next_multiple_of(STEP),
+    }
+}
+
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<Digest, Arc<KnownToken>> for Weight {
     fn weight(&self, _: &Digest, known: &Arc<KnownToken>) -> u64 {
-        // Facts, their texts one by one, the entry and its place.
-        const REST: usize = 768;
-        let claims = known.facts.claims.len();
-        u64::try_from(claims.saturating_mul(2).saturating_add(REST)).unwrap_or(u64::MAX)
+        known.bytes
     }
 }

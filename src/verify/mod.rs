@@ -47,6 +47,7 @@ pub use exception::Exception;
 #[cfg(feature = "testing")]
 pub(crate) use facts::{StandIns, Wanted, facts_of};
 pub(crate) use known::KnownTokens;
+pub use known::KnownTokensHealth;
 
 /// What a server demands of every token.
 pub(crate) struct Rules {

@@ -19,6 +19,7 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("other_audiences", "found \"ignore\", wanted"),
         ("leeway", "wanted a time"),
         ("max_token_bytes", "whole number"),
+        ("known_tokens_bytes", "whole number"),
         ("token_hash_key", "by reference"),
         ("security_profile", "found \"fapi3\""),
         ("issuers[0].algorithms[1]", "found \"HS256\", wanted one of `RS256`"),
@@ -225,6 +226,10 @@ fn what_follows_from_another_fault_is_not_told() {
         ("/replay", json!({ "client_share": 2_000_000 }), "replay.client_share"),
         ("/replay", json!({ "capacity": 10, "client_share": 11 }), "replay.client_share"),
         ("/replay", json!({ "capacity": (1_usize << 28) + 1 }), "replay.capacity"),
+        ("/known_tokens_bytes", json!((1_u64 << 36) + 1), "known_tokens_bytes"),
+        ("/known_tokens_bytes", json!("32 MiB"), "known_tokens_bytes"),
+        ("/known_tokens_bytes", json!(-1), "known_tokens_bytes"),
+        ("/known_tokens_bytes", json!(1.5), "known_tokens_bytes"),
         ("/introspection", json!("https://as.example"), "introspection"),
         ("/introspection", json!([7]), "introspection[0]"),
     ] {

@@ -167,6 +167,36 @@ async fn challenges_and_metadata_carry_what_the_file_says() {
     assert_eq!(challenge.param("resource_metadata"), None);
 }
 
+/// The room for known tokens: as much as the file says, none for zero, and the usual room where it says
+/// nothing; and what is more than there can be is a fault.
+#[tokio::test]
+async fn a_file_says_how_much_room_known_tokens_have() {
+    const MOST: u64 = 64 << 30;
+    for (said, room, kept) in
+        [(None, 32 << 20, 1), (Some(0), 0, 0), (Some(1 << 20), 1 << 20, 1), (Some(MOST), MOST, 1)]
+    {
+        let mut file = asking(json!({ "allow_all": true }));
+        if let Some(bytes) = said {
+            file["known_tokens_bytes"] = json!(bytes);
+        }
+        let desk = Desk::new(&file).await;
+        assert_eq!(desk.api.effective_policy()["known_tokens_bytes"], room, "{said:?}");
+        desk.ask(&desk.token(), None).await.unwrap();
+        let health = desk.api.known_tokens();
+        assert_eq!((health.bytes_at_most, health.tokens), (room, kept), "{said:?}");
+    }
+    let found = faults(&with(least(), "/known_tokens_bytes", json!(MOST + 1)));
+    let text = "room for known tokens of 68719476737 bytes is more than 68719476736";
+    assert!(found.len() == 1 && found[0].1.contains(text), "{found:?}");
+    let builder = config(&least()).unwrap().builder().unwrap().known_tokens_bytes(MOST + 1);
+    let error = builder.build().unwrap_err();
+    let fault = &error.faults()[0];
+    assert!(
+        matches!(fault, ConfigFault::KnownTokens { found, maximum, .. } if (*found, *maximum) == (MOST + 1, MOST)),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn tenants_of_the_file_are_trusted_and_others_are_not() {
     let mut file = asking(json!({ "allow_all": true }));

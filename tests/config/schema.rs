@@ -49,6 +49,8 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
         ("/dpop", json!({ "forwarded": { "style": "forwarded", "hosts": ["a.b"] } })),
         ("/mtls", json!("direct")),
         ("/mtls", json!({ "forwarded": { "format": "pem", "peers": { "verified": true } } })),
+        ("/known_tokens_bytes", json!("32 MiB")),
+        ("/known_tokens_bytes", json!(-1)),
         ("/replay", json!({ "capacity": "1000" })),
         ("/replay", json!({ "capacity": -1 })),
         ("/policies", json!({ "p": { "allow_all": true, "single_use": "yes" } })),
