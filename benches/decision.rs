@@ -17,7 +17,7 @@ mod harness;
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -26,15 +26,16 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use harness::{Effort, Group};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, Response};
+use portcullis::certificate::{ChainCheck, PeerCertificate};
 use portcullis::check::scope;
 use portcullis::jose::{Algorithm, Compact, base64url};
+use portcullis::layer::ProtectLayer;
 use portcullis::observe::{Decision, Observer};
 use portcullis::revocation::{Record, Revocation, StatusLists};
-use portcullis::certificate::{ChainCheck, PeerCertificate};
 use portcullis::testing::{
     ClientKey, TestCertificate, TestIssuer, TestNetwork, TestStatusList, TokenBuilder,
 };
-use portcullis::time::{Clock as _, SystemClock};
+use portcullis::time::SystemClock;
 use portcullis::{Binding, Dpop, Mtls, ResourceServer, TokenClass};
 use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
@@ -110,7 +111,7 @@ impl World {
                 .dpop(Dpop::new())
                 .mtls(Mtls::direct())
                 .class(TokenClass::default_at_most(Duration::from_hours(1)))
-                .revocation(Revocation::new().status_lists(StatusLists::new()))
+                .revocation(Revocation::new().at_most(2_000_000).status_lists(StatusLists::new()))
                 .observer(Nobody)
                 .transport(network)
                 .build()
@@ -136,7 +137,7 @@ impl World {
     }
 }
 
-fn with_token(scheme: &str, token: &str) -> impl Fn() -> Request<()> + Clone {
+fn with_token(scheme: &str, token: &str) -> impl Fn() -> Request<()> + Clone + use<> {
     let field = HeaderValue::try_from(format!("{scheme} {token}")).unwrap();
     move || {
         let mut request = Request::get("/notes").body(()).unwrap();
@@ -148,12 +149,24 @@ fn with_token(scheme: &str, token: &str) -> impl Fn() -> Request<()> + Clone {
 fn main() {
     let effort = Effort::from_command_line();
     let records = if effort.quick { 10_000 } else { 1_000_000 };
-    known_bearer(&effort, records);
+    let world = World::new(Algorithm::Rs256, 32 << 20, records);
+    known_bearer(&effort, &world);
+    known_dpop(&effort, &world);
+    two_threads(&effort, &world);
 }
 
-/// `known_bearer`, `known_bearer_feed_busy`, `known_mtls`.
-fn known_bearer(effort: &Effort, records: usize) {
-    let world = World::new(Algorithm::Rs256, 32 << 20, records);
+/// What a request of this layer reaches; whoever calls it sees that the token was accepted.
+fn served(layer: &ProtectLayer) -> impl FnMut(Request<()>) -> Response<()> + Clone + use<> {
+    let mut service = layer.layer(service_fn(nothing));
+    move |request| {
+        let answer = ready(service.call(request)).unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", answer.headers());
+        answer
+    }
+}
+
+/// `known_bearer`, `known_mtls`, `known_bearer_feed_busy`.
+fn known_bearer(effort: &Effort, world: &World) {
     let token = world.token().sign();
     let bearer = with_token("Bearer", &token);
     world.meet(bearer());
@@ -170,21 +183,199 @@ fn known_bearer(effort: &Effort, records: usize) {
 
     let layer = world.server.protect(scope("notes:read"));
     let mut floor = Nothing(service_fn(nothing));
-    let mut floor_tls = Nothing(service_fn(nothing));
-    let mut known = layer.layer(service_fn(nothing));
-    let mut known_mtls = layer.layer(service_fn(nothing));
+    let (mut known, mut known_mtls) = (served(&layer), served(&layer));
     Group::new(format!("a known token of {} octets", token.len()))
-        .case("floor", || ready(floor.call(bearer())).unwrap())
-        .case("known_bearer", || {
-            let answer = ready(known.call(bearer())).unwrap();
-            assert_eq!(answer.status(), 200);
-            answer
-        })
-        .case("floor_mtls", || ready(floor_tls.call(over_tls())).unwrap())
-        .case("known_mtls", || {
-            let answer = ready(known_mtls.call(over_tls())).unwrap();
-            assert_eq!(answer.status(), 200);
-            answer
-        })
+        .case("do-nothing layer", || ready(floor.call(bearer())).unwrap())
+        .case("known_bearer", || known(bearer()))
         .run(effort);
+    let mut room = served(&layer);
+    let mut floor_room = Nothing(service_fn(nothing));
+    let with_room = || {
+        let mut request = bearer();
+        // What a server has put there before, as most do.
+        request.extensions_mut().insert(0_u8);
+        request
+    };
+    Group::new("a known token, where the request has other extensions")
+        .case("do-nothing layer", || ready(floor_room.call(with_room())).unwrap())
+        .case("known_bearer_with_room", || room(with_room()))
+        .run(effort);
+    let mut known = served(&layer);
+    Group::new("a known token that is bound to a certificate")
+        .case("known_bearer", || known(bearer()))
+        .case("known_mtls", || known_mtls(over_tls()))
+        .run(effort);
+
+    let (mut known, stop) = (served(&layer), AtomicBool::new(false));
+    let (name, applied) = ("known_bearer_feed_busy", AtomicU64::new(0));
+    if !effort.wants(name) {
+        return;
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (start, revocations) = (Instant::now(), world.server.revocations());
+            while !stop.load(Ordering::Relaxed) {
+                let number = applied.fetch_add(1, Ordering::Relaxed);
+                let record =
+                    Record::token(world.issuer.id(), format!("busy {number}"), revocations.now());
+                world.runtime.block_on(revocations.revoke(record)).unwrap();
+                let next = Duration::from_millis(number + 1);
+                std::thread::sleep(next.saturating_sub(start.elapsed()));
+            }
+        });
+        let mut floor = Nothing(service_fn(nothing));
+        let start = (Instant::now(), applied.load(Ordering::Relaxed));
+        Group::new("while the index changes 1 000 times a second")
+            .case("do-nothing layer", || ready(floor.call(bearer())).unwrap())
+            .case(name, || known(bearer()))
+            .run(effort);
+        let changes = (applied.load(Ordering::Relaxed) - start.1) as f64;
+        println!("\n{:.0} changes a second", changes / start.0.elapsed().as_secs_f64());
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// A client with a token that is bound to its key.
+struct Sender {
+    client: ClientKey,
+    token: String,
+}
+
+impl Sender {
+    fn new(world: &World) -> Self {
+        let client = ClientKey::generate(Algorithm::Es256, &SystemClock::new());
+        let token = world.token().claim("cnf", client.confirmation()).sign();
+        let sender = Self { client, token };
+        world.meet(sender.request(&sender.proof()));
+        sender
+    }
+
+    fn proof(&self) -> HeaderValue {
+        let proof = self.client.proof(Method::GET, URI).token(&self.token).sign();
+        HeaderValue::try_from(proof).unwrap()
+    }
+
+    fn proofs(&self, count: usize) -> Vec<HeaderValue> {
+        (0..count).map(|_| self.proof()).collect()
+    }
+
+    fn request(&self, proof: &HeaderValue) -> Request<()> {
+        let mut request = Request::get("/notes").body(()).unwrap();
+        let field = HeaderValue::try_from(format!("DPoP {}", self.token)).unwrap();
+        request.headers_mut().insert(AUTHORIZATION, field);
+        request.headers_mut().insert("dpop", proof.clone());
+        request
+    }
+}
+
+#[derive(Deserialize)]
+struct ProofClaims<'a> {
+    #[serde(borrow)]
+    jti: &'a str,
+    htm: &'a str,
+    htu: &'a str,
+    iat: u64,
+    ath: &'a str,
+}
+
+/// `known_dpop`: each request has a new proof, which is remembered.
+fn known_dpop(effort: &Effort, world: &World) {
+    if !effort.wants("known_dpop") {
+        return;
+    }
+    let sender = Sender::new(world);
+    let proofs = sender.proofs(if effort.quick { 1_000 } else { 12_000 });
+    let mut unused = proofs.iter();
+    let jwk = sender.client.public_jwk();
+    let octets = |name: &str| base64url::decode(jwk[name].as_str().unwrap()).unwrap();
+    let point = [vec![4], octets("x"), octets("y")].concat();
+    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).unwrap();
+    let proof = sender.proof();
+    let jws = Compact::parse(proof.to_str().unwrap()).unwrap();
+    let (message, signature) = (jws.signing_input().as_bytes(), jws.signature());
+
+    let mut known = served(&world.server.protect(scope("notes:read")));
+    Group::new("a known token that is bound to a key, with a new proof")
+        .case("one ES256 verification, one reading of the claims", || {
+            key.verify_sig(black_box(message), black_box(signature)).unwrap();
+            serde_json::from_slice::<ProofClaims<'_>>(black_box(jws.payload())).unwrap().iat
+        })
+        .case("known_dpop", || known(sender.request(unused.next().expect("enough proofs"))))
+        .run(effort);
+}
+
+/// `two_threads_known_bearer`, `two_threads_known_dpop`: the work of two threads to the work of one, each
+/// with a token of its own. Beside them what two threads do of what needs nothing of each other.
+fn two_threads(effort: &Effort, world: &World) {
+    let layer = world.server.protect(scope("notes:read"));
+    let rounds = if effort.quick { 3 } else { 21 };
+    let each = if effort.quick { 2_000 } else { 20_000 };
+    println!("\n### two threads\n\n({rounds} interleaved rounds)\n");
+    println!("| what | one thread, ns | the work of two to that of one |\n|---|--:|--:|");
+    if effort.wants("two_threads_do_nothing") {
+        let job = || {
+            let bearer = with_token("Bearer", &"t".repeat(742));
+            let mut floor = Nothing(service_fn(nothing));
+            move || {
+                black_box(ready(floor.call(bearer())).unwrap());
+            }
+        };
+        scaling("two_threads_do_nothing", rounds, each, job);
+    }
+    if effort.wants("two_threads_known_bearer") {
+        let job = || {
+            let bearer = with_token("Bearer", &world.token().sign());
+            world.meet(bearer());
+            let mut known = served(&layer);
+            move || {
+                black_box(known(bearer()));
+            }
+        };
+        scaling("two_threads_known_bearer", rounds, each, job);
+    }
+    if effort.wants("two_threads_known_dpop") {
+        let (rounds, each) = (rounds.min(7), each / 40);
+        let job = || {
+            let sender = Sender::new(world);
+            let mut unused = sender.proofs(each * (2 * rounds + 2)).into_iter();
+            let mut known = served(&layer);
+            move || {
+                black_box(known(sender.request(&unused.next().expect("enough proofs"))));
+            }
+        };
+        scaling("two_threads_known_dpop", rounds, each, job);
+    }
+}
+
+fn scaling<J: FnMut() + Send>(name: &str, rounds: usize, each: usize, job: impl Fn() -> J) {
+    let mut jobs = [job(), job()];
+    let mut run = |threads: usize| {
+        let begin = Barrier::new(threads + 1);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = jobs
+                .iter_mut()
+                .take(threads)
+                .map(|job| {
+                    let begin = &begin;
+                    scope.spawn(move || {
+                        begin.wait();
+                        (0..each).for_each(|_| job());
+                    })
+                })
+                .collect();
+            begin.wait();
+            let start = Instant::now();
+            running.into_iter().for_each(|thread| thread.join().unwrap());
+            start.elapsed().as_nanos() as f64 / each as f64
+        })
+    };
+    let (mut alone, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (one, two) = (run(1), run(2));
+        alone.push(one);
+        ratios.push(2.0 * one / two);
+    }
+    alone.sort_by(f64::total_cmp);
+    ratios.sort_by(f64::total_cmp);
+    println!("| {name} | {:.0} | {:.2} |", alone[rounds / 2], ratios[rounds / 2]);
 }
