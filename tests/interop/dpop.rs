@@ -11,7 +11,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::provider::{Provider, discover, run};
+use crate::cases::Cases;
+use crate::process::{node, run};
+use crate::provider::{Provider, discover};
 use crate::steps::{Line, Steps, check_steps, lines, telling};
 use crate::{RESOURCE, dpop_example};
 
@@ -123,7 +125,8 @@ fn check_nonces(lines: &[Line]) {
     assert_eq!(passed.proof.as_ref().unwrap().nonce.as_deref(), Some(nonce));
 }
 
-async fn check_client(script: &str) {
+async fn check_client(library: &'static str, script: &str) {
+    let mut cases = Cases::of(library);
     let provider = Provider::start().await;
     let example = Api::example(&provider.issuer_a).await;
     let rsa = Api::rsa(&provider.issuer_a).await;
@@ -146,19 +149,19 @@ async fn check_client(script: &str) {
             { "alg": "ES256", "origin": rsa.origin },
         ],
     });
-    let mut walks = lines(&run(script, &settings).await);
+    let mut walks = lines(&run(node(script), &settings).await);
 
     // DPOP-C05, DPOP-26: an algorithm that is not taken, and those that are.
     for (walk, algs) in [("PS256", "ES256 EdDSA Ed25519"), ("ES256", "PS256")] {
         let asked = walks.get_mut(walk).unwrap().pop().unwrap();
         let told = "401 proof_algorithm_not_allowed, DPoP invalid_dpop_proof";
         let step = "an algorithm that is not taken";
-        check_steps(std::slice::from_ref(&asked), &[(step, &[told])]);
+        check_steps(&mut cases, std::slice::from_ref(&asked), &[(step, &[told])]);
         assert_eq!(asked.exchanges[0].challenges()[0].param("algs"), Some(algs));
     }
     assert_eq!(walks.keys().collect::<Vec<_>>(), ["ES256", "Ed25519", "EdDSA", "PS256"]);
     for lines in walks.values() {
-        check_steps(lines, STEPS);
+        check_steps(&mut cases, lines, STEPS);
         check_nonces(lines);
         for token in lines.iter().filter(|line| line.step.starts_with("token")) {
             assert_eq!(token.token_type.as_deref(), Some("dpop"));
@@ -171,13 +174,13 @@ async fn check_client(script: &str) {
 }
 
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_dpop_client_with_openid_client_is_served_and_nobody_else_with_its_token() {
-    check_client("dpop-openid-client.mjs").await;
+    check_client("openid-client", "dpop-openid-client.mjs").await;
 }
 
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_dpop_client_with_oauth4webapi_is_served_and_nobody_else_with_its_token() {
-    check_client("dpop-oauth4webapi.mjs").await;
+    check_client("oauth4webapi", "dpop-oauth4webapi.mjs").await;
 }

@@ -34,18 +34,26 @@ pub(crate) struct World {
     secrets: Secrets,
 }
 
-struct Secrets {
+/// Secrets in files, which are removed in the end.
+pub(crate) struct Secrets {
     directory: PathBuf,
 }
 
 impl Secrets {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("interop-secrets-{}-{count}", std::process::id());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&directory).unwrap();
         Self { directory }
+    }
+
+    /// A file with this text. The name is that of the same file as before.
+    pub(crate) fn file(&self, name: &str, text: &str) -> SecretSource {
+        let path = self.directory.join(name);
+        fs::write(&path, text).unwrap();
+        SecretSource::file(path)
     }
 }
 
@@ -68,9 +76,7 @@ impl World {
 
     /// A file with this text. The name is that of the same file as before.
     pub(crate) fn secret(&self, name: &str, text: &str) -> SecretSource {
-        let path = self.secrets.directory.join(name);
-        fs::write(&path, text).unwrap();
-        SecretSource::file(path)
+        self.secrets.file(name, text)
     }
 
     /// What the authorization server knows of a client.

@@ -5,8 +5,10 @@ use portcullis::transport::ReqwestTransport;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::cases::Cases;
 use crate::certificates::Certificates;
-use crate::provider::{Provider, discover, run};
+use crate::process::{node, run};
+use crate::provider::{Provider, discover};
 use crate::steps::{Connection, Line, Steps, check_steps, lines, telling};
 use crate::{RESOURCE, mtls_example};
 
@@ -54,8 +56,9 @@ fn check_connections(walk: &str, lines: &[Line]) {
 }
 
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_client_with_a_certificate_is_served_and_nobody_else_with_its_token() {
+    let mut cases = Cases::of("openid-client");
     let certificates = Certificates::new();
     let provider = Provider::with_tls(&certificates).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,13 +86,13 @@ async fn a_client_with_a_certificate_is_served_and_nobody_else_with_its_token() 
             { "http": "2", "tls": "TLSv1.3" },
         ],
     });
-    let walks = lines(&run("mtls.mjs", &settings).await);
+    let walks = lines(&run(node("mtls.mjs"), &settings).await);
     server.abort();
 
     let names: Vec<_> = walks.keys().map(String::as_str).collect();
     assert_eq!(names, ["HTTP/1.1, TLSv1.2", "HTTP/1.1, TLSv1.3", "HTTP/2, TLSv1.3"]);
     for (walk, lines) in &walks {
-        check_steps(lines, STEPS);
+        check_steps(&mut cases, lines, STEPS);
         check_connections(walk, lines);
         assert_eq!(lines[0].token_type.as_deref(), Some("bearer"));
         assert_eq!(lines[0].bound_to_own_certificate, Some(true));

@@ -18,6 +18,7 @@ use portcullis::{Dpop, Issuer};
 use serde_json::{Value, json};
 
 use crate::RESOURCE;
+use crate::cases::Cases;
 use crate::certificates::Certificates;
 use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text};
 use crate::provider::{Provider, discover};
@@ -35,16 +36,17 @@ fn members(answer: &Value) -> Vec<&str> {
 /// INT-01, INT-04, INT-05, INT-08, AUTH-31: a token passes as long as its issuer says that it is active, and no longer; what else
 /// the answer says is decided here.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn opaque_tokens_of_a_real_authorization_server_are_decided() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let provider = &world.provider;
     let api = world.api(world.asked_by(world.basic("basic").await));
 
     let token = world.token().await;
-    assert_eq!(api.told(&token).await, "200 notes-worker");
+    cases.case("of a client", api.told(&token).await, "200 notes-worker");
     let (of_alice, refresh) = world.user_tokens().await;
-    assert_eq!(api.told(&of_alice).await, "200 alice");
+    cases.case("of a person", api.told(&of_alice).await, "200 alice");
 
     let calls = api.health().calls;
     let other = "resource=https://other.example&format=opaque";
@@ -65,34 +67,36 @@ async fn opaque_tokens_of_a_real_authorization_server_are_decided() {
         // The issuer says that it is active.
         ("a refresh token", refresh.clone(), REFRESH_TOKEN),
     ] {
-        assert_eq!(api.told(&token).await, expected, "{name}");
+        cases.case(name, api.told(&token).await, expected);
     }
     assert_eq!(api.health().calls, calls + 6, "each was asked about");
 
     // A JWT is read here, where nothing can read it.
     let jwt = provider.token("scope=notes:read").await;
-    assert_eq!(api.told(&jwt).await, "401 unknown_key, Bearer invalid_token");
+    let unknown_key = "401 unknown_key, Bearer invalid_token";
+    cases.case("a JWT, nobody is asked", api.told(&jwt).await, unknown_key);
     assert_eq!(api.health().calls, calls + 6, "JWTs are not sent");
 
     let over = world.token().await;
-    assert_eq!(api.told(&over).await, "200 notes-worker");
+    cases.case("before its end", api.told(&over).await, "200 notes-worker");
     provider.ask("POST", &format!("/expire?token={over}")).await;
-    assert_eq!(api.told(&over).await, INACTIVE, "expired");
+    cases.case("after its end", api.told(&over).await, INACTIVE);
 
     // Who keeps an answer sees a revocation as late as it keeps it.
     let keeping = world.asked_by(world.basic("basic").await).ttl(Duration::from_mins(10));
     let keeping = world.api(keeping);
-    assert_eq!(keeping.told(&token).await, "200 notes-worker");
+    cases.case("an answer that is kept", keeping.told(&token).await, "200 notes-worker");
     provider.revoke("worker", &token).await;
-    assert_eq!(api.told(&token).await, INACTIVE, "given back");
-    assert_eq!(keeping.told(&token).await, "200 notes-worker", "not asked about again");
+    cases.case("given back", api.told(&token).await, INACTIVE);
+    let kept = keeping.told(&token).await;
+    cases.case("given back, not asked about again", kept, "200 notes-worker");
     assert_eq!(keeping.health().calls, 1);
 
     // The access token goes with the refresh token of its grant (RFC 7009 §2.1).
-    assert_eq!(api.told(&of_alice).await, "200 alice");
+    cases.case("still of a person", api.told(&of_alice).await, "200 alice");
     provider.revoke("app", &refresh).await;
-    assert_eq!(api.told(&of_alice).await, INACTIVE, "its refresh token is given back");
-    assert_eq!(api.told(&refresh).await, INACTIVE);
+    cases.case("its refresh token is given back", api.told(&of_alice).await, INACTIVE);
+    cases.case("that refresh token", api.told(&refresh).await, INACTIVE);
 
     assert_eq!(api.health().failed, 0, "{:?}", api.health());
     world.stop().await;
@@ -100,8 +104,9 @@ async fn opaque_tokens_of_a_real_authorization_server_are_decided() {
 
 /// INT-05: what answers have and lack, and that each setting that lets them pass is needed.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn what_the_answers_of_a_real_authorization_server_lack_is_let_go_by_name() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let issuer = &world.provider.issuer_a;
     let token = world.token().await;
@@ -133,12 +138,12 @@ async fn what_the_answers_of_a_real_authorization_server_lack_is_let_go_by_name(
 
     // As strict as RFC 9068 is about tokens.
     let strict = Api::new(opaque(), |builder| builder.introspection(ask()));
-    assert_eq!(strict.told(&of_alice).await, "200 alice", "an answer needs no `jti`");
-    assert_eq!(strict.told(&token).await, MISSING);
+    cases.case("an answer needs no `jti`", strict.told(&of_alice).await, "200 alice");
+    cases.case("it needs a `sub`", strict.told(&token).await, MISSING);
     assert!(strict.why(&token).await.contains("has no `sub`"));
     let lacking = ask().may_lack(AnswerGap::Subject);
     let lacking = Api::new(opaque(), |builder| builder.introspection(lacking));
-    assert_eq!(lacking.told(&token).await, "200 notes-worker");
+    cases.case("unless it may lack that", lacking.told(&token).await, "200 notes-worker");
 
     // A refresh token shows by two members that are not there.
     let asked = || world.asked_by(basic.clone());
@@ -152,7 +157,8 @@ async fn what_the_answers_of_a_real_authorization_server_lack_is_let_go_by_name(
             "200 alice",
         ),
     ] {
-        assert_eq!(world.api(introspection).told(&refresh).await, expected, "{name} may lack");
+        let told = world.api(introspection).told(&refresh).await;
+        cases.case(format!("a refresh token: {name} may lack"), told, expected);
     }
     world.stop().await;
 }
@@ -173,8 +179,9 @@ impl Shown {
 /// INT-02, INT-11, INT-24: with each kind of client authentication the endpoint answers; credentials that it
 /// refuses are the server's own trouble, 503, whatever token is presented.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_real_authorization_server_knows_who_asks_and_answers_nobody_else() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let token = world.token().await;
     let mut all = Vec::new();
@@ -242,7 +249,8 @@ async fn a_real_authorization_server_knows_who_asks_and_answers_nobody_else() {
                 (true, "nobody") => INACTIVE,
                 (true, _) => "200 notes-worker",
             };
-            assert_eq!(api.told(token).await, expected, "{name}");
+            let whose = if token == "nobody" { "a token of nobody" } else { "a token" };
+            cases.case(format!("{name}: {whose}"), api.told(token).await, expected);
         }
         assert_eq!(api.health().failed, if passes { 0 } else { 2 }, "{name}");
         if !passes {
@@ -258,28 +266,30 @@ async fn a_real_authorization_server_knows_who_asks_and_answers_nobody_else() {
 
 /// INT-11: a secret that was corrected is seen without a restart, and the token was never at fault.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_corrected_secret_is_used_for_the_next_question() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let token = world.token().await;
     let client = world.client("basic").await;
     let source = world.secret("rotated", "not yet known here");
     let auth = ClientAuth::basic(text(&client["client_id"]), source);
     let api = world.api(world.asked_by(auth));
-    assert_eq!(api.told(&token).await, UNAVAILABLE);
+    cases.case("with another secret", api.told(&token).await, UNAVAILABLE);
     let why = api.why(&token).await;
     assert!(why.contains("this server's own credentials"), "{why}");
     assert_eq!(api.health().last_error, Some(why));
     world.secret("rotated", text(&client["client_secret"]));
-    assert_eq!(api.told(&token).await, "200 notes-worker");
+    cases.case("corrected", api.told(&token).await, "200 notes-worker");
     assert_eq!(api.health().last_error, None);
     world.stop().await;
 }
 
 /// INT-02, RFC 8705 §2: the certificate of the connection says who asks.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_real_authorization_server_knows_who_asks_by_certificate() {
+    let mut cases = Cases::of("oidc-provider");
     let certificates = Certificates::new();
     let world = World::of(Provider::with_tls(&certificates).await).await;
     let provider = &world.provider;
@@ -303,7 +313,12 @@ async fn a_real_authorization_server_knows_who_asks_by_certificate() {
             .may_lack(AnswerGap::Subject)
             .transport(transport.build().unwrap());
         let api = world.api(introspection);
-        assert_eq!(api.told(&token).await, expected, "{name:?}");
+        let name = name.unwrap_or("nobody");
+        cases.case(
+            format!("asked with the certificate of {name}"),
+            api.told(&token).await,
+            expected,
+        );
     }
     world.stop().await;
 }
@@ -335,8 +350,9 @@ async fn bound_token(world: &World, key: &ClientKey) -> String {
 
 /// INT-13, DPOP-35, RFC 9449 §6.2: what the answer says of the sender is proven, as it would be for a JWT.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let asked = world.asked_by(world.basic("basic").await);
     let dpop = Dpop::new().public_origin(PublicOrigin::new(RESOURCE));
@@ -352,7 +368,7 @@ async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
     let proof = |key: &ClientKey, token: &str| key.proof("GET", &url).token(token).sign();
     let (scheme, bearer) = (format!("DPoP {token}"), format!("Bearer {token}"));
     let own = proof(&key, &token);
-    assert_eq!(api.told_with(&scheme, Some(&own)).await, "200 notes-dpop");
+    cases.case("a proof", api.told_with(&scheme, Some(&own)).await, "200 notes-dpop");
     let other_token = proof(&key, &world.token().await);
     let thiefs = proof(&thief, &token);
     let again = proof(&key, &token);
@@ -375,22 +391,24 @@ async fn an_opaque_token_that_is_bound_to_a_key_is_of_use_with_the_key_only() {
         ),
     ] {
         let told = api.told_with(authorization, proof.map(String::as_str)).await;
-        assert_eq!(told, expected, "{name}");
+        cases.case(name, told, expected);
     }
     let plain = world.token().await;
     let told = api.told_with(&format!("DPoP {plain}"), Some(&proof(&key, &plain))).await;
-    assert_eq!(told, "401 unbound_under_dpop, DPoP invalid_token, Bearer -");
+    let unbound = "401 unbound_under_dpop, DPoP invalid_token, Bearer -";
+    cases.case("one that is bound to nothing", told, unbound);
     world.provider.revoke("dpop", &token).await;
     let told = api.told_with(&scheme, Some(&proof(&key, &token))).await;
-    assert_eq!(told, "401 inactive, DPoP invalid_token, Bearer -");
+    cases.case("given back", told, "401 inactive, DPoP invalid_token, Bearer -");
     world.stop().await;
 }
 
 /// INT-11: this authorization server does not answer about JWTs: who wants to ask about them gets no
 /// answer, and lets nobody pass without one. Read here, the same JWT passes.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn a_real_authorization_server_that_does_not_answer_about_jwts_is_an_outage() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let basic = world.basic("basic").await;
     let jwt = world.provider.token("scope=notes:read").await;
@@ -401,19 +419,20 @@ async fn a_real_authorization_server_that_does_not_answer_about_jwts_is_an_outag
         Api::new(issuer, |builder| builder.introspection(introspection))
     };
     let reading = api(world.asked_by(basic.clone()));
-    assert_eq!(reading.told(&jwt).await, "200 notes-worker");
+    cases.case("a JWT, read here", reading.told(&jwt).await, "200 notes-worker");
     assert_eq!(reading.health().calls, 0);
-    assert_eq!(reading.told(&opaque).await, "200 notes-worker", "one server, both kinds");
+    cases.case("an opaque one beside it", reading.told(&opaque).await, "200 notes-worker");
     assert_eq!(reading.health().calls, 1);
 
     let asking = api(world.asked_by(basic).jwts());
-    assert_eq!(asking.told(&jwt).await, UNAVAILABLE);
+    cases.case("a JWT, asked about", asking.told(&jwt).await, UNAVAILABLE);
     let other = world.provider.token("scope=notes:write").await;
     let (_, signature) = jwt.rsplit_once('.').unwrap();
     let forged = format!("{}.{signature}", other.rsplit_once('.').unwrap().0);
     let before = asking.health().calls;
-    assert_eq!(asking.told(&forged).await, "401 bad_signature, Bearer invalid_token");
+    let bad_signature = "401 bad_signature, Bearer invalid_token";
+    cases.case("a forged one", asking.told(&forged).await, bad_signature);
     assert_eq!(asking.health().calls, before, "nobody is asked about a forged one");
-    assert_eq!(asking.told(&opaque).await, "200 notes-worker");
+    cases.case("an opaque one, asked about", asking.told(&opaque).await, "200 notes-worker");
     world.stop().await;
 }

@@ -36,6 +36,13 @@ const KEY_SHAPES = {
   ed: { type: 'ed25519', options: {}, algs: ['EdDSA', 'Ed25519'] },
 };
 
+// The issuers sign with every algorithm that there is for access tokens.
+const ISSUER_KEY_SHAPES = {
+  ...KEY_SHAPES,
+  ec384: { type: 'ec', options: { namedCurve: 'P-384' }, algs: ['ES384'] },
+  ec521: { type: 'ec', options: { namedCurve: 'P-521' }, algs: ['ES512'] },
+};
+
 const RESOURCES = {
   [NOTES]: { scope: 'notes:read notes:write', alg: 'RS256', ttl: TOKEN_TTL_S },
   [OTHER]: { scope: 'other:read', alg: 'RS256', ttl: TOKEN_TTL_S },
@@ -100,8 +107,8 @@ const CLIENTS = {
 
 // Answers of `b` about tokens are never signed.
 const ISSUERS = {
-  a: { portVariable: 'INTEROP_PORT_A', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
-  b: { portVariable: 'INTEROP_PORT_B', keys: KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice', signedAnswers: false },
+  a: { portVariable: 'INTEROP_PORT_A', keys: ISSUER_KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice' },
+  b: { portVariable: 'INTEROP_PORT_B', keys: ISSUER_KEY_SHAPES, resources: RESOURCES, clients: CLIENTS, account: 'alice', signedAnswers: false },
 };
 
 // The server offers more than its own default, so that what a resource server takes is decided there.

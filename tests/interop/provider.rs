@@ -1,6 +1,5 @@
-//! The authorization server, and any other process of Node.
+//! The authorization server.
 
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,28 +11,17 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use portcullis::Issuer;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::DIRECTORY;
 use crate::certificates::Certificates;
+use crate::process::{Process, node};
 
-const START: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(30);
-const CLIENT: Duration = Duration::from_mins(2);
-
-/// A process that is killed when this test lets go of it, however that comes.
-fn node(script: &str) -> Command {
-    let mut command = Command::new("node");
-    command.arg(script).current_dir(DIRECTORY).kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command
-}
 
 /// The authorization servers `a` and `b`, and what controls them.
 pub(crate) struct Provider {
-    process: Child,
+    process: Process,
     pub(crate) issuer_a: String,
     pub(crate) issuer_b: String,
     control: String,
@@ -52,20 +40,7 @@ impl Provider {
     }
 
     async fn spawn(command: &mut Command) -> Self {
-        // Node was seen to hang once as it started: a second one is tried.
-        let mut tries = 0;
-        let (process, ready) = loop {
-            tries += 1;
-            let mut process = command.spawn().expect("node is installed");
-            let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-            match timeout(START, lines.next_line()).await {
-                Ok(ready) => break (process, ready),
-                Err(_) => assert!(tries < 3, "the provider says in time that it is ready"),
-            }
-        };
-        let ready =
-            ready.unwrap().expect("the provider started: run `npm ci` in tests/interop first");
-        let ready: Value = serde_json::from_str(&ready).unwrap();
+        let (process, ready) = Process::ready(command).await;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             process,
@@ -135,29 +110,17 @@ impl Provider {
         answer["id_token"].as_str().unwrap().to_owned()
     }
 
-    pub(crate) async fn stop(mut self) {
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    pub(crate) async fn stop(self) {
         self.ask("POST", "/stop").await;
-        let stopped = timeout(ANSWER, self.process.wait()).await.expect("the provider stops");
-        let status = stopped.unwrap();
-        assert!(status.success(), "the provider stopped with {status}");
+        self.process.ended().await;
     }
 }
 
 /// Issuers without TLS, on loopback, for these tests alone; the transport is the real one.
 pub(crate) fn discover(issuer: &str) -> Issuer {
     Issuer::discover(issuer).dangerous().insecure_loopback_http()
-}
-
-/// Runs a client with these settings to its end; what it printed.
-pub(crate) async fn run(script: &str, settings: &Value) -> String {
-    let mut process = node(script).stderr(Stdio::piped()).spawn().expect("node is installed");
-    let mut stdin = process.stdin.take().unwrap();
-    // Where it cannot be written the process has ended, and its status says more.
-    let _ = stdin.write_all(settings.to_string().as_bytes()).await;
-    drop(stdin);
-    let end = timeout(CLIENT, process.wait_with_output()).await;
-    let Output { status, stdout, stderr } = end.expect("the client is done in time").unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{script} ended with {status}:\n{stdout}\n{stderr}");
-    stdout.into_owned()
 }

@@ -27,6 +27,8 @@ const VERIFIERS = {
   PS384: pss('sha384', 48),
   PS512: pss('sha512', 64),
   ES256: { hash: 'sha256', options: { dsaEncoding: 'ieee-p1363' } },
+  ES384: { hash: 'sha384', options: { dsaEncoding: 'ieee-p1363' } },
+  ES512: { hash: 'sha512', options: { dsaEncoding: 'ieee-p1363' } },
   EdDSA: { hash: null },
   Ed25519: { hash: null },
 };
@@ -158,7 +160,7 @@ function checkPublished(name, issuer, { metadata, keys }) {
   same(`metadata of ${name}: issuer`, metadata.issuer, issuer);
   check(`metadata of ${name}: jwks_uri`, metadata.jwks_uri.startsWith(`${issuer}/`), metadata.jwks_uri);
   check(`metadata of ${name}: token_endpoint`, metadata.token_endpoint.startsWith(`${issuer}/`), metadata.token_endpoint);
-  same(`keys of ${name}: types`, keys.map((key) => key.kty).sort(), ['EC', 'OKP', 'RSA']);
+  same(`keys of ${name}: types`, keys.map((key) => key.kty).sort(), ['EC', 'EC', 'EC', 'OKP', 'RSA']);
   check(`keys of ${name}: public only`, keys.every((key) => PRIVATE_MEMBERS.every((member) => !(member in key))));
   check(`keys of ${name}: for signing`, keys.every((key) => key.use === 'sig'));
 }

@@ -4,6 +4,7 @@ use portcullis::Issuer;
 use portcullis::introspection::{AnswerGap, ClientAuth, Introspection};
 use portcullis::jose::Algorithm;
 
+use crate::cases::Cases;
 use crate::introspection::{Api, INACTIVE, UNAVAILABLE, World, text};
 use crate::provider::discover;
 
@@ -13,8 +14,9 @@ fn api(issuer: Issuer, introspection: Introspection) -> Api {
 
 /// INT-15 to INT-17, INT-20 to INT-23: an answer counts if the issuer signed it for this server, and no other does.
 #[tokio::test]
-#[ignore = "needs Node 20 and `npm ci` in tests/interop"]
+#[ignore = "needs tests/interop/setup"]
 async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
+    let mut cases = Cases::of("oidc-provider");
     let world = World::new().await;
     let provider = &world.provider;
     let (issuer_a, issuer_b) = (provider.issuer_a.as_str(), provider.issuer_b.as_str());
@@ -22,35 +24,37 @@ async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
     let (of_alice, refresh) = world.user_tokens().await;
     let basic = world.basic("basic").await;
     let ask = || world.asked_by(basic.clone()).signed_answers();
-    let is_outage = async |api: &Api, token: &str, what: &str| {
-        assert_eq!(api.told(token).await, UNAVAILABLE, "{what}");
+    let mut outages = Vec::new();
+    let mut is_outage = async |name: &'static str, api: &Api, token: &str, what: &str| {
+        outages.push((name, api.told(token).await));
         let why = api.why(token).await;
         println!("{why}");
         assert!(why.contains(what), "{why}");
     };
 
     let signed = api(discover(issuer_a), ask());
-    assert_eq!(signed.told(&token).await, "200 notes-worker");
-    assert_eq!(signed.told(&of_alice).await, "200 alice");
-    assert_eq!(signed.told(&refresh).await, "401 other_token_kind, Bearer invalid_token");
-    assert_eq!(signed.told("nobody").await, INACTIVE, "also this is signed");
+    cases.case("a signed answer", signed.told(&token).await, "200 notes-worker");
+    cases.case("about a person's token", signed.told(&of_alice).await, "200 alice");
+    let other_kind = "401 other_token_kind, Bearer invalid_token";
+    cases.case("about a refresh token", signed.told(&refresh).await, other_kind);
+    cases.case("\"no\" is signed too", signed.told("nobody").await, INACTIVE);
     let other = provider.token("resource=https://other.example&format=opaque").await;
-    assert_eq!(signed.told(&other).await, "401 wrong_audience, Bearer invalid_token");
+    let wrong_audience = "401 wrong_audience, Bearer invalid_token";
+    cases.case("about a token for another", signed.told(&other).await, wrong_audience);
 
     // The client id is the audience, and nothing else is.
     let client = world.client("basic").await;
     let named = api(discover(issuer_a), ask().signed_for(text(&client["client_id"])));
-    assert_eq!(named.told(&token).await, "200 notes-worker");
+    cases.case("for this server, by name", named.told(&token).await, "200 notes-worker");
     let elsewhere = api(discover(issuer_a), ask().signed_for("https://notes.example"));
-    is_outage(&elsewhere, &token, "`aud` does not name this server").await;
+    is_outage("for another server", &elsewhere, &token, "`aud` does not name this server").await;
 
     // The keys of the other issuer have the same kids.
     let keys = provider.metadata(issuer_b).await;
     let keys = Issuer::jwks(issuer_a, text(&keys["jwks_uri"]));
     let others = api(keys.dangerous().insecure_loopback_http(), ask());
-    for token in [token.as_str(), "nobody"] {
-        is_outage(&others, token, "signature").await;
-    }
+    is_outage("signed by another issuer", &others, &token, "signature").await;
+    is_outage("\"no\", signed by another issuer", &others, "nobody", "signature").await;
 
     // An answer in plain JSON is no signed one: the other issuer has no others.
     let client = provider.ask("GET", "/client?issuer=b&client=basic").await;
@@ -63,34 +67,40 @@ async fn signed_answers_of_a_real_authorization_server_count_and_no_others() {
         .insecure_loopback_http();
     let of_b = provider.token("issuer=b&format=opaque&scope=notes:read").await;
     let unsigned = api(discover(issuer_b), plain.clone());
-    assert_eq!(unsigned.told(&of_b).await, "200 notes-worker");
+    cases.case("unsigned, where that is enough", unsigned.told(&of_b).await, "200 notes-worker");
     let unsigned = api(discover(issuer_b), plain.signed_answers());
-    is_outage(&unsigned, &of_b, "wanted is application/token-introspection+jwt").await;
+    let wanted = "wanted is application/token-introspection+jwt";
+    is_outage("unsigned, where that is not enough", &unsigned, &of_b, wanted).await;
 
     // The algorithms are those of the issuer.
     let strict = discover(issuer_a).algorithms([Algorithm::Es256]);
     let strict = api(strict, ask());
-    is_outage(&strict, &token, "RS256 is no algorithm of the issuer").await;
+    let not_allowed = "RS256 is no algorithm of the issuer";
+    is_outage("with an algorithm that is not allowed", &strict, &token, not_allowed).await;
 
     // With another key of the issuer, with the secret of the client, encrypted to it.
     let with_client = async |name: &str| {
         let introspection = world.asked_by(world.basic(name).await).signed_answers();
         api(discover(issuer_a), introspection)
     };
-    assert_eq!(with_client("es256").await.told(&token).await, "200 notes-worker");
-    is_outage(&with_client("hs256").await, &token, "alg").await;
-    is_outage(&with_client("encrypted").await, &token, "encrypted").await;
+    let es256 = with_client("es256").await.told(&token).await;
+    cases.case("signed with another key of the issuer", es256, "200 notes-worker");
+    is_outage("with a MAC", &with_client("hs256").await, &token, "alg").await;
+    is_outage("encrypted", &with_client("encrypted").await, &token, "encrypted").await;
     // This endpoint refuses to answer such a client in plain JSON.
     let encrypted = world.asked_by(world.basic("encrypted").await);
-    is_outage(&world.api(encrypted), &token, "status 400").await;
+    is_outage("refused in plain JSON", &world.api(encrypted), &token, "status 400").await;
+    for (name, told) in outages {
+        cases.case(name, told, UNAVAILABLE);
+    }
 
     provider.revoke("worker", &token).await;
-    assert_eq!(signed.told(&token).await, INACTIVE, "given back");
+    cases.case("given back", signed.told(&token).await, INACTIVE);
 
     // Answers are signed with a new key: it is fetched.
     let token = world.token().await;
     provider.ask("POST", "/rotate").await;
-    assert_eq!(signed.told(&token).await, "200 notes-worker");
+    cases.case("signed with a new key", signed.told(&token).await, "200 notes-worker");
     assert_eq!(signed.health().failed, 0, "{:?}", signed.health());
     world.stop().await;
 }

@@ -11,6 +11,8 @@ use portcullis::Rejection;
 use portcullis::testing::{Challenge, challenges};
 use serde::Deserialize;
 
+use crate::cases::Cases;
+
 /// A step, and what each of its requests gets: a status, and for a refusal its kind and its challenges.
 pub(crate) type Steps<'a> = &'a [(&'a str, &'a [&'a str])];
 
@@ -109,30 +111,26 @@ impl Line {
     }
 }
 
-/// The lines of a client, by walk. They are printed for `--nocapture`.
+/// The lines of a client, by walk.
 pub(crate) fn lines(printed: &str) -> BTreeMap<String, Vec<Line>> {
     let mut walks = BTreeMap::<_, Vec<_>>::new();
     for text in printed.lines() {
         let line: Line = serde_json::from_str(text).unwrap();
-        print!("{:<18} {:<46} {}", line.walk, line.step, line.told().join(" | "));
-        match &line.connection {
-            Some(connection) => println!(" ({connection:?})"),
-            None => println!(),
-        }
         line.check_reading();
         walks.entry(line.walk.clone()).or_default().push(line);
     }
     walks
 }
 
-/// Every step in its order, and no other.
-pub(crate) fn check_steps(lines: &[Line], steps: Steps<'_>) {
-    let told: Vec<_> = lines.iter().map(|line| (line.step.as_str(), line.told())).collect();
-    let wanted: Vec<_> = steps
-        .iter()
-        .map(|(step, told)| (*step, told.iter().map(|told| (*told).to_owned()).collect()))
-        .collect();
-    assert_eq!(told, wanted, "{}", lines[0].walk);
+/// Every step in its order, and no other: a case each.
+pub(crate) fn check_steps(cases: &mut Cases, lines: &[Line], steps: Steps<'_>) {
+    let walk = lines[0].walk.as_str();
+    let found: Vec<_> = lines.iter().map(|line| line.step.as_str()).collect();
+    let wanted: Vec<_> = steps.iter().map(|(step, _)| *step).collect();
+    assert_eq!(found, wanted, "{walk}");
+    for (line, (step, wanted)) in lines.iter().zip(steps) {
+        cases.case(format!("{walk}: {step}"), line.told().join(" | "), &wanted.join(" | "));
+    }
 }
 
 /// Lets a client see why it was refused, and over which version of HTTP it came.
