@@ -30,12 +30,14 @@ use portcullis::certificate::{ChainCheck, PeerCertificate};
 use portcullis::check::scope;
 use portcullis::jose::{Algorithm, Compact, base64url};
 use portcullis::layer::ProtectLayer;
+use portcullis::name::{IssuerId, Thumbprint};
 use portcullis::observe::{Decision, Observer};
 use portcullis::revocation::{Record, Revocation, StatusLists};
+use portcullis::sender::{MemoryReplayStore, ReplayEntry, ReplayStore as _, Used};
 use portcullis::testing::{
     ClientKey, TestCertificate, TestIssuer, TestNetwork, TestStatusList, TokenBuilder,
 };
-use portcullis::time::SystemClock;
+use portcullis::time::{Clock as _, SystemClock};
 use portcullis::{Binding, Dpop, Mtls, ResourceServer, TokenClass};
 use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
@@ -92,7 +94,7 @@ struct World {
 }
 
 impl World {
-    fn new(algorithm: Algorithm, known_tokens_bytes: u64, records: usize) -> Self {
+    fn new(algorithm: Algorithm, records: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -106,9 +108,9 @@ impl World {
         let server = runtime.block_on(async {
             let server = ResourceServer::builder(RESOURCE)
                 .issuer(issuer.discover())
-                .known_tokens_bytes(known_tokens_bytes)
                 .binding(Binding::WhereBound)
                 .dpop(Dpop::new())
+                .replay_store(used_replay_memory(records))
                 .mtls(Mtls::direct())
                 .class(TokenClass::default_at_most(Duration::from_hours(1)))
                 .revocation(Revocation::new().at_most(2_000_000).status_lists(StatusLists::new()))
@@ -137,6 +139,22 @@ impl World {
     }
 }
 
+/// A replay memory that others use as well: one whose pages were never touched is slower.
+fn used_replay_memory(entries: usize) -> MemoryReplayStore {
+    let (store, now) = (MemoryReplayStore::with_capacity(2 * entries), SystemClock::new().moment());
+    let issuer = |of: usize| IssuerId::parse(&format!("https://as{of}.example")).unwrap();
+    let issuers: Vec<_> = (0..100).map(issuer).collect();
+    let key = Thumbprint::parse(&"A".repeat(43)).unwrap();
+    for number in 0..entries {
+        let jti = number.to_string();
+        let used = Used::Proof { jkt: &key, jti: &jti, htu: URI };
+        let until = now.wall().plus(Duration::from_mins(5));
+        let entry = ReplayEntry::new(&issuers[number % 100], None, used, now.wall(), until, now);
+        black_box(store.record(&entry));
+    }
+    store
+}
+
 fn with_token(scheme: &str, token: &str) -> impl Fn() -> Request<()> + Clone + use<> {
     let field = HeaderValue::try_from(format!("{scheme} {token}")).unwrap();
     move || {
@@ -149,7 +167,7 @@ fn with_token(scheme: &str, token: &str) -> impl Fn() -> Request<()> + Clone + u
 fn main() {
     let effort = Effort::from_command_line();
     let records = if effort.quick { 10_000 } else { 1_000_000 };
-    let world = World::new(Algorithm::Rs256, 32 << 20, records);
+    let world = World::new(Algorithm::Rs256, records);
     known_bearer(&effort, &world);
     known_dpop(&effort, &world);
     two_threads(&effort, &world);
@@ -239,13 +257,17 @@ fn known_bearer(effort: &Effort, world: &World) {
 struct Sender {
     client: ClientKey,
     token: String,
+    field: HeaderValue,
 }
 
 impl Sender {
     fn new(world: &World) -> Self {
         let client = ClientKey::generate(Algorithm::Es256, &SystemClock::new());
-        let token = world.token().claim("cnf", client.confirmation()).sign();
-        let sender = Self { client, token };
+        // A client that acts for itself: all of its share of the replay memory is one's.
+        let token = world.token().subject("pipeline").client_id("pipeline");
+        let token = token.claim("cnf", client.confirmation()).sign();
+        let field = HeaderValue::try_from(format!("DPoP {token}")).unwrap();
+        let sender = Self { client, token, field };
         world.meet(sender.request(&sender.proof()));
         sender
     }
@@ -261,8 +283,7 @@ impl Sender {
 
     fn request(&self, proof: &HeaderValue) -> Request<()> {
         let mut request = Request::get("/notes").body(()).unwrap();
-        let field = HeaderValue::try_from(format!("DPoP {}", self.token)).unwrap();
-        request.headers_mut().insert(AUTHORIZATION, field);
+        request.headers_mut().insert(AUTHORIZATION, self.field.clone());
         request.headers_mut().insert("dpop", proof.clone());
         request
     }

@@ -1,5 +1,6 @@
 use super::dpop::{CheckedDpop, RouteNonces};
 use super::mtls::{CheckedMtls, Seen};
+use super::proof::KnownSender;
 use crate::access::{Confirmation, ResponseFields, Sender};
 use crate::context::Schemes;
 use crate::credentials::{RequestHead, Scheme, Unread};
@@ -154,7 +155,7 @@ impl Mechanisms {
         &self,
         confirmation: &Confirmation,
         wanted: Binding,
-        presented: Unread<'_>,
+        (presented, known): (Unread<'_>, Option<&KnownSender>),
         head: RequestHead<'_>,
         nonces: RouteNonces,
         now: Timestamp,
@@ -206,7 +207,7 @@ impl Mechanisms {
         }
         let proven = match (&self.dpop, key) {
             (Some(dpop), Some(key)) => {
-                let proven = dpop.prove(presented, head, nonces, now)?;
+                let proven = dpop.prove((presented, key), known, head, nonces, now)?;
                 if *key != proven.proof.key {
                     let found = &proven.proof.key;
                     let detail = format!("`jkt` is {key}, the proof's key is {found}");

@@ -4,6 +4,7 @@ use http::HeaderValue;
 
 use super::nonce::{CheckedNonces, Nonces};
 use super::origin::{ForwardedOrigin, Origins, PublicOrigin};
+use super::proof::KnownSender;
 use super::proof::{
     ExpectedProof, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault, ProofRules,
 };
@@ -12,6 +13,7 @@ use crate::credentials::{RequestHead, Unread};
 use crate::error::{ConfigFault, Faults, Refusal, RejectionKind};
 use crate::jose::Algorithm;
 use crate::name::Resource;
+use crate::name::Thumbprint;
 use crate::time::{Timestamp, shown_duration};
 
 /// DPoP (RFC 9449): tokens that are bound to a key of their client, and the proofs of it that come
@@ -208,11 +210,12 @@ impl CheckedDpop {
         self.nonces.as_ref()
     }
 
-    /// Verifies the proof that came with this token. Whether its key is the token's is for the caller
-    /// to compare.
+    /// Verifies the proof that came with this token. Whether its key is the token's, `sender`, is for the
+    /// caller to compare.
     pub(crate) fn prove(
         &self,
-        presented: Unread<'_>,
+        (presented, sender): (Unread<'_>, &Thumbprint),
+        known: Option<&KnownSender>,
         head: RequestHead<'_>,
         route: RouteNonces,
         now: Timestamp,
@@ -231,7 +234,7 @@ impl CheckedDpop {
         let expected = ExpectedProof::new(head.method, presented.text(), &matches, now);
         let expected = expected.nonce(demand);
         let proof = Proof::field(head.headers)
-            .and_then(|text| Proof::verify(text, &expected, &self.rules))
+            .and_then(|text| Proof::verify_known(text, &expected, &self.rules, known))
             .map_err(|error| self.refused(&error, now))?;
         let next_nonce = match proof.nonce() {
             NonceUse::Fresh => None,
@@ -246,6 +249,7 @@ impl CheckedDpop {
             issued_at: proof.issued_at(),
             accepted_until: proof.accepted_until(),
         };
+        proof.remember(known, sender);
         Ok(Proven { proof: used, next_nonce })
     }
 

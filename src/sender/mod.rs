@@ -41,6 +41,7 @@ pub use nonce::Nonces;
 pub use origin::{ForwardedOrigin, OriginalUri, PublicOrigin};
 pub(crate) use peer::Networks;
 pub use peer::PeerAddr;
+pub(crate) use proof::KnownSender;
 pub use proof::{
     ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault,
     ProofRules, TargetCheck,

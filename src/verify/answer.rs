@@ -4,7 +4,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::authenticate::{ReadJwt, check_kind};
+use super::authenticate::{Meeting, ReadJwt, check_kind};
 use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
@@ -48,7 +48,13 @@ impl Rules {
         let key_id = match issuer.has_keys() {
             // Nobody is asked about what anybody could have written, and what was answered counts no
             // longer than the key does.
-            true => self.verify(issuer, jwt, look)?.shared_kid(),
+            true => {
+                let meeting = match introspector.knew(token) {
+                    true => Meeting::Again,
+                    false => Meeting::First,
+                };
+                self.verify(issuer, jwt, meeting, look)?.shared_kid()
+            }
             false => {
                 check_kind(issuer.profile(), header, claims)?;
                 header.kid().map(|kid| Arc::new(KeyId::from_token(kid)))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::digest::Digest;
 use super::facts::{StandIns, Wanted, facts_of};
 use super::known::KnownToken;
+use super::turns::Place;
 use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
@@ -18,7 +19,7 @@ use crate::jose::{
 };
 use crate::name::IssuerId;
 use crate::revocation::ClearAt;
-use crate::sender::Binding;
+use crate::sender::{Binding, KnownSender};
 
 /// A token whose issuer said what is known of it.
 pub(super) struct Authentic<'a> {
@@ -45,6 +46,15 @@ impl Said<'_> {
         }
     }
 
+    /// What is known of its sender's proofs.
+    pub(super) fn sender(&self) -> Option<&KnownSender> {
+        match self {
+            Self::Known(_, known) => Some(known.sender()),
+            Self::Verified(Some(_), known) => Some(known.sender()),
+            Self::Verified(None, _) | Self::Answered { .. } => None,
+        }
+    }
+
     /// Up to where no record spoke against it.
     pub(super) fn clear(&self) -> Option<&ClearAt> {
         match self {
@@ -53,6 +63,15 @@ impl Said<'_> {
             Self::Answered { .. } => None,
         }
     }
+}
+
+/// Whether a token whose signature is verified was good before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meeting {
+    /// That is not known: anybody can have invented it.
+    First,
+    /// It was.
+    Again,
 }
 
 /// A JWT, as far as it was read before its signature.
@@ -206,7 +225,7 @@ impl Rules {
             return Ok(Said::Answered { facts, introspector, token });
         }
         let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
-        let key = self.verify(&issuer, jwt, look)?;
+        let key = self.verify(&issuer, jwt, Meeting::First, look)?;
 
         // 5. The claims are there and of the right type.
         let wanted = self.wanted(issuer.id());
@@ -224,6 +243,7 @@ impl Rules {
         &self,
         issuer: &Arc<IssuerKeys>,
         jwt: ReadJwt<'_>,
+        meeting: Meeting,
         look: Look<'_>,
     ) -> Result<Arc<PublicKey>, Stop> {
         let ReadJwt { jws, header, claims } = jwt;
@@ -240,12 +260,25 @@ impl Rules {
         })?;
 
         // 4. The signature.
-        key.verify(algorithm, jws)
-            .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
+        let place = self.place(meeting)?;
+        let verified = key.verify(algorithm, jws);
+        drop(place);
+        verified.map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
         self.issuers.proved(issuer, at);
 
         check_kind(issuer.profile(), header, claims)?;
         Ok(key)
+    }
+
+    /// A place among those whose signature is verified, for one that needs it.
+    fn place(&self, meeting: Meeting) -> Result<Option<Place<'_>>, Stop> {
+        match (&self.turns, meeting) {
+            (None, _) | (_, Meeting::Again) => Ok(None),
+            (Some(turns), Meeting::First) => match turns.take() {
+                Some(place) => Ok(Some(place)),
+                None => Err(Stop::Busy(Arc::clone(turns))),
+            },
+        }
     }
 
     /// What the configuration wants to be read of the tokens of this issuer.

@@ -19,12 +19,13 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::digest::{Digest, DigestKey};
-use crate::access::{Actor, Facts};
+use crate::access::{Actor, Confirmation, Facts};
 use crate::issuer::{Attempt, IssuerKeys, KeyOf, Registry};
 use crate::jose::{Algorithm, PublicKey};
 use crate::name::Audience;
 use crate::place::BuildPlaceHasher;
 use crate::revocation::ClearAt;
+use crate::sender::KnownSender;
 use crate::time::Moment;
 
 /// Tokens that were accepted.
@@ -63,6 +64,7 @@ pub(super) struct KnownToken {
     key_set: AtomicU64,
     clear: ClearAt,
     bytes: u64,
+    sender: KnownSender,
 }
 
 impl KnownTokens {
@@ -132,7 +134,13 @@ impl KnownToken {
             key,
             key_set: AtomicU64::new(0),
             clear: ClearAt::default(),
+            sender: KnownSender::default(),
         }
+    }
+
+    /// What is known of its sender's proofs.
+    pub(super) fn sender(&self) -> &KnownSender {
+        &self.sender
     }
 
     /// Up to where no record spoke against it.
@@ -177,7 +185,7 @@ fn bytes_of(facts: &Facts, kid: Option<&str>) -> u64 {
         auth_time: _,
         acr,
         actor,
-        confirmation: _,
+        confirmation,
         // It is its key's, as the issuer is the issuer's.
         key_id: _,
         session,
@@ -200,7 +208,13 @@ fn bytes_of(facts: &Facts, kid: Option<&str>) -> u64 {
         kid,
     ];
     let audience_list = audiences.capacity().saturating_mul(size_of::<Audience>());
+    // Its sender's key, once a proof was seen.
+    let sender = match confirmation {
+        Confirmation::Bound { key: Some(_), .. } => KnownSender::BYTES,
+        _ => 0,
+    };
     let all = [
+        sender,
         size_of::<KnownToken>().saturating_add(SHARED),
         size_of::<Facts>().saturating_add(SHARED),
         claims.len(),

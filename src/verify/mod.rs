@@ -17,8 +17,10 @@ mod class;
 mod digest;
 mod exception;
 mod facts;
+mod first;
 mod known;
 mod sealed;
+mod turns;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use crate::jwe::{Decryptor, Opening};
 use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
 use crate::revocation::{ClearAt, Demand, ListSlot, Objection, Runtime};
-use crate::sender::{Binding, Mechanisms, PeerAddr, RouteNonces};
+use crate::sender::{Binding, KnownSender, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
 use authenticate::{Authentic, Said};
@@ -46,8 +48,11 @@ pub(crate) use exception::CheckedException;
 pub use exception::Exception;
 #[cfg(feature = "testing")]
 pub(crate) use facts::{StandIns, Wanted, facts_of};
+pub(crate) use first::report as first_verifications;
+pub use first::{FirstVerificationHealth, FirstVerifications};
 pub(crate) use known::KnownTokens;
 pub use known::KnownTokensHealth;
+pub(crate) use turns::{Queued, Turns};
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
@@ -63,6 +68,8 @@ pub(crate) struct Rules {
     pub(crate) mechanisms: Mechanisms,
     /// Tokens that were accepted before.
     pub(crate) known: KnownTokens,
+    /// How many of the others are verified at once; `None`: as many as there are threads.
+    pub(crate) turns: Option<Arc<Turns>>,
     /// `None`: encrypted tokens are refused.
     #[cfg(feature = "jwe")]
     pub(crate) decryptor: Option<Arc<Decryptor>>,
@@ -118,7 +125,7 @@ pub(crate) struct RouteRules<'a> {
 #[derive(Clone)]
 enum Presented<'a> {
     /// It is to be proven now.
-    Now(Unread<'a>),
+    Now(Unread<'a>, Option<&'a KnownSender>),
     /// It was proven when this very request was first decided. Of a token that is known from another
     /// request nothing but its [`Facts`] counts.
     SameRequest(Option<Arc<Sender>>),
@@ -194,6 +201,8 @@ pub(crate) enum Stop {
         miss: KeyMiss,
         refusal: Refusal,
     },
+    /// As many signatures are verified as may be.
+    Busy(Arc<Turns>),
     /// The token is encrypted. Unless it can be decrypted now, this is the refusal.
     #[cfg(feature = "jwe")]
     Sealed(Box<Sealed>),
@@ -251,7 +260,7 @@ impl Rules {
         let Authentic { said, presented } = self.authenticate(head, fields, look, trace)?;
         let (facts, clear) = (said.facts(), said.clear());
         let Look { route, at, .. } = look;
-        let presented = Presented::Now(presented);
+        let presented = Presented::Now(presented, said.sender());
         let decided = self.authorize((facts, clear), presented, head, route, at, trace);
         match &decided {
             Ok(_) => {
@@ -316,6 +325,7 @@ impl Rules {
                 | Stop::NoKey { refusal, .. }
                 | Stop::NoList { refusal, .. } => refusal,
                 Stop::NoAnswer(no_answer) => no_answer.refusal,
+                Stop::Busy(turns) => turns.late(),
                 #[cfg(feature = "jwe")]
                 Stop::Sealed(sealed) => sealed.refusal,
             }
@@ -365,9 +375,9 @@ impl Rules {
         let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
         let now = at.wall();
         let sender = match presented {
-            Presented::Now(presented) => self
+            Presented::Now(presented, known) => self
                 .mechanisms
-                .prove(&facts.confirmation, wanted, presented, head, route.nonces, now)
+                .prove(&facts.confirmation, wanted, (presented, known), head, route.nonces, now)
                 .map(|sender| sender.map(Arc::new)),
             Presented::SameRequest(sender) => {
                 Mechanisms::prove_again(&facts.confirmation, wanted, sender.as_deref())

@@ -21,6 +21,7 @@
 
 mod error;
 mod expected;
+mod known;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,6 +33,8 @@ use http::HeaderMap;
 pub use error::{ProofError, ProofFault};
 pub use expected::{ExpectedProof, NonceDemand, NonceUse, NonceVerdict, ProofRules, TargetCheck};
 
+pub(crate) use known::KnownSender;
+
 use super::uri::TargetUri;
 use crate::jose::claims::required;
 use crate::jose::{
@@ -39,6 +42,7 @@ use crate::jose::{
 };
 use crate::name::Thumbprint;
 use crate::time::Timestamp;
+use known::EmbeddedKey;
 
 /// The longest proof that is looked at, in bytes: with an RSA key of 4096 bits, a nonce and a URI of
 /// a thousand characters it needs 4 KiB. It bounds `jti` too.
@@ -89,7 +93,7 @@ const TICK: Duration = Duration::from_nanos(1);
 /// ```
 #[derive(Clone)]
 pub struct Proof {
-    thumbprint: Thumbprint,
+    key: EmbeddedKey,
     jti: Box<str>,
     htu: TargetUri,
     issued_at: Timestamp,
@@ -135,6 +139,16 @@ impl Proof {
         proof: &str,
         expected: &ExpectedProof<'_>,
         rules: &ProofRules,
+    ) -> Result<Self, ProofError> {
+        Self::verify_known(proof, expected, rules, None)
+    }
+
+    /// The same, with what is known of its sender from earlier proofs for the same token.
+    pub(crate) fn verify_known(
+        proof: &str,
+        expected: &ExpectedProof<'_>,
+        rules: &ProofRules,
+        known: Option<&KnownSender>,
     ) -> Result<Self, ProofError> {
         let now = expected.now;
 
@@ -198,15 +212,24 @@ impl Proof {
         }
 
         // 8. The key.
-        let key = embedded_key(&header, algorithm)?;
+        let jwk = header.jwk().map(|jwk| jwk.text()).unwrap_or_default();
+        let key = match known.and_then(|known| known.key(jwk, algorithm)) {
+            Some(key) => EmbeddedKey { jwk: None, key },
+            None => EmbeddedKey::new(jwk, embedded_key(&header, algorithm)?, known),
+        };
 
         // 9. The signature.
-        key.verify(algorithm, &jws)
+        key.key
+            .verify(algorithm, &jws)
             .map_err(|error| ProofError::new(ProofFault::BadSignature, error.to_string()))?;
 
         // 10. The token.
-        let hash = digest::digest(&digest::SHA256, expected.token.as_bytes());
-        if ath != base64url::encode(hash) {
+        let hash = || base64url::encode(digest::digest(&digest::SHA256, expected.token.as_bytes()));
+        let is_its = match known {
+            Some(known) => ath == known.token_hash(hash),
+            None => ath == hash(),
+        };
+        if !is_its {
             return fault(ProofFault::OtherToken, "`ath` is not the hash of the token");
         }
 
@@ -221,7 +244,7 @@ impl Proof {
         };
         let dead = expires_at.map(|expires_at| expires_at.plus(rules.leeway));
         Ok(Self {
-            thumbprint: key.thumbprint().clone(),
+            key,
             jti: jti.into(),
             htu,
             issued_at,
@@ -234,7 +257,15 @@ impl Proof {
     /// `cnf` (RFC 9449 §6.1).
     #[must_use]
     pub fn thumbprint(&self) -> &Thumbprint {
-        &self.thumbprint
+        self.key.key.thumbprint()
+    }
+
+    /// What later proofs of this sender need not say again, once this one was found to be of the token's
+    /// sender.
+    pub(crate) fn remember(self, known: Option<&KnownSender>, sender: &Thumbprint) {
+        if let Some(known) = known {
+            known.remember(self.key, sender);
+        }
     }
 
     /// `jti`: unique for the key and `htu`, if the client keeps to RFC 9449 §4.2. It is up to
@@ -278,7 +309,7 @@ impl Proof {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proof")
-            .field("thumbprint", &self.thumbprint)
+            .field("thumbprint", self.thumbprint())
             .field("accepted_until", &self.accepted_until)
             .field("nonce", &self.nonce)
             .finish_non_exhaustive()
