@@ -1,7 +1,7 @@
 // A gRPC client: `@grpc/grpc-js`, with the service of `grpc-health-check`. Proofs are made by npm `jose`.
 //
 // It reads one JSON object from stdin: `target`; `calls`, each of `step`, `method`, `metadata` as pairs, and
-// `proof` (`htu`, `htm`) where it has one; `bound`, a token and the private JWK that it is bound to. It prints
+// `proof` (`htu`, `htm`) where it has one, with the newest nonce; `bound`, a token and the private JWK that it is bound to. It prints
 // one JSON line for each call.
 
 import { credentials, makeClientConstructor, Metadata, status } from '@grpc/grpc-js';
@@ -16,6 +16,9 @@ const settings = await readSettings();
 const Health = makeClientConstructor(service, 'Health');
 const client = new Health(settings.target, credentials.createInsecure());
 const prove = await prover(settings.bound.key, settings.bound.token);
+
+// The newest that the service gave (RFC 9449 §8).
+let nonce;
 
 const codeOf = (number) => Object.keys(status).find((name) => status[name] === number);
 
@@ -35,11 +38,12 @@ function call(method, metadata) {
 for (const { step, method, metadata: pairs, proof, replay } of settings.calls) {
   const metadata = new Metadata();
   for (const [name, value] of pairs) metadata.add(name, value);
-  if (proof) metadata.add('dpop', await prove(proof.htm, proof.htu));
+  if (proof) metadata.add('dpop', await prove(proof.htm, proof.htu, { nonce }));
   const times = replay ? 2 : 1;
   for (let time = 1; time <= times; time += 1) {
     const { error, answer } = await call(method, metadata);
     const told = (name) => error?.metadata.get(name).join(', ') || undefined;
+    nonce = told('dpop-nonce') ?? nonce;
     say({
       step: time === 1 ? step : `${step}, once more`,
       code: codeOf(error ? error.code : 0),

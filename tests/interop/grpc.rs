@@ -5,7 +5,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
 use portcullis::Dpop;
 use portcullis::check::scope;
-use portcullis::sender::PublicOrigin;
+use portcullis::sender::{Nonces, PublicOrigin};
 use portcullis::testing::challenges;
 use serde::Deserialize;
 use serde_json::json;
@@ -50,7 +50,7 @@ impl Line {
     }
 }
 
-/// AUTH-01, AUTH-02, AUTH-13, AUTH-14, AUTH-32, DPOP-17, DPOP-20, DPOP-21: codes and challenges reach a client that knows nothing of this crate.
+/// AUTH-01, AUTH-02, AUTH-13, AUTH-14, AUTH-32, DPOP-C10, DPOP-17, DPOP-20, DPOP-21: codes and challenges reach a client that knows nothing of this crate.
 #[tokio::test]
 #[ignore = "needs tests/interop/setup"]
 async fn a_grpc_client_is_told_what_an_http_client_is_told() {
@@ -62,7 +62,7 @@ async fn a_grpc_client_is_told_what_an_http_client_is_told() {
     let target = listener.local_addr().unwrap().to_string();
     let origin = format!("http://{target}");
     let server = notes([&provider.issuer_a, &own.id, &down.id].map(|issuer| discover(issuer)))
-        .dpop(Dpop::new().public_origin(PublicOrigin::new(&origin)))
+        .dpop(Dpop::new().nonces(Nonces::required()).public_origin(PublicOrigin::new(&origin)))
         .build()
         .unwrap();
     let (_, health) = tonic_health::server::health_reporter();
@@ -92,6 +92,7 @@ async fn a_grpc_client_is_told_what_an_http_client_is_told() {
     let bare = "UNAUTHENTICATED, Bearer -, DPoP -";
     let invalid = "UNAUTHENTICATED, Bearer invalid_token, DPoP -";
     let proof = "UNAUTHENTICATED, DPoP invalid_dpop_proof, Bearer -";
+    let wants_nonce = "UNAUTHENTICATED, DPoP use_dpop_nonce, Bearer -";
     let denied = "PERMISSION_DENIED, Bearer insufficient_scope, DPoP -";
     let call = |step: &str, method: &str, token: Option<&str>| {
         let metadata: Vec<_> = token.into_iter().map(|token| ["authorization", token]).collect();
@@ -119,6 +120,7 @@ async fn a_grpc_client_is_told_what_an_http_client_is_told() {
         (call("tampered", "Check", Some(&tampered)), vec![invalid]),
         (call("malformed", "Check", Some("Bearer a b")), vec!["UNAUTHENTICATED, Bearer invalid_request, DPoP -"]),
         (call("of an issuer that is down", "Check", Some(&unreachable)), vec!["UNAVAILABLE, try again"]),
+        (with_proof("without a nonce", "Check", "POST", &check), vec![wants_nonce]),
         (replayed, vec![ok, proof]),
         (with_proof("a stream with a proof", "Watch", "POST", &watch), vec![ok]),
         (with_proof("a proof for GET", "Check", "GET", &check), vec![proof]),

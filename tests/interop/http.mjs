@@ -2,7 +2,8 @@
 // (HTTP/2 without TLS). Proofs are made by npm `jose`.
 //
 // It reads one JSON object from stdin: `plain` and `tls`, the origins; `authority`, a file; `bearer`, pairs
-// of a name and a token; `bound`, a token and the private JWK that it is bound to. It prints one JSON line for each step.
+// of a name and a token; `bound`, a token and the private JWK that it is bound to. It prints one JSON line
+// for each step.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use portcullis::sender::{ForwardedCertificate, PublicOrigin, TrustedPeers};
 use portcullis::{Binding, Dpop, Mtls, ResourceServer, TokenClass};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::RESOURCE;
 use crate::behind_proxy_example::{self, PREFIX, PROXY};
@@ -58,8 +58,11 @@ impl Nginx {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
         let mut process = Process::spawn(command.stdout(Stdio::null()));
+        // It is written when every port is bound.
+        let ready = directory.join("nginx.pid");
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        let id = process.id().to_string();
+        while fs::read_to_string(&ready).map_or(true, |found| found.trim() != id) {
             if process.has_ended() {
                 return None;
             }

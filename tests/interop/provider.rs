@@ -59,6 +59,14 @@ impl Provider {
         serde_json::from_slice(response.body()).unwrap()
     }
 
+    /// The client wants to give a token back; the error of the authorization server, if it does not take it.
+    pub(crate) async fn revocation_error(&self, client: &str, token: &str) -> Option<String> {
+        let url = format!("{}/revoke?client={client}&token={token}", self.control);
+        let response = self.fetch(Request::post(url).body(Body::empty()).unwrap()).await;
+        let answer: Value = serde_json::from_slice(response.body()).unwrap();
+        answer["error"].as_str().map(str::to_owned)
+    }
+
     async fn fetch(&self, request: Request<Body>) -> Response<Bytes> {
         let answer = async {
             let (parts, body) = self.client.request(request).await.unwrap().into_parts();

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::TokenClass;
 use portcullis::check::scope;
 use portcullis::jose::Algorithm;
+use portcullis::revocation::{Record, Revocation};
 use portcullis::testing::ManualClock;
 use portcullis::time::Timestamp;
 use serde_json::Value;
@@ -163,6 +164,31 @@ async fn a_real_token_lives_as_long_as_it_says_and_its_class_allows() {
     let service = Service::start(allowed(299)).await;
     let long = "401 lifetime_too_long, Bearer invalid_token";
     cases.case("a class of a second less", service.told(&token).await, long);
+    provider.stop().await;
+}
+
+/// AUTH-13, attack 38: who cannot be told by its issuer that a JWT was given back can say so here, by its id.
+#[tokio::test]
+#[ignore = "needs tests/interop/setup"]
+async fn a_real_token_that_its_issuer_does_not_take_back_is_taken_back_here() {
+    let mut cases = Cases::of("oidc-provider");
+    let provider = Provider::start().await;
+    let builder = notes([discover(&provider.issuer_a)]).revocation(Revocation::new());
+    let service = Service::start(builder).await;
+    let token = provider.token("scope=notes:read").await;
+    let other = provider.token("scope=notes:read").await;
+    let error = provider.revocation_error("worker", &token).await;
+    cases.case("given back there", error.unwrap_or_default(), "unsupported_token_type");
+    cases.case("still good", service.told(&token).await, OK);
+    let revocations = service.server.revocations();
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts(&token)[1]).unwrap()).unwrap();
+    let (issuer, jti) = (provider.issuer_a.as_str(), text(&claims["jti"]));
+    let record = Record::token(issuer, jti, revocations.now());
+    revocations.revoke(record).await.unwrap();
+    let revoked = "401 revoked, Bearer invalid_token";
+    cases.case("given back here", service.told(&token).await, revoked);
+    cases.case("another of the same client", service.told(&other).await, OK);
     provider.stop().await;
 }
 
