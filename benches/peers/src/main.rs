@@ -19,12 +19,14 @@ mod layers;
 mod measure;
 mod peers;
 mod report;
+mod store;
 mod tokens;
 mod unknown_keys;
 
 use std::process::ExitCode;
 
 use key_set::KeySet;
+use store::Length;
 use tokens::{Keys, World};
 use tokio::runtime::{Builder, Runtime};
 
@@ -62,8 +64,9 @@ fn run() -> Result<(), String> {
     let rust_crypto = flags.iter().any(|flag| flag == "--rust-crypto");
     let backend = if rust_crypto { Backend::RustCrypto } else { Backend::AwsLc };
     backend.install();
+    let length = if quick { Length::Quick } else { Length::Whole };
     let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let (name, rows) = match words[..] {
+    let (name, rows, goals) = match words[..] {
         ["serve", served] => {
             let served = http::Served::from_argument(served);
             http::serve(served.ok_or("nothing of this name is served")?);
@@ -74,7 +77,8 @@ fn run() -> Result<(), String> {
             let keys = keys_of(&world);
             let effort = if quick { measure::Effort::QUICK } else { measure::Effort::WHOLE };
             let measured = layers::measure(&runtime, &world, &keys, effort);
-            ("peers", report::layers(&measured, effort.rounds))
+            let name = if rust_crypto { "peers-rust-crypto" } else { "peers" };
+            (name, report::layers(&measured, effort.rounds), Vec::new())
         }
         ["http"] => {
             http::check()?;
@@ -82,15 +86,18 @@ fn run() -> Result<(), String> {
             let keys = keys_of(&world);
             let effort = if quick { http::Effort::QUICK } else { http::Effort::WHOLE };
             let rows = http::measure(&world, &keys, backend, effort)?;
-            ("peers-http", report::http(&rows, effort.rounds))
+            ("peers-http", report::http(&rows, effort.rounds), report::goals(&rows))
         }
         ["unknown-keys"] => {
             let floods = unknown_keys::flood_all(&runtime()?, &World::new());
-            ("peers-unknown-keys", report::unknown_keys(&floods))
+            ("peers-unknown-keys", report::unknown_keys(&floods), Vec::new())
         }
         _ => return Err(format!("{words:?}: say `http`, `unknown-keys`, or nothing")),
     };
-    let path = report::save(name, rows).map_err(|error| error.to_string())?;
+    let path = store::write(name, length, &rows).map_err(|error| error.to_string())?;
+    if !goals.is_empty() {
+        store::merge(length, &goals).map_err(|error| error.to_string())?;
+    }
     eprintln!("\n{}", path.display());
     Ok(())
 }

@@ -1,13 +1,11 @@
-//! Tables in Markdown on the standard output, and the same as JSON under the target directory.
-
-use std::fs;
-use std::path::PathBuf;
+//! Tables in Markdown on the standard output, and what of them scripts are told.
 
 use serde_json::{Value, json};
 
 use crate::http;
 use crate::layers::Measured;
 use crate::measure::Row;
+use crate::store::{Goal, Wanted};
 use crate::unknown_keys::Flood;
 
 pub fn layers(measured: &Measured, rounds: usize) -> Vec<Value> {
@@ -30,9 +28,10 @@ pub fn layers(measured: &Measured, rounds: usize) -> Vec<Value> {
         );
         objects.push(json!({
             "name": format!("{group}: {name}"),
-            "ns": nanoseconds,
+            "bench": "peers",
             "ratio": to_layer,
             "ratio_to_signature": to_signature,
+            "ns": nanoseconds,
             "allocs": allocations,
             "floor": "a layer that does nothing",
             "goal": null,
@@ -58,7 +57,13 @@ pub fn unknown_keys(floods: &[Flood]) -> Vec<Value> {
                 "| {name} | {} | {} | {:.1} | {answers} | {good} |",
                 flood.fetches_before, flood.fetches, flood.milliseconds
             );
-            json!({ "name": name, "fetches": flood.fetches, "answers": answers })
+            json!({
+                "name": name,
+                "bench": "peers",
+                "value": flood.fetches,
+                "unit": "fetches",
+                "answers": answers,
+            })
         })
         .collect()
 }
@@ -70,41 +75,51 @@ pub fn http(rows: &[http::Row], rounds: usize) -> Vec<Value> {
     println!("{rounds} interleaved rounds. Ratios: to the bare server of the same axum.\n");
     println!("| RS256, a token of 742 octets | requests/s | x | CPU us a request | x |");
     println!("|---|--:|--:|--:|--:|");
-    let (goal, rate_goal, cpu_goal) = http::GOAL;
-    let mut objects = Vec::new();
-    for row in rows {
-        let http::Row { name, requests_a_second, rate, microseconds, cpu, .. } = row;
-        println!("| {name} | {requests_a_second:.0} | {rate:.2} | {microseconds:.2} | {cpu:.2} |");
-        let has_goal = row.served == goal;
-        objects.push(json!({
-            "name": if has_goal { "end_to_end_known" } else { name },
-            "requests_per_second": requests_a_second,
-            "cpu_us": microseconds,
-            "ratio": rate,
-            "cpu_ratio": cpu,
-            "floor": "a bare server of the same axum",
-            "goal": has_goal.then_some(rate_goal),
-            "cpu_goal": has_goal.then_some(cpu_goal),
-        }));
-    }
-    if let Some(row) = rows.iter().find(|row| row.served == goal) {
-        let met = row.rate >= rate_goal && row.cpu <= cpu_goal;
-        let (rate, cpu) = (row.rate, row.cpu);
-        println!(
-            "\nend_to_end_known: {rate:.2} of the requests/s, {cpu:.2} times the CPU; {} {rate_goal:.2} and {cpu_goal:.2}",
-            if met { "within" } else { "beyond" }
-        );
-    }
-    objects
+    rows.iter()
+        .map(|row| {
+            let http::Row { name, requests_a_second, rate, microseconds, cpu, .. } = row;
+            println!(
+                "| {name} | {requests_a_second:.0} | {rate:.2} | {microseconds:.2} | {cpu:.2} |"
+            );
+            json!({
+                "name": name,
+                "bench": "peers",
+                "ratio": rate,
+                "cpu_ratio": cpu,
+                "requests_a_second": requests_a_second,
+                "cpu_us": microseconds,
+                "floor": "a bare server of the same axum",
+                "goal": null,
+            })
+        })
+        .collect()
 }
 
-/// Writes rows where a script finds them: `bench/<name>.json` of the target directory.
-pub fn save(name: &str, rows: Vec<Value>) -> std::io::Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    let target = program.ancestors().nth(2).map_or_else(PathBuf::new, |path| path.to_owned());
-    let directory = target.join("bench");
-    fs::create_dir_all(&directory)?;
-    let path = directory.join(format!("{name}.json"));
-    fs::write(&path, serde_json::to_vec_pretty(&Value::Array(rows))?)?;
-    Ok(path)
+/// What is wanted of a known token over HTTP.
+pub fn goals(rows: &[http::Row]) -> Vec<Goal> {
+    let Some(row) = rows.iter().find(|row| row.served == http::Served::Known) else {
+        return Vec::new();
+    };
+    let floor = "a bare server of the same axum";
+    let goals = vec![
+        Goal {
+            name: "end_to_end_known",
+            ratio: row.rate,
+            floor,
+            wanted: Wanted::Least(http::LEAST_RATE),
+        },
+        Goal {
+            name: "end_to_end_known_cpu",
+            ratio: row.cpu,
+            floor,
+            wanted: Wanted::Most(http::MOST_CPU),
+        },
+    ];
+    println!();
+    for goal in &goals {
+        let bound = if goal.is_met() { "within" } else { "beyond" };
+        let (Wanted::Most(wanted) | Wanted::Least(wanted)) = goal.wanted;
+        println!("{}: {:.3} of {floor}, {bound} {wanted:.2}", goal.name, goal.ratio);
+    }
+    goals
 }
