@@ -9,7 +9,9 @@
 //! 4. It counts as long as its issuer is the same and has the same key for it, under the same `kid`, and
 //!    as long as that key may be used: a withdrawn key, a tenant that was changed or removed, keys that
 //!    are too old are looked at with every use.
-//! 5. It is bounded in bytes, all that a token takes among them; what is used least goes first.
+//! 5. It counts from the time on at which it was verified: what was found out then is not known of a time
+//!    before, to which a clock was set back.
+//! 6. It is bounded in bytes, all that a token takes among them; what is used least goes first.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::name::Audience;
 use crate::place::BuildPlaceHasher;
 use crate::revocation::ClearAt;
 use crate::sender::KnownSender;
-use crate::time::Moment;
+use crate::time::{Moment, Timestamp};
 
 /// Tokens that were accepted.
 pub(crate) struct KnownTokens {
@@ -63,6 +65,8 @@ pub(super) struct KnownToken {
     /// In which set of keys it was found last.
     key_set: AtomicU64,
     clear: ClearAt,
+    /// When it was verified.
+    since: Timestamp,
     bytes: u64,
     sender: KnownSender,
 }
@@ -124,6 +128,7 @@ impl KnownToken {
         kid: Option<&str>,
         algorithm: Algorithm,
         key: Arc<PublicKey>,
+        at: Moment,
     ) -> Self {
         Self {
             bytes: bytes_of(&facts, kid),
@@ -134,6 +139,7 @@ impl KnownToken {
             key,
             key_set: AtomicU64::new(0),
             clear: ClearAt::default(),
+            since: at.wall(),
             sender: KnownSender::default(),
         }
     }
@@ -154,13 +160,23 @@ impl KnownToken {
 
     /// Whether its issuer is one of ours as it was, and would be asked for the same key.
     pub(super) fn counts(&self, issuers: &Registry, at: Moment, attempt: Attempt) -> bool {
-        issuers.is_current(&self.issuer, at)
-            && self.issuer.has_still(
-                KeyOf { key: &self.key, kid: self.kid.as_deref(), algorithm: self.algorithm },
-                &self.key_set,
-                at,
-                attempt,
-            )
+        let wanted = KeyOf { key: &self.key, kid: self.kid.as_deref(), algorithm: self.algorithm };
+        let counts = at.wall() >= self.since
+            && issuers.is_current(&self.issuer, at)
+            && self.issuer.has_still(wanted, &self.key_set, at, attempt)
+            && self.key_has_its_name(at, attempt);
+        if counts {
+            issuers.proved(&self.issuer, at);
+        }
+        counts
+    }
+
+    /// Whether the key has the name by which records know it. One that the token names by it has.
+    fn key_has_its_name(&self, at: Moment, attempt: Attempt) -> bool {
+        self.kid.is_some() || {
+            let found = self.issuer.find(None, self.algorithm, at, attempt);
+            found.is_ok_and(|found| found.kid() == self.facts.key_id.as_deref())
+        }
     }
 }
 
