@@ -68,7 +68,9 @@ impl Drop for Cases {
                 left_running()
             }
         };
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            println!("{}", self.wrong.join("\n"));
+        } else {
             assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
             assert!(left.is_empty(), "left running: {left:?}");
         }
