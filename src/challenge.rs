@@ -201,6 +201,7 @@ fn reply(kind: RejectionKind) -> Reply {
             "the access token does not grant enough for this request",
         ),
         RejectionKind::KeysUnavailable
+        | RejectionKind::VerificationOverloaded
         | RejectionKind::DecryptionUnavailable
         | RejectionKind::IntrospectionUnavailable
         | RejectionKind::IssuerUnavailable

@@ -144,7 +144,10 @@ pub use sender::{Binding, Dpop, Mtls, PeerAddr};
 pub use server::{
     Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
 };
-pub use verify::{Exception, KnownTokensHealth, OtherAudiences, TokenClass};
+pub use verify::{
+    Exception, FirstVerificationHealth, FirstVerifications, KnownTokensHealth, OtherAudiences,
+    TokenClass,
+};
 
 /// The code of the README compiles and runs.
 #[cfg(doctest)]

@@ -99,8 +99,10 @@ const ENOUGH: usize = 20_000;
 /// How many cases are kept before a run is given up.
 const MOST_KEPT: usize = 5;
 /// Kinds that need an outage, issuers that are not configured, a check of one's own, or a wrongly mounted
-/// layer; and those of status lists and of encrypted tokens, of which the reference knows nothing.
-const UNREACHABLE: [RejectionKind; 12] = [
+/// layer, or more threads than one; and those of status lists and of encrypted tokens, of which the
+/// reference knows nothing.
+const UNREACHABLE: [RejectionKind; 13] = [
+    RejectionKind::VerificationOverloaded,
     RejectionKind::EncryptionNotAccepted,
     RejectionKind::Undecryptable,
     RejectionKind::DecryptionUnavailable,

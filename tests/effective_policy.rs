@@ -41,14 +41,14 @@ use portcullis::sender::{
     ReplayEntry, ReplayStore, Sighting, TrustedPeers,
 };
 use portcullis::testing::{
-    ClientKey, Failure, ManualClock, ProofBuilder, TestCertificate, TestIssuer, TestNetwork,
-    TokenBuilder,
+    ClientKey, Failure, HeldVerifications, ManualClock, ProofBuilder, TestCertificate, TestIssuer,
+    TestNetwork, TokenBuilder,
 };
 use portcullis::time::Clock as _;
 use portcullis::transport::{Fetch, FetchError, FetchErrorKind, FetchLimits, Transport};
 use portcullis::{
-    Binding, Dpop, Exception, Issuer, Mtls, OtherAudiences, PeerAddr, Policy, Preflight,
-    ResourceServer, SubjectKind, TokenClass,
+    Binding, Dpop, Exception, FirstVerifications, Issuer, Mtls, OtherAudiences, PeerAddr, Policy,
+    Preflight, ResourceServer, SubjectKind, TokenClass,
 };
 use serde_json::{Value, json};
 use support::{RESOURCE, send};
@@ -68,6 +68,8 @@ struct Settings {
     leeway: Duration,
     max_token: usize,
     known_tokens: u64,
+    /// At once, in the line, and for how long.
+    verifications: (usize, usize, Duration),
     binding: Binding,
     dpop: DpopSettings,
     mtls: MtlsSettings,
@@ -177,6 +179,7 @@ impl Settings {
             leeway: Duration::from_secs(10),
             max_token: 4_000,
             known_tokens: 1 << 20,
+            verifications: (1, 1, Duration::from_secs(2)),
             binding: Binding::Either,
             dpop: DpopSettings {
                 algorithm: Algorithm::Es256,
@@ -336,6 +339,12 @@ impl Settings {
             .leeway(self.leeway)
             .max_token_bytes(self.max_token)
             .known_tokens_bytes(self.known_tokens)
+            .first_verifications(
+                FirstVerifications::new()
+                    .at_most(self.verifications.0)
+                    .queue_at_most(self.verifications.1)
+                    .wait_at_most(self.verifications.2),
+            )
             .binding(self.binding)
             .dpop(self.dpop())
             .mtls(self.mtls())
@@ -658,6 +667,20 @@ async fn plain(
     outcome(world, api, s.policy(Checks::Scope), request).await
 }
 
+/// Whether a request still waits after this time.
+async fn waits(world: &World, api: &ResourceServer, time: Duration) -> String {
+    let request = request(&world.token().sign());
+    let api = api.clone();
+    let sent = tokio::spawn(async move { send(&api.layer(), request).await.kind() });
+    settle().await;
+    world.clock.advance(time);
+    settle().await;
+    match sent.is_finished() {
+        true => format!("{:?}", sent.await.unwrap()),
+        false => "it waits".to_owned(),
+    }
+}
+
 /// Lines that need more than a token.
 fn other_lines() -> Vec<Line> {
     fn of_two(world: &World) -> Request<String> {
@@ -675,6 +698,25 @@ fn other_lines() -> Vec<Line> {
             let kept = api.known_tokens();
             format!("{first}, {} known of {} bytes", kept.tokens, kept.bytes_at_most)
         }),
+        line!(["/first_verifications/at_most"], |s| s.verifications.0 = 2, |w, api, _s| {
+            let mut held = HeldVerifications::of(api);
+            while held.held() > 1 {
+                held.release_one();
+            }
+            waits(w, api, Duration::ZERO).await
+        }),
+        line!(["/first_verifications/queue_at_most"], |s| s.verifications.1 = 0, |w, api, _s| {
+            let _held = HeldVerifications::of(api);
+            waits(w, api, Duration::ZERO).await
+        }),
+        line!(
+            ["/first_verifications/wait_at_most"],
+            |s| s.verifications.2 = Duration::from_secs(4),
+            |w, api, _s| {
+                let _held = HeldVerifications::of(api);
+                waits(w, api, Duration::from_secs(3)).await
+            }
+        ),
         line!(["/tenants/at_most"], |s| s.tenants = 2, |w, api, s| {
             let token = |tenant: &TestIssuer| request(&tenant.token(RESOURCE).tampered());
             let first = plain(w, api, s, token(&w.tenant)).await;

@@ -13,7 +13,7 @@ use super::word::{BindingWord, KindWord, OtherAudiencesWord};
 use crate::error::{ConfigFault, Faults, key};
 use crate::issuer::TenantList;
 use crate::server::{Metadata, Policy, ResourceServer, ServerBuilder};
-use crate::verify::{Exception, TokenClass};
+use crate::verify::{Exception, FirstVerifications, TokenClass};
 
 /// What a file becomes.
 pub(super) struct Made {
@@ -100,6 +100,11 @@ impl File {
         if let Some(Count(bytes)) = self.known_tokens_bytes {
             builder = builder.known_tokens_bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
         }
+        builder = match &self.first_verifications {
+            None => builder,
+            Some(Switch::Off) => builder.first_verifications(FirstVerifications::unbounded()),
+            Some(Switch::On(table)) => builder.first_verifications(table.bound()),
+        };
         if let Some(Table(policy)) = &self.policy {
             builder = builder.policy(faults.at("policy", |faults| policy.policy(faults)));
         }

@@ -163,6 +163,7 @@ mod shape;
 mod status_lists;
 mod tree;
 mod value;
+mod verifications;
 mod word;
 
 use std::io::Read as _;

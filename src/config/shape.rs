@@ -14,6 +14,7 @@ use super::replay::ReplayTable;
 use super::revocation::RevocationTable;
 use super::secret::SecretRef;
 use super::value::{Count, Some1, Switch, Table, Time};
+use super::verifications::VerificationsTable;
 use super::word::{BindingWord, KindWord, OtherAudiencesWord, SecurityProfileWord};
 
 /// A resource server: which issuers it accepts tokens of, and what it wants of them.
@@ -71,6 +72,9 @@ pub(super) struct File {
     /// The room for tokens that were accepted before, in bytes, at most 68719476736; 33554432 unless said
     /// otherwise. 0 keeps none, and every signature is verified with every request.
     pub(super) known_tokens_bytes: Option<Count>,
+    /// How many tokens that are not known may have their signature verified at once, so that a flood of
+    /// forged ones leaves threads to the others; `false` for no bound.
+    pub(super) first_verifications: Option<Switch<VerificationsTable>>,
     /// The server's own policy; any accepted token unless said otherwise.
     pub(super) policy: Option<Table<PolicyTable>>,
     /// Policies to be found by name.

@@ -171,6 +171,9 @@ pub enum ConfigFault {
         /// The most.
         maximum: u64,
     },
+    /// The bound on first verifications cannot work.
+    #[error("first verifications: {0}")]
+    FirstVerifications(String),
     /// Introspection is configured in a way that cannot work.
     #[error("introspection: {0}")]
     Introspection(String),

@@ -155,6 +155,9 @@ rejection_kinds! {
     AmbiguousKey = "ambiguous_key", Some(Step::Key), Refused;
     /// The issuer's keys were never loaded, or are past their maximum age.
     KeysUnavailable = "keys_unavailable", Some(Step::Key), Unavailable;
+    /// As many signatures are verified as may be at once, and the token is none that is known.
+    VerificationOverloaded =
+        "verification_overloaded", Some(Step::Signature), Unavailable;
     /// The signature does not verify.
     BadSignature = "bad_signature", Some(Step::Signature), Refused;
     /// The issuer says that the token is not active.

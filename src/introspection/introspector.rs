@@ -158,6 +158,11 @@ impl Introspector {
             && active.expires_at().is_none_or(|expires_at| at.wall() < expires_at)
     }
 
+    /// Whether the issuer said of this token before that it is active.
+    pub(crate) fn knew(&self, token: &str) -> bool {
+        self.answers.standing(self.answers.fingerprint(token)) == Standing::Known
+    }
+
     /// Asks about this token for a request that waits for the answer, which it finds there.
     pub(crate) fn remedy(
         self: &Arc<Self>,

@@ -31,8 +31,8 @@ use crate::sender::{
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::transport::Transport;
 use crate::verify::{
-    CheckedException, Classes, Exception, IssuerNames, KnownTokens, OtherAudiences, Revocable,
-    Rules, TokenClass,
+    CheckedException, Classes, Exception, FirstVerifications, IssuerNames, KnownTokens,
+    OtherAudiences, Revocable, Rules, TokenClass,
 };
 
 /// A configuration that is being written: see [`ResourceServer::builder`].
@@ -63,6 +63,7 @@ pub struct ServerBuilder {
     leeway: Duration,
     max_token: usize,
     known_tokens: u64,
+    first_verifications: FirstVerifications,
     policy: Option<Policy>,
     implied: Vec<(String, Vec<String>)>,
     implies: Option<Arc<ImplyFn>>,
@@ -103,6 +104,7 @@ impl ServerBuilder {
             leeway: Duration::from_secs(10),
             max_token: MAX_TOKEN,
             known_tokens: Self::KNOWN_TOKENS,
+            first_verifications: FirstVerifications::new(),
             policy: None,
             implied: Vec::new(),
             implies: None,
@@ -268,6 +270,13 @@ impl ServerBuilder {
         self
     }
 
+    /// How many tokens that are not known may have their signature verified at once, so that a flood of
+    /// forged ones leaves threads to the others; one fewer than there are threads, unless said otherwise.
+    pub fn first_verifications(mut self, bound: FirstVerifications) -> Self {
+        self.first_verifications = bound;
+        self
+    }
+
     /// The policy of [`ResourceServer::layer`] and [`ResourceServer::verify`]: any accepted token,
     /// unless said otherwise. Unless it has a name it is called `server`.
     pub fn policy(mut self, policy: impl Into<Policy>) -> Self {
@@ -417,6 +426,8 @@ impl ServerBuilder {
             };
             faults.push_at("known_tokens_bytes", fault);
         }
+        let turns =
+            faults.at("first_verifications", |faults| self.first_verifications.check(faults));
         let key = match &self.token_hash_key {
             Some(key) if key.expose().len() < 16 => {
                 let what = "the key of token hashes is shorter than 16 bytes".to_owned();
@@ -512,6 +523,7 @@ impl ServerBuilder {
                 max_token: self.max_token,
                 mechanisms,
                 known: KnownTokens::new(self.known_tokens, self.max_token),
+                turns,
                 #[cfg(feature = "jwe")]
                 decryptor,
                 introspectors,

@@ -12,7 +12,7 @@ use crate::jose::{Algorithm, ScopeForm};
 use crate::name::{Audience, LoopbackHttp, Scope};
 use crate::sender::{MemoryReplayStore, ReplayStore};
 use crate::time::shown_duration;
-use crate::verify::{CheckedException, OtherAudiences, TokenClass};
+use crate::verify::{CheckedException, OtherAudiences, TokenClass, first_verifications};
 
 impl Shared {
     /// What is enforced, in the words of a configuration file and at the places where it would say
@@ -34,6 +34,7 @@ impl Shared {
         member("leeway", shown_duration(rules.leeway).into());
         member("max_token_bytes", rules.max_token.into());
         member("known_tokens_bytes", rules.known.bytes_at_most().into());
+        member("first_verifications", first_verifications(rules.turns.as_deref()));
         member("binding", rules.binding.as_str().into());
         if let Some(dpop) = &rules.mechanisms.dpop {
             member("dpop", dpop.report());

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::pending;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, HeaderName, Method};
+use tokio::runtime::Handle;
 
 use super::Shared;
 use super::asking::{Answered, Asking};
@@ -22,7 +24,7 @@ use crate::sender::ReplayStore;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
 use crate::verify::Sealed;
-use crate::verify::{Found, Look, NoAnswer, Revocable, Stop, Trace, refusal_of};
+use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace, refusal_of};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -115,19 +117,20 @@ pub(crate) enum Mode {
 }
 
 /// Which look at a request this is.
-#[derive(Clone)]
 pub(crate) struct Turn {
     /// What it waited for, and found.
     found: Found,
     /// Whether it waited for a status list. A request waits for each once.
     list: Attempt,
+    /// Its place among those that wait for a turn to have their signature verified, if it does.
+    queued: Option<Queued>,
     /// When the first look was, in steady time.
     started: Option<Duration>,
 }
 
 impl Turn {
     pub(crate) const FIRST: Self =
-        Self { found: Found::NOTHING, list: Attempt::First, started: None };
+        Self { found: Found::NOTHING, list: Attempt::First, queued: None, started: None };
 }
 
 impl Guard {
@@ -301,6 +304,8 @@ impl Guard {
         }
         let route = policy.rules(context);
         let mut next = Turn { started: Some(started), ..turn };
+        // It is given up unless the request waits on for the same.
+        let mut queued = next.queued.take();
         loop {
             let look = Look { route, at, found: &next.found };
             let stop = match shared.rules.decide(head, fields, look, &mut trace) {
@@ -324,6 +329,19 @@ impl Guard {
                     let attempt = mem::replace(&mut next.found.keys, Attempt::AfterWait);
                     (issuer.remedy(miss, at, attempt), attempt, refusal)
                 }
+                Stop::Busy(turns) => match turns.wait(queued.take(), at.steady()) {
+                    Ok((queued, left)) => {
+                        // Elsewhere there may be no timer.
+                        let sleep = match Handle::try_current() {
+                            Ok(_) => shared.clock.sleep(left),
+                            Err(_) => Box::pin(pending()),
+                        };
+                        let wait = Wait::new(queued.called(), sleep, ());
+                        next.queued = Some(queued);
+                        return Verdict::Wait(wait, next);
+                    }
+                    Err(refusal) => (Remedy::None, Attempt::AfterWait, refusal),
+                },
                 #[cfg(feature = "jwe")]
                 Stop::Sealed(sealed) => {
                     let Sealed { decryptor, token, refusal } = *sealed;

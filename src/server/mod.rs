@@ -28,7 +28,7 @@ use crate::name::Resource;
 use crate::revocation::{EventReceiver, Revocations};
 use crate::sender::{ForwardedFields, ReplayHealth, ReplayStore};
 use crate::time::Clock;
-use crate::verify::{KnownTokensHealth, Rules};
+use crate::verify::{FirstVerificationHealth, KnownTokensHealth, Rules, Turns};
 
 pub(crate) use asking::Asking;
 pub use builder::ServerBuilder;
@@ -111,6 +111,8 @@ impl ResourceServer {
     ///   neither is configured, the origin of the resource stands there.
     /// - `keys` of `nonces` are where a file says that they are; else they are `shared`, if code gave
     ///   them, or this process's `own`.
+    /// - `at_most` of `first_verifications` is `all threads but one` where it was not said: what that is
+    ///   depends on the machine.
     /// - `replay` of a store that is not this crate's own memory is `store`: `own`.
     /// - `scope_implications` have what the implied scopes imply as well.
     /// - `exceptions` have `days_left` and `ended`, and networks have their prefix: `::1/128`.
@@ -196,6 +198,13 @@ impl ResourceServer {
     #[must_use]
     pub fn known_tokens(&self) -> KnownTokensHealth {
         self.shared.rules.known.health()
+    }
+
+    /// How many tokens have their signature verified for the first time, how many requests wait for that
+    /// and how many were turned away; `None` if nothing bounds it. See [`crate::FirstVerifications`].
+    #[must_use]
+    pub fn first_verification_health(&self) -> Option<FirstVerificationHealth> {
+        self.shared.rules.turns.as_deref().map(Turns::health)
     }
 
     /// This protected resource.

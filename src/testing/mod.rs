@@ -11,7 +11,8 @@
 //! 6. [`TestStatusList`] is a status list on the same network.
 //! 7. [`TestTransmitter`] makes security events, is polled, and is asked to verify its stream.
 //! 8. [`TestIntrospection`] is an introspection endpoint for opaque tokens, with JSON or signed answers.
-//! 9. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
+//! 9. [`HeldVerifications`] makes a server as busy as a flood of forged tokens does.
+//! 10. [`assert_challenge!`](crate::assert_challenge) reads a refusal as a client would.
 //!
 //! It panics where a test would want it to. Do not enable the feature in production: with it,
 //! code can make an [`crate::Access`] from nothing.
@@ -72,6 +73,7 @@ mod network;
 mod proof;
 mod status_list;
 mod token;
+mod turns;
 
 pub use access::{TestAccess, check, check_async};
 pub use certificate::{KeyUsage, TestCertificate, TestCertificateBuilder};
@@ -87,3 +89,4 @@ pub use network::TestNetwork;
 pub use proof::{ClientKey, ProofBuilder};
 pub use status_list::TestStatusList;
 pub use token::TokenBuilder;
+pub use turns::HeldVerifications;

@@ -20,6 +20,8 @@ fn all_faults_are_told_at_once_with_their_places() {
         ("leeway", "wanted a time"),
         ("max_token_bytes", "whole number"),
         ("known_tokens_bytes", "whole number"),
+        ("first_verifications.at_most", "whole number"),
+        ("first_verifications.wait_at_most", "wanted a time"),
         ("token_hash_key", "by reference"),
         ("security_profile", "found \"fapi3\""),
         ("issuers[0].algorithms[1]", "found \"HS256\", wanted one of `RS256`"),
@@ -230,6 +232,19 @@ fn what_follows_from_another_fault_is_not_told() {
         ("/known_tokens_bytes", json!("32 MiB"), "known_tokens_bytes"),
         ("/known_tokens_bytes", json!(-1), "known_tokens_bytes"),
         ("/known_tokens_bytes", json!(1.5), "known_tokens_bytes"),
+        ("/first_verifications", json!("unbounded"), "first_verifications"),
+        ("/first_verifications", json!({ "at_most": 0 }), "first_verifications.at_most"),
+        ("/first_verifications", json!({ "at_most": 1_025 }), "first_verifications.at_most"),
+        (
+            "/first_verifications",
+            json!({ "queue_at_most": 65_537 }),
+            "first_verifications.queue_at_most",
+        ),
+        (
+            "/first_verifications",
+            json!({ "wait_at_most": "11s" }),
+            "first_verifications.wait_at_most",
+        ),
         ("/introspection", json!("https://as.example"), "introspection"),
         ("/introspection", json!([7]), "introspection[0]"),
     ] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis::config::ServerConfig;
 use portcullis::jose::Algorithm;
-use portcullis::testing::{ManualClock, challenges};
+use portcullis::testing::{HeldVerifications, ManualClock, challenges};
 use portcullis::{ConfigFault, Issuer, RejectionKind};
 use serde_json::{Value, json};
 
@@ -195,6 +195,49 @@ async fn a_file_says_how_much_room_known_tokens_have() {
         matches!(fault, ConfigFault::KnownTokens { found, maximum, .. } if (*found, *maximum) == (MOST + 1, MOST)),
         "{error}"
     );
+}
+
+/// How many tokens are verified at once: what the file says of it, and the rest as ever; `false` for no
+/// bound.
+#[tokio::test]
+async fn a_file_says_how_many_tokens_are_verified_at_once() {
+    let usual = json!({
+        "at_most": "all threads but one", "queue_at_most": 1_024, "wait_at_most": "1s",
+    });
+    let all = json!({ "at_most": 3, "queue_at_most": 0, "wait_at_most": "250ms" });
+    let three = json!({ "at_most": 3, "queue_at_most": 1_024, "wait_at_most": "1s" });
+    for (said, shown) in [
+        (None, &usual),
+        (Some(json!({})), &usual),
+        (Some(json!(true)), &usual),
+        (Some(all.clone()), &all),
+        (Some(json!({ "at_most": 3 })), &three),
+        (Some(json!(false)), &json!(false)),
+    ] {
+        let mut file = asking(json!({ "allow_all": true }));
+        if let Some(said) = &said {
+            file["first_verifications"] = said.clone();
+        }
+        let desk = Desk::new(&file).await;
+        assert_eq!(&desk.api.effective_policy()["first_verifications"], shown, "{said:?}");
+        let found = desk.api.first_verification_health().map(|health| health.at_most);
+        let threads = std::thread::available_parallelism().unwrap().get();
+        let wanted = match shown.get("at_most") {
+            None => None,
+            Some(number) if number.is_number() => Some(3),
+            Some(_) => Some((threads - 1).max(1)),
+        };
+        assert_eq!(found, wanted, "{said:?}");
+        desk.ask(&desk.token(), None).await.unwrap();
+    }
+    let mut file = asking(json!({ "allow_all": true }));
+    file["first_verifications"] = all;
+    let desk = Desk::new(&file).await;
+    let held = HeldVerifications::of(&desk.api);
+    let refused = desk.ask(&desk.token(), None).await.unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::VerificationOverloaded);
+    drop(held);
+    desk.ask(&desk.token(), None).await.unwrap();
 }
 
 #[tokio::test]

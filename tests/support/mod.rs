@@ -34,12 +34,12 @@ use portcullis::sender::{
     ReplayStore, Sighting, Used,
 };
 use portcullis::testing::{
-    ClientKey, Failure, ManualClock, TestAccess, TestCertificate, TestIntrospection, TestIssuer,
-    TestKey, TestNetwork, TestStatusList, TokenBuilder, challenges,
+    ClientKey, Failure, HeldVerifications, ManualClock, TestAccess, TestCertificate,
+    TestIntrospection, TestIssuer, TestKey, TestNetwork, TestStatusList, TokenBuilder, challenges,
 };
 use portcullis::{
-    Access, Binding, Dpop, Issuer, Mtls, Policy, Rejection, RejectionKind, ResourceServer,
-    ServerBuilder, TokenClass,
+    Access, Binding, Dpop, FirstVerifications, Issuer, Mtls, Policy, Rejection, RejectionKind,
+    ResourceServer, ServerBuilder, TokenClass,
 };
 use rsa::pkcs8::DecodePrivateKey as _;
 use serde_json::{Value, json};
@@ -252,6 +252,7 @@ pub(crate) fn told(kind: RejectionKind) -> (u16, Option<&'static str>) {
         | RejectionKind::RevocationUnavailable
         | RejectionKind::IntrospectionUnavailable
         | RejectionKind::DecryptionUnavailable
+        | RejectionKind::VerificationOverloaded
         | RejectionKind::CheckUnavailable => (503, None),
         RejectionKind::ProofMissing
         | RejectionKind::SeveralProofs
@@ -613,6 +614,7 @@ pub(crate) async fn every_refusal(
     refused.push(nested);
 
     refused.extend(every_refusal_of_an_envelope(&settings));
+    refused.push(refusal_of_a_busy_server(&settings));
 
     for case in &mut refused {
         let (mut parts, body) = std::mem::take(&mut case.request).into_parts();
@@ -627,6 +629,24 @@ pub(crate) async fn every_refusal(
         Kind::ALL.iter().filter(|kind| !is_there(kind) && is_reached(kind)).collect();
     assert!(missing.is_empty(), "no refusal for {missing:?}");
     refused
+}
+
+/// A request to a server of which every first verification is taken, and nobody may wait.
+fn refusal_of_a_busy_server(settings: &impl Fn(ServerBuilder) -> ServerBuilder) -> Refused {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let api = settings(builder(&clock))
+        .issuer(issuer.fixed_keys())
+        .dpop(Dpop::new())
+        .first_verifications(FirstVerifications::new().queue_at_most(0))
+        .transport(TestNetwork::of(&[&issuer]))
+        .build()
+        .unwrap();
+    // For as long as the server lives.
+    std::mem::forget(HeldVerifications::of(&api));
+    let token = issuer.token(RESOURCE).subject(&format!("{PRIVATE}-sub")).sign();
+    let (layer, request) = (api.protect(all_scopes(WANTED)), bearer(&token));
+    Refused { kind: RejectionKind::VerificationOverloaded, layer, request, token: Some(token) }
 }
 
 /// The kinds that only a server gives that decrypts tokens.

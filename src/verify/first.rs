@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::turns::Turns;
+use crate::error::{ConfigFault, Faults};
+use crate::time::shown_duration;
+
+/// The most signatures at once. A machine has not so many threads.
+const MOST_AT_ONCE: usize = 1_024;
+/// The most that wait, each of them a request with its header fields.
+const MOST_WAITING: usize = 65_536;
+/// As many as wait for the keys of an issuer: those are verified when the keys have come.
+const WAITING: usize = 1_024;
+/// How long a request may wait.
+const WAITS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(10);
+
+/// How many tokens that are not known may have their signature verified at once, and how many requests wait
+/// for that.
+///
+/// Verifying a signature is by far the most of what a decision costs, and anybody can ask for it: with a
+/// token that is well-formed up to its signature. A token that was accepted before
+/// ([`crate::ServerBuilder::known_tokens_bytes`]) costs nearly nothing. So only the former are bounded:
+/// where fewer signatures may be verified at once than there are threads, the rest of the threads are left
+/// to tokens that are known, however many are forged, and to everything else that the service does.
+///
+/// 1. A place is taken right before the signature is verified, and given back right after it. What is
+///    refused before (a malformed token, an unknown issuer or key) takes none.
+/// 2. A token that is known takes none and never waits. Neither does one that the issuer is asked about
+///    with every use, if the issuer said before that it is active.
+/// 3. Where no place is free a request waits, first come, first served. One that waited too long, and one
+///    for which there is no room, gets 503 with `Retry-After`, and the kind
+///    [`crate::RejectionKind::VerificationOverloaded`]: nothing is said of its token.
+///
+/// What it does not do: it does not tell the tokens apart that are not known. While somebody sends forged
+/// ones faster than they are verified, good ones that were never seen share the places with them, and some
+/// get 503. A limit for each client is for whatever stands in front. And it does not bound the signatures of
+/// DPoP proofs, which only a token that is good otherwise can ask for.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::FirstVerifications;
+///
+/// // Of eight threads, two are left whatever comes.
+/// let bound = FirstVerifications::new()
+///     .at_most(6)
+///     .queue_at_most(4_096)
+///     .wait_at_most(Duration::from_millis(250));
+/// # let _ = bound;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it does nothing until it is given to `ServerBuilder::first_verifications`"]
+pub struct FirstVerifications {
+    at_most: AtMost,
+    queue_at_most: usize,
+    wait_at_most: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtMost {
+    /// One fewer than the machine has threads.
+    AllThreadsButOne,
+    These(usize),
+    Unbounded,
+}
+
+impl FirstVerifications {
+    /// One fewer at once than this process may use threads ([`std::thread::available_parallelism`]), at
+    /// least one; 1 024 requests wait, for 1 second at most.
+    pub const fn new() -> Self {
+        Self {
+            at_most: AtMost::AllThreadsButOne,
+            queue_at_most: WAITING,
+            wait_at_most: Duration::from_secs(1),
+        }
+    }
+
+    /// No bound: as many as there are threads, and nobody waits.
+    pub const fn unbounded() -> Self {
+        Self { at_most: AtMost::Unbounded, ..Self::new() }
+    }
+
+    /// So many at once, 1 to 1 024. It bounds nothing unless it is less than the threads that the service
+    /// runs on.
+    pub const fn at_most(mut self, signatures: usize) -> Self {
+        self.at_most = AtMost::These(signatures);
+        self
+    }
+
+    /// So many requests may wait, at most 65 536. With zero nobody waits: where no place is free the
+    /// answer is 503 at once.
+    pub const fn queue_at_most(mut self, requests: usize) -> Self {
+        self.queue_at_most = requests;
+        self
+    }
+
+    /// How long a request may wait, 1 millisecond to 10 seconds. Outside a tokio runtime, where there may
+    /// be no timer, it waits until its turn comes.
+    pub const fn wait_at_most(mut self, wait: Duration) -> Self {
+        self.wait_at_most = wait;
+        self
+    }
+
+    /// The bound; `None` if there is none. Looks for faults.
+    pub(crate) fn check(self, faults: &mut Faults) -> Option<Arc<Turns>> {
+        let at_most = match self.at_most {
+            AtMost::Unbounded => return None,
+            AtMost::These(signatures) => signatures,
+            AtMost::AllThreadsButOne => {
+                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                threads.saturating_sub(1).clamp(1, MOST_AT_ONCE)
+            }
+        };
+        if !(1..=MOST_AT_ONCE).contains(&at_most) {
+            let (what, maximum) = ("the number of first verifications at once", MOST_AT_ONCE);
+            faults.push_at("at_most", ConfigFault::Bound { what, found: at_most, maximum });
+        }
+        let fault = ConfigFault::FirstVerifications;
+        if self.queue_at_most > MOST_WAITING {
+            let found = self.queue_at_most;
+            let what = format!("{found} requests that wait: at most {MOST_WAITING} may");
+            faults.push_at("queue_at_most", fault(what));
+        }
+        if !WAITS.contains(&self.wait_at_most) {
+            let found = shown_duration(self.wait_at_most);
+            let what = format!("a wait of {found}: not between 1 millisecond and 10 seconds");
+            faults.push_at("wait_at_most", fault(what));
+        }
+        let Self { queue_at_most, wait_at_most, .. } = self;
+        let said = self.at_most;
+        Some(Arc::new(Turns::new(Bounds { at_most, said, queue_at_most, wait_at_most })))
+    }
+}
+
+impl Default for FirstVerifications {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A bound on first verifications.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(super) at_most: usize,
+    /// What was said of it.
+    said: AtMost,
+    pub(super) queue_at_most: usize,
+    pub(super) wait_at_most: Duration,
+}
+
+/// What bounds first verifications, in the words of a file.
+pub(crate) fn report(turns: Option<&Turns>) -> Value {
+    turns.map_or(Value::Bool(false), |turns| turns.bounds().report())
+}
+
+impl Bounds {
+    /// What it says, in the words of a file. A number that follows from the machine is not in it.
+    fn report(self) -> Value {
+        let at_most = match self.said {
+            AtMost::These(signatures) => signatures.into(),
+            AtMost::AllThreadsButOne | AtMost::Unbounded => Value::from("all threads but one"),
+        };
+        json!({
+            "at_most": at_most,
+            "queue_at_most": self.queue_at_most,
+            "wait_at_most": shown_duration(self.wait_at_most),
+        })
+    }
+}
+
+/// How many tokens have their signature verified for the first time, and wait for that: see
+/// [`crate::ResourceServer::first_verification_health`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FirstVerificationHealth {
+    /// How many may be verified at once.
+    pub at_most: usize,
+    /// How many are verified now.
+    pub under_way: usize,
+    /// How many requests wait.
+    pub waiting: usize,
+    /// Requests that had to wait, since the start.
+    pub waited: u64,
+    /// Requests that got 503, since the start: there was no room to wait in, or their turn did not come in
+    /// time.
+    pub turned_away: u64,
+}
