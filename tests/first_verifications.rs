@@ -451,6 +451,51 @@ async fn a_known_token_is_decided_as_ever() {
     assert!(poll_once(forgotten.as_mut()).is_pending());
 }
 
+/// A token that somebody stole is worth no more to him than forged ones: once a proof that came with it was
+/// forged, the next needs a place. Its owner's next proof waits for that one, and none after it; and the
+/// owners of other tokens do not notice.
+#[tokio::test]
+async fn forged_proofs_for_a_known_token_need_a_place() {
+    let world = World::with(|builder| {
+        builder.dpop(Dpop::new()).first_verifications(narrow().queue_at_most(1))
+    });
+    let layer = world.api.layer();
+    let [owner, thief] = [(); 2].map(|()| ClientKey::generate(Algorithm::Es256, &world.clock));
+    let [stolen, other] = [(); 2].map(|()| world.token().claim("cnf", owner.confirmation()).sign());
+    let url = format!("{RESOURCE}/notes");
+    let with = |token: &str, proof: String| {
+        let mut request = with_field("authorization", format!("DPoP {token}"));
+        request.headers_mut().insert("dpop", HeaderValue::try_from(proof).unwrap());
+        request
+    };
+    let proof = |key: &ClientKey, token: &str| key.proof("GET", &url).token(token);
+    let good = |token: &str| with(token, proof(&owner, token).sign());
+    for token in [&stolen, &other] {
+        // One place is enough for a token that is not known and its proof.
+        assert!(send(&layer, good(token)).await.passed());
+    }
+    let forged = [
+        (Kind::ProofSignature, proof(&owner, &stolen).tampered()),
+        (Kind::OtherKey, proof(&thief, &stolen).sign()),
+        (Kind::ProofToken, proof(&owner, &other).sign()),
+    ];
+    for (kind, proof) in forged {
+        let held = HeldVerifications::of(&world.api);
+        assert!(send(&layer, good(&stolen)).await.passed(), "{kind}: nobody disputes it");
+        assert_eq!(send(&layer, with(&stolen, proof.clone())).await.kind(), Some(kind));
+        let again = send(&layer, with(&stolen, proof));
+        let mut again = Box::pin(unconstrained(again));
+        assert!(poll_once(again.as_mut()).is_pending(), "{kind}");
+        assert_is_overloaded(&send(&layer, good(&stolen)).await);
+        assert!(send(&layer, good(&other)).await.passed());
+        // What needs no signature needs no place.
+        assert_eq!(send(&layer, bearer(&stolen)).await.kind(), Some(Kind::BearerDowngrade));
+        drop(held);
+        assert_eq!(ended(poll_once(again.as_mut())).kind(), Some(kind));
+        assert!(send(&layer, good(&stolen)).await.passed(), "{kind}: there is a place");
+    }
+}
+
 /// A JWT that its issuer is asked about has its signature verified with every use: the first time it needs a
 /// place, and never again once the issuer said that it is active.
 #[tokio::test]

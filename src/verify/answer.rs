@@ -53,7 +53,9 @@ impl Rules {
                     true => Meeting::Again,
                     false => Meeting::First,
                 };
-                self.verify(issuer, jwt, meeting, look)?.shared_kid()
+                let (key, place) = self.verify(issuer, jwt, meeting, look)?;
+                drop(place);
+                key.shared_kid()
             }
             false => {
                 check_kind(issuer.profile(), header, claims)?;

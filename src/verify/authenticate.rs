@@ -25,6 +25,8 @@ use crate::sender::{Binding, KnownSender};
 pub(super) struct Authentic<'a> {
     pub(super) said: Said<'a>,
     pub(super) presented: Unread<'a>,
+    /// Of a token that was not known: its proof is verified in the same turn.
+    pub(super) place: Option<Place<'a>>,
 }
 
 /// How it is known what a token says.
@@ -85,7 +87,7 @@ pub(super) struct ReadJwt<'a> {
 impl Rules {
     /// Steps 1 to 5: what the token says, and that its issuer said it.
     pub(super) fn authenticate<'a>(
-        &self,
+        &'a self,
         head: RequestHead<'a>,
         fields: Fields<'a>,
         look: Look<'_>,
@@ -107,16 +109,16 @@ impl Rules {
             && let Some(known) = self.known.get(&digest)
             && known.counts(&self.issuers, look.at, look.found.keys)
         {
-            return Ok(Authentic { said: Said::Known(digest, known), presented });
+            return Ok(Authentic { said: Said::Known(digest, known), presented, place: None });
         }
         let credentials = presented.read().map_err(unusable_credentials)?;
         let token = credentials.token();
-        let said = match self.opaque(token, look.route) {
+        let (said, place) = match self.opaque(token, look.route) {
             Some(introspector) => {
                 let introspector = Arc::clone(introspector);
                 self.check_presented(&credentials, head, look.route)?;
                 let facts = self.asked_about(&introspector, token, None, look, trace)?;
-                Said::Answered { facts, introspector, token }
+                (Said::Answered { facts, introspector, token }, None)
             }
             None => {
                 let could_prove = || self.check_presented(&credentials, head, look.route);
@@ -124,7 +126,7 @@ impl Rules {
                 self.read(token, (inner, digest), &could_prove, look, trace)?
             }
         };
-        Ok(Authentic { said, presented })
+        Ok(Authentic { said, presented, place })
     }
 
     /// Whether the sender of some token could be proven by what came with this one, before it costs a
@@ -173,13 +175,13 @@ impl Rules {
     /// Steps 2 to 5 of a JWT. `inner` is what was in the envelope, of one that had one; `could_prove`
     /// says whether asking about it can come to anything.
     fn read<'a>(
-        &self,
+        &'a self,
         token: &'a str,
         (inner, digest): (Option<&str>, Option<Digest>),
         could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Said<'a>, Stop> {
+    ) -> Result<(Said<'a>, Option<Place<'a>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
         let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| {
@@ -222,10 +224,10 @@ impl Rules {
             could_prove()?;
             let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
             let facts = self.jwt_asked_about(&introspector, token, jwt, look, trace)?;
-            return Ok(Said::Answered { facts, introspector, token });
+            return Ok((Said::Answered { facts, introspector, token }, None));
         }
         let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
-        let key = self.verify(&issuer, jwt, Meeting::First, look)?;
+        let (key, place) = self.verify(&issuer, jwt, Meeting::First, look)?;
 
         // 5. The claims are there and of the right type.
         let wanted = self.wanted(issuer.id());
@@ -234,7 +236,7 @@ impl Rules {
         facts.key_id = key.shared_kid();
         let facts = Arc::new(facts);
         let known = KnownToken::new(facts, issuer, header.kid(), algorithm, key, look.at);
-        Ok(Said::Verified(digest, known))
+        Ok((Said::Verified(digest, known), place))
     }
 
     /// Steps 3 to 5 of a JWT as far as its signature says: its key, that it was signed with it, and that
@@ -245,7 +247,7 @@ impl Rules {
         jwt: ReadJwt<'_>,
         meeting: Meeting,
         look: Look<'_>,
-    ) -> Result<Arc<PublicKey>, Stop> {
+    ) -> Result<(Arc<PublicKey>, Option<Place<'_>>), Stop> {
         let ReadJwt { jws, header, claims } = jwt;
         let Look { at, found, .. } = look;
         let algorithm = header.algorithm();
@@ -261,17 +263,16 @@ impl Rules {
 
         // 4. The signature.
         let place = self.place(meeting)?;
-        let verified = key.verify(algorithm, jws);
-        drop(place);
-        verified.map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
+        key.verify(algorithm, jws)
+            .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
         self.issuers.proved(issuer, at);
 
         check_kind(issuer.profile(), header, claims)?;
-        Ok(key)
+        Ok((key, place))
     }
 
     /// A place among those whose signature is verified, for one that needs it.
-    fn place(&self, meeting: Meeting) -> Result<Option<Place<'_>>, Stop> {
+    pub(super) fn place(&self, meeting: Meeting) -> Result<Option<Place<'_>>, Stop> {
         match (&self.turns, meeting) {
             (None, _) | (_, Meeting::Again) => Ok(None),
             (Some(turns), Meeting::First) => match turns.take() {

@@ -41,7 +41,7 @@ use crate::revocation::{ClearAt, Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, KnownSender, Mechanisms, PeerAddr, RouteNonces};
 use crate::time::{Moment, Timestamp};
 
-use authenticate::{Authentic, Said};
+use authenticate::{Authentic, Meeting, Said};
 pub use class::TokenClass;
 pub(crate) use class::{Applied, ClassPlace, Classes, IssuerNames, Revocable};
 pub(crate) use exception::CheckedException;
@@ -52,6 +52,7 @@ pub(crate) use first::report as first_verifications;
 pub use first::{FirstVerificationHealth, FirstVerifications};
 pub(crate) use known::KnownTokens;
 pub use known::KnownTokensHealth;
+use turns::Place;
 pub(crate) use turns::{Queued, Turns};
 
 /// What a server demands of every token.
@@ -122,10 +123,9 @@ pub(crate) struct RouteRules<'a> {
 }
 
 /// What is to be known of the sender.
-#[derive(Clone)]
 enum Presented<'a> {
-    /// It is to be proven now.
-    Now(Unread<'a>, Option<&'a KnownSender>),
+    /// It is to be proven now, with what is known of its proofs, in the turn of a token that was not known.
+    Now(Unread<'a>, Option<&'a KnownSender>, Option<Place<'a>>),
     /// It was proven when this very request was first decided. Of a token that is known from another
     /// request nothing but its [`Facts`] counts.
     SameRequest(Option<Arc<Sender>>),
@@ -257,10 +257,10 @@ impl Rules {
         look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Access, Stop> {
-        let Authentic { said, presented } = self.authenticate(head, fields, look, trace)?;
+        let Authentic { said, presented, place } = self.authenticate(head, fields, look, trace)?;
         let (facts, clear) = (said.facts(), said.clear());
         let Look { route, at, .. } = look;
-        let presented = Presented::Now(presented, said.sender());
+        let presented = Presented::Now(presented, said.sender(), place);
         let decided = self.authorize((facts, clear), presented, head, route, at, trace);
         match &decided {
             Ok(_) => {
@@ -375,10 +375,21 @@ impl Rules {
         let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
         let now = at.wall();
         let sender = match presented {
-            Presented::Now(presented, known) => self
-                .mechanisms
-                .prove(&facts.confirmation, wanted, (presented, known), head, route.nonces, now)
-                .map(|sender| sender.map(Arc::new)),
+            Presented::Now(presented, known, place) => {
+                let _place = self.place_of_proof(presented, known, place)?;
+                let proven = self.mechanisms.prove(
+                    &facts.confirmation,
+                    wanted,
+                    (presented, known),
+                    head,
+                    route.nonces,
+                    now,
+                );
+                if let Some(known) = known {
+                    dispute(known, &proven);
+                }
+                proven.map(|sender| sender.map(Arc::new))
+            }
             Presented::SameRequest(sender) => {
                 Mechanisms::prove_again(&facts.confirmation, wanted, sender.as_deref())
                     .map(|()| sender)
@@ -428,6 +439,22 @@ impl Rules {
 
         // 10. Replay memory and single use are the guard's, once, when nothing can refuse any more.
         Ok(access)
+    }
+
+    /// The place in which a proof is verified, if it needs one. That for a known token needs none, unless the
+    /// last that came with it was forged: who stole a token could otherwise send as many of those as others
+    /// send forged tokens.
+    fn place_of_proof<'a>(
+        &'a self,
+        presented: Unread<'_>,
+        known: Option<&KnownSender>,
+        place: Option<Place<'a>>,
+    ) -> Result<Option<Place<'a>>, Stop> {
+        let is_disputed = known.is_some_and(KnownSender::is_disputed);
+        match place {
+            None if is_disputed && presented.scheme() == Scheme::Dpop => self.place(Meeting::First),
+            place => Ok(place),
+        }
     }
 
     /// The exception that lets this token do without the binding that the server wants, if it has
@@ -523,6 +550,17 @@ impl Rules {
             }
         }
         Ok(lifetime)
+    }
+}
+
+/// Notes whether a token came with a proof that its sender did not make for it.
+fn dispute<T>(known: &KnownSender, proven: &Result<T, Refusal>) {
+    match proven.as_ref().map_err(|refusal| refusal.kind) {
+        Ok(_) => known.note(false),
+        Err(
+            RejectionKind::ProofSignature | RejectionKind::ProofToken | RejectionKind::OtherKey,
+        ) => known.note(true),
+        Err(_) => {}
     }
 }
 

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::jose::{Algorithm, PublicKey};
@@ -10,6 +11,8 @@ pub(crate) struct KnownSender {
     /// As `ath` has it.
     token_hash: OnceLock<Box<str>>,
     key: OnceLock<KnownKey>,
+    /// Whether the last proof that was verified was of somebody else.
+    disputed: AtomicBool,
 }
 
 /// A key, and the text that it was read from.
@@ -43,6 +46,19 @@ impl KnownSender {
             && key.thumbprint() == sender
         {
             self.key.get_or_init(|| KnownKey { jwk, key });
+        }
+    }
+
+    /// Whether somebody else than its sender has the token, who tries.
+    pub(crate) fn is_disputed(&self) -> bool {
+        self.disputed.load(Ordering::Relaxed)
+    }
+
+    /// Notes whose the proof was that was verified.
+    pub(crate) fn note(&self, disputed: bool) {
+        // Mostly it is so already, and nothing is written that others read.
+        if self.is_disputed() != disputed {
+            self.disputed.store(disputed, Ordering::Relaxed);
         }
     }
 
