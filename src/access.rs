@@ -18,6 +18,7 @@ use crate::certificate::Certificate;
 use crate::context::{ChallengeVisibility, NonceIssuing, PolicyContext};
 use crate::name::{Audience, ClientId, IssuerId, JwtId, KeyId, Scheme, Subject, Thumbprint};
 use crate::observe::{SenderBinding, TokenHash};
+use crate::stripe::Handle;
 use crate::time::{Moment, Timestamp};
 
 /// An accepted access token: whose it is, for whom, how long, and what it grants. A clone is
@@ -27,7 +28,7 @@ use crate::time::{Moment, Timestamp};
 #[derive(Clone)]
 pub struct Access {
     facts: Arc<Facts>,
-    context: Arc<PolicyContext>,
+    context: Handle<PolicyContext>,
     decided_at: Timestamp,
     /// `None`: nothing is known of the sender but that it has the token.
     sender: Option<Arc<Sender>>,
@@ -213,7 +214,7 @@ impl Actor {
 impl Access {
     pub(crate) fn new(
         facts: Arc<Facts>,
-        context: Arc<PolicyContext>,
+        context: Handle<PolicyContext>,
         decided_at: Timestamp,
         sender: Option<Arc<Sender>>,
     ) -> Self {
@@ -385,7 +386,7 @@ impl Access {
     }
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {
-        &self.context
+        self.context.value()
     }
 
     pub(crate) fn facts(&self) -> &Arc<Facts> {

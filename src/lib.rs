@@ -129,6 +129,7 @@ pub mod rustls;
 pub mod secret;
 pub mod sender;
 mod server;
+mod stripe;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

@@ -21,6 +21,7 @@ use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, Remedy, Wait};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome, Took};
 use crate::sender::ReplayStore;
+use crate::stripe::Striped;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
 use crate::verify::Sealed;
@@ -69,7 +70,7 @@ pub struct Guard {
 struct Inner {
     shared: Arc<Shared>,
     policy: Policy,
-    context: Arc<PolicyContext>,
+    context: Striped<PolicyContext>,
     fault: Option<BuildError>,
     /// Whether it stands in the metadata and in the effective policy.
     listed: OnceLock<()>,
@@ -203,7 +204,7 @@ impl Guard {
         context: PolicyContext,
         fault: Option<BuildError>,
     ) -> Self {
-        let context = Arc::new(context);
+        let context = Striped::new(context);
         let (shared, listed) = (Arc::clone(shared), OnceLock::new());
         Self { inner: Arc::new(Inner { shared, policy, context, fault, listed }) }
     }
@@ -226,7 +227,7 @@ impl Guard {
                 // INVARIANT: this mode lets nothing else pass.
                 Passed::Anonymous | Passed::Preflight => {
                     let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
-                    Err(Rejection::new(refusal, Arc::clone(&self.inner.context)))
+                    Err(Rejection::new(refusal, Arc::clone(self.context())))
                 }
             }
         }
@@ -443,9 +444,9 @@ impl Guard {
         started: Duration,
     ) -> Rejection {
         refusal.scheme = trace.scheme;
-        let rejection = Rejection::new(refusal, Arc::clone(&self.inner.context));
+        let rejection = Rejection::new(refusal, Arc::clone(self.context()));
         let reason = rejection.told();
-        let context = &self.inner.context;
+        let context = self.context();
         let decision = Decision::refused(&rejection, &reason, DecidedBy::Guard, &context.route);
         let decision = trace.told(accepted, self.timed(decision, trace, at, started));
         // An exception let nobody pass here.
@@ -462,7 +463,7 @@ impl Guard {
         at: Moment,
         started: Duration,
     ) {
-        let context = &self.inner.context;
+        let context = self.context();
         let decision = Decision::new(outcome, DecidedBy::Guard, &context.route);
         let decision = self.timed(decision, trace, at, started);
         context.server.observers.tell(trace.told(accepted, decision));
@@ -481,7 +482,7 @@ impl Guard {
     }
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {
-        &self.inner.context
+        self.inner.context.value()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -534,7 +535,7 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("resource", &self.inner.shared.resource)
             .field("policy", &self.inner.policy)
-            .field("scopes", &self.inner.context.scopes)
+            .field("scopes", &self.context().scopes)
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use crate::context::{ChallengeVisibility, PolicyContext};
 use crate::error::{ConfigFault, Faults};
 use crate::revocation::{Demand, OnStale};
 use crate::sender::{Binding, Mechanisms, RouteNonces};
+use crate::stripe::Striped;
 use crate::time::shown_duration;
 use crate::verify::{Revocable, RouteRules};
 
@@ -288,7 +289,7 @@ impl Policy {
     }
 
     /// What it demands beside the server.
-    pub(super) fn rules<'a>(&'a self, context: &'a Arc<PolicyContext>) -> RouteRules<'a> {
+    pub(super) fn rules<'a>(&'a self, context: &'a Striped<PolicyContext>) -> RouteRules<'a> {
         RouteRules {
             check: &*self.check,
             binding: self.binding,

@@ -15,6 +15,7 @@ use crate::jose::claims::required;
 use crate::jose::{ClaimsSet, base64url};
 use crate::name::IssuerId;
 use crate::observe::SenderBinding;
+use crate::stripe::Handle;
 use crate::time::Timestamp;
 use crate::verify::{StandIns, Wanted, facts_of};
 
@@ -161,7 +162,10 @@ impl TestAccess {
         let certificate = self.certificate.or(named);
         let response = ResponseFields::default();
         let sender = Sender { binding, proof, certificate, response };
-        Access::new(Arc::new(facts), Arc::new(context), self.decided_at, Some(Arc::new(sender)))
+        {
+            let context = Handle::of(Arc::new(context));
+            Access::new(Arc::new(facts), context, self.decided_at, Some(Arc::new(sender)))
+        }
     }
 }
 

@@ -39,6 +39,7 @@ use crate::name::{Audience, IssuerId};
 use crate::observe::{Decision, SenderBinding};
 use crate::revocation::{ClearAt, Demand, ListSlot, Objection, Runtime};
 use crate::sender::{Binding, KnownSender, Mechanisms, PeerAddr, RouteNonces};
+use crate::stripe::Striped;
 use crate::time::{Moment, Timestamp};
 
 use authenticate::{Authentic, Meeting, Said};
@@ -119,7 +120,7 @@ pub(crate) struct RouteRules<'a> {
     pub(crate) demand: Demand,
     /// Whose the opaque tokens are that come here, if the route says so.
     pub(crate) opaque_of: Option<&'a str>,
-    pub(crate) context: &'a Arc<PolicyContext>,
+    pub(crate) context: &'a Striped<PolicyContext>,
 }
 
 /// What is to be known of the sender.
@@ -286,7 +287,10 @@ impl Rules {
         match said {
             // Once nothing speaks against the token any more, the issuer is asked again.
             Said::Answered { introspector, token, .. } if by_record => introspector.doubt(token),
-            Said::Known(digest, _) if by_record || refusal.kind == RejectionKind::Expired => {
+            // One that was verified again may be known as it was: of a later time, or with another key.
+            Said::Known(digest, _) | Said::Verified(Some(digest), _)
+                if by_record || refusal.kind == RejectionKind::Expired =>
+            {
                 self.known.forget(&digest);
             }
             _ => {}
@@ -421,7 +425,9 @@ impl Rules {
         check_answer(facts, demand, at)?;
         if let Some(revocation) = &self.revocation {
             revocation.decide(facts, clear, demand, at).map_err(|objection| match objection {
-                Objection::Refused(refusal) => refused_for_step_up(refusal, route.context).into(),
+                Objection::Refused(refusal) => {
+                    refused_for_step_up(refusal, route.context.value()).into()
+                }
                 objection => Stop::from(objection),
             })?;
         } else if demand.freshness.is_some() && facts.origin == Origin::Token {
@@ -430,11 +436,11 @@ impl Rules {
         }
 
         // 9. The policy's checks, in the order given.
-        let context = Arc::clone(route.context);
+        let context = route.context.handle();
         let access = Access::new(Arc::clone(facts), context, at.wall(), sender);
         let request = CheckContext::new(&access, head, at.wall());
         if let Err(error) = route.check.check(&request) {
-            return Err(refused_by_check(error, &request, route.context).into());
+            return Err(refused_by_check(error, &request, route.context.value()).into());
         }
 
         // 10. Replay memory and single use are the guard's, once, when nothing can refuse any more.
