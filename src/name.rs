@@ -277,7 +277,17 @@ impl Scope {
 
 /// Whether these bytes are one `scope-token` of RFC 6749 §3.3.
 pub(crate) fn is_scope_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    !bytes.is_empty() && bytes.iter().all(|byte| is_nqchar(*byte))
+}
+
+/// Whether these bytes are such tokens, or none, with spaces between and around them.
+pub(crate) fn is_scope(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == b' ' || is_nqchar(*byte))
+}
+
+/// `NQCHAR` of RFC 6749, Appendix A.
+fn is_nqchar(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
 }
 
 /// `base` with `well_known` between its host and its path; a slash that ends the path is removed

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::json::{JsonError, Object, Value};
-use crate::name::is_scope_token;
+use crate::name::{is_scope, is_scope_token};
 use crate::time::Timestamp;
 
 /// Why a claim cannot be used.
@@ -93,11 +93,13 @@ impl<'a> ClaimsSet<'a> {
         let Some(value) = self.0.member(name) else {
             return Ok(None);
         };
-        value
-            .as_number()
-            .and_then(Timestamp::from_json_number)
-            .map(Some)
-            .ok_or_else(|| ClaimError::malformed(name, WANTED))
+        // Most issuers write whole seconds. JSON has no other digits than a number of Rust.
+        let whole = |text: &str| text.parse().ok().filter(|at| *at <= Timestamp::MAX_SECONDS);
+        let time = value.as_number().and_then(|text| match whole(text) {
+            Some(seconds) => Some(Timestamp::from_secs(seconds)),
+            None => Timestamp::from_json_number(text),
+        });
+        time.map(Some).ok_or_else(|| ClaimError::malformed(name, WANTED))
     }
 
     /// The audiences (RFC 7519 §4.1.3): a string, or an array of strings.
@@ -173,8 +175,7 @@ impl<'a> ClaimsSet<'a> {
             return Ok(Some(Cow::Owned(scope)));
         }
         let scope = value.as_str().ok_or_else(error)?;
-        let legal = |token: &str| token.is_empty() || is_scope_token(token.as_bytes());
-        if scope.split(' ').all(legal) { Ok(Some(scope)) } else { Err(error()) }
+        if is_scope(scope.as_bytes()) { Ok(Some(scope)) } else { Err(error()) }
     }
 }
 
@@ -184,4 +185,59 @@ pub(crate) fn required<T>(
     claim: Result<Option<T>, ClaimError>,
 ) -> Result<T, ClaimError> {
     claim?.ok_or_else(|| ClaimError::Missing(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// JWS-43: whole seconds, which are read in a shorter way, and every other number that JSON has.
+    #[test]
+    fn a_time_is_what_its_number_says_however_it_is_written() {
+        let (mut good, mut refused) = (0, 0);
+        for text in [
+            "0",
+            "1",
+            "1700000000",
+            "253402300799",
+            "253402300800",
+            "18446744073709551615",
+            "18446744073709551616",
+            "99999999999999999999999999",
+            "-0",
+            "-1",
+            "1700000000.5",
+            "1.7e9",
+            "17E+8",
+            "253402300799.000000001",
+            "1e400",
+            "0e9",
+        ] {
+            let payload = format!("{{\"exp\":{text}}}");
+            let claims = ClaimsSet::parse(payload.as_bytes()).unwrap();
+            assert_eq!(
+                claims.time("exp").ok().flatten(),
+                Timestamp::from_json_number(text),
+                "{text}"
+            );
+            if claims.time("exp").is_ok() { good += 1 } else { refused += 1 }
+        }
+        assert_eq!((good, refused), (8, 8));
+    }
+
+    /// SCOPE-01: every character that RFC 6749 §3.3 does not allow is refused, wherever it stands.
+    #[test]
+    fn a_scope_has_the_characters_of_scopes_and_spaces() {
+        for byte in 0..=127_u8 {
+            for form in ["{}", "{}b", "a{}", "a{}b", "a b{} c"] {
+                let scope = form.replace("{}", &char::from(byte).to_string());
+                let payload = serde_json::json!({ "scope": scope }).to_string();
+                let claims = ClaimsSet::parse(payload.as_bytes()).unwrap();
+                let tokens = scope.split(' ').filter(|token| !token.is_empty());
+                let legal = tokens.map(str::as_bytes).all(is_scope_token);
+                assert_eq!(claims.scope().is_ok(), legal, "{scope:?}");
+                assert_eq!(legal, (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte));
+            }
+        }
+    }
 }

@@ -51,19 +51,23 @@ impl<'a> Compact<'a> {
     /// # Errors
     /// See [`CompactError`].
     pub fn parse(text: &'a str) -> Result<Self, CompactError> {
-        let mut parts = text.split('.');
-        let (Some(header), Some(payload), Some(signature)) =
-            (parts.next(), parts.next(), parts.next())
-        else {
+        let mut dots = memchr::memchr_iter(b'.', text.as_bytes());
+        let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
             let opaque = !text.contains('.');
             return Err(if opaque { CompactError::Opaque } else { CompactError::Parts });
         };
-        // At most three more are looked at: a text of dots costs nothing.
-        match parts.take(3).count() {
+        // At most three more are looked for: a text of dots costs nothing.
+        match dots.take(3).count() {
             0 => {}
             2 => return Err(CompactError::Encrypted),
             _ => return Err(CompactError::Parts),
         }
+        // INVARIANT: dots are characters, and stand at these places.
+        let between = |start, end| text.get(start..end).ok_or(CompactError::Parts);
+        let signing_input = between(0, second)?;
+        let header = between(0, first)?;
+        let payload = between(first.saturating_add(1), second)?;
+        let signature = between(second.saturating_add(1), text.len())?;
         if header.is_empty() || header.len() > MAX_HEADER {
             return Err(CompactError::HeaderLength);
         }
@@ -82,9 +86,6 @@ impl<'a> Compact<'a> {
         let payload_at = end_of(header)?;
         let signature_at = end_of(payload)?;
         end_of(signature)?;
-        let signed = text.len().saturating_sub(signature.len()).saturating_sub(1);
-        // INVARIANT: `signed` is the place of the second dot.
-        let signing_input = text.get(..signed).ok_or(CompactError::Parts)?;
         Ok(Self { signing_input, decoded, payload_at, signature_at })
     }
 

@@ -1,0 +1,117 @@
+//! How often the first decision about a token allocates: an accepted one a bounded number of times,
+//! and a refused one fewer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it measured"
+)]
+
+use std::alloc::System;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::Request;
+use http::request::Parts;
+use portcullis::jose::Algorithm;
+use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
+use portcullis::{Access, Binding, Rejection, RejectionKind, ResourceServer, TokenClass};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const RESOURCE: &str = "https://rs.example";
+
+/// One test function: another on a second thread would allocate in between.
+#[test]
+fn a_first_decision_allocates_little() {
+    let clock = ManualClock::new();
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ed25519] {
+        let issuer = TestIssuer::with_algorithm("https://as.example", &clock, algorithm);
+        for (name, known_tokens_bytes) in [("kept", 1 << 20), ("not kept", 0)] {
+            let api = ResourceServer::builder(RESOURCE)
+                .issuer(issuer.fixed_keys())
+                .known_tokens_bytes(known_tokens_bytes)
+                .binding(Binding::WhereBound)
+                .class(TokenClass::default_at_most(Duration::from_hours(1)))
+                .clock(clock.clone())
+                .build()
+                .unwrap();
+            let decide = |what: &str, at_most: usize, make: &dyn Fn() -> String| {
+                // Each is another token. The room for those that are kept grows now and then, which is
+                // no token's own cost: without it every one costs the same.
+                let mut all: Vec<_> = (0..21).map(|_| counted(&api, &make())).collect();
+                all.sort_by_key(|(_, count)| *count);
+                if known_tokens_bytes == 0 {
+                    assert_eq!(all[0].1, all[20].1, "{algorithm}, {what}");
+                }
+                let (decided, count) = all.swap_remove(0);
+                println!("{algorithm}, {name}, {what}: {count} allocations");
+                assert!(count > 0, "the count counts");
+                assert!(count <= at_most, "{algorithm}, {name}, {what}: {count} > {at_most}");
+                decided
+            };
+            // What is made once.
+            counted(&api, &token(&issuer).sign()).0.unwrap();
+
+            decide("accepted", 12, &|| token(&issuer).sign()).unwrap();
+            let more = || {
+                let audiences = [RESOURCE, "https://other.example"];
+                let actor = r#"{"sub":"agent"}"#;
+                token(&issuer)
+                    .claim("aud", audiences)
+                    .claim("acr", "phr")
+                    .raw_claim("act", actor)
+                    .sign()
+            };
+            decide("accepted, with more claims", 17, &more).unwrap();
+
+            let refused = |what, kind, at_most, make: &dyn Fn() -> String| {
+                let refused = decide(what, at_most, make).unwrap_err();
+                assert_eq!(refused.kind(), kind, "{what}");
+            };
+            let cut = || {
+                let token = token(&issuer);
+                let payload = token.payload();
+                token.raw_payload(&payload.as_bytes()[..payload.len() - 1]).sign()
+            };
+            refused("malformed", RejectionKind::MalformedToken, 5, &cut);
+            let stranger = || token(&issuer).header("kid", "of-nobody").sign();
+            refused("unknown kid", RejectionKind::UnknownKey, 7, &stranger);
+            let tampered = || token(&issuer).tampered();
+            refused("bad signature", RejectionKind::BadSignature, 4, &tampered);
+        }
+    }
+}
+
+/// A token as they are.
+fn token(issuer: &TestIssuer) -> TokenBuilder {
+    issuer.token(RESOURCE).scope("notes:read notes:write")
+}
+
+/// The decision, and how often it allocated.
+fn counted(api: &ResourceServer, token: &str) -> (Result<Access, Rejection>, usize) {
+    let request = request(token);
+    let region = Region::new(ALLOCATOR);
+    let decided = ready(api.verify(&request));
+    let change = region.change();
+    (decided, change.allocations + change.reallocations)
+}
+
+fn request(token: &str) -> Parts {
+    let value = format!("Bearer {token}");
+    Request::get("/").header("authorization", value).body(()).unwrap().into_parts().0
+}
+
+/// It waits for nothing: keys are there, and no runtime is.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
