@@ -66,13 +66,11 @@ pub fn run(
         .map_err(|error| format!("wrk: {error}"))?;
     let spent = (server.ticks()? - before) * TICK;
     let report = String::from_utf8_lossy(&output.stdout);
-    let number = |before: &str, after: &str| {
-        let line = report.lines().find(|line| line.contains(before) && line.contains(after));
-        let mut words = line.unwrap_or_default().split_whitespace();
-        words.find_map(|word| word.parse::<f64>().ok())
+    let number = |named: &str| {
+        let line = report.lines().find(|line| line.contains(named)).unwrap_or_default();
+        line.split_whitespace().find_map(|word| word.parse::<f64>().ok())
     };
-    let requests = number(" requests in ", "");
-    let (Some(requests), Some(rate)) = (requests, number("Requests/sec:", "")) else {
+    let (Some(requests), Some(rate)) = (number(" requests in "), number("Requests/sec:")) else {
         return Err(format!("{served:?}: wrk said: {report}"));
     };
     if report.contains("Non-2xx") || report.contains("Socket errors") {
@@ -111,7 +109,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The first line of the answer to one request. A peer may not have its keys at once.
+    /// The first line of the answer to one request.
     fn ask(&self, fields: &str) -> Result<String, String> {
         let once = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
