@@ -235,7 +235,8 @@ impl Rules {
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();
         let facts = Arc::new(facts);
-        let known = KnownToken::new(facts, issuer, header.kid(), algorithm, key, look.at);
+        let kid = header.kid().and_then(|_| key.shared_kid());
+        let known = KnownToken::new(facts, issuer, kid, algorithm, key, look.at);
         Ok((Said::Verified(digest, known), place))
     }
 

@@ -24,7 +24,7 @@ use super::digest::{Digest, DigestKey};
 use crate::access::{Actor, Confirmation, Facts};
 use crate::issuer::{Attempt, IssuerKeys, KeyOf, Registry};
 use crate::jose::{Algorithm, PublicKey};
-use crate::name::Audience;
+use crate::name::{Audience, KeyId};
 use crate::place::BuildPlaceHasher;
 use crate::revocation::ClearAt;
 use crate::sender::KnownSender;
@@ -59,7 +59,8 @@ struct Tokens {
 pub(super) struct KnownToken {
     facts: Arc<Facts>,
     issuer: Arc<IssuerKeys>,
-    kid: Option<Box<str>>,
+    /// The key's, if the token names it by that.
+    kid: Option<Arc<KeyId>>,
     algorithm: Algorithm,
     key: Arc<PublicKey>,
     /// In which set of keys it was found last.
@@ -125,16 +126,16 @@ impl KnownToken {
     pub(super) fn new(
         facts: Arc<Facts>,
         issuer: Arc<IssuerKeys>,
-        kid: Option<&str>,
+        kid: Option<Arc<KeyId>>,
         algorithm: Algorithm,
         key: Arc<PublicKey>,
         at: Moment,
     ) -> Self {
         Self {
-            bytes: bytes_of(&facts, kid),
+            bytes: bytes_of(&facts),
             facts,
             issuer,
-            kid: kid.map(Into::into),
+            kid,
             algorithm,
             key,
             key_set: AtomicU64::new(0),
@@ -160,7 +161,8 @@ impl KnownToken {
 
     /// Whether its issuer is one of ours as it was, and would be asked for the same key.
     pub(super) fn counts(&self, issuers: &Registry, at: Moment, attempt: Attempt) -> bool {
-        let wanted = KeyOf { key: &self.key, kid: self.kid.as_deref(), algorithm: self.algorithm };
+        let kid = self.kid.as_deref().map(KeyId::as_str);
+        let wanted = KeyOf { key: &self.key, kid, algorithm: self.algorithm };
         let counts = at.wall() >= self.since
             && issuers.is_current(&self.issuer, at)
             && self.issuer.has_still(wanted, &self.key_set, at, attempt)
@@ -182,7 +184,7 @@ impl KnownToken {
 
 /// The bytes that a token takes: each allocation, its place, and its part of what the places leave free
 /// and of the traces of tokens that went.
-fn bytes_of(facts: &Facts, kid: Option<&str>) -> u64 {
+fn bytes_of(facts: &Facts) -> u64 {
     // A place has some hundred; there are up to twice as many places as tokens, and a table of them.
     const PLACE: usize = 256;
     // Counts of references stand before what is shared.
@@ -221,7 +223,6 @@ fn bytes_of(facts: &Facts, kid: Option<&str>) -> u64 {
         actor.as_ref().map(|actor| actor.subject().as_str()),
         session.as_deref(),
         status.as_ref().map(|status| &*status.uri),
-        kid,
     ];
     let audience_list = audiences.capacity().saturating_mul(size_of::<Audience>());
     // Its sender's key, once a proof was seen.
