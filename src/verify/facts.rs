@@ -91,12 +91,14 @@ pub(crate) fn facts_of(
         true => Ok(None),
         false => claims.texts_as(name, audience),
     };
-    let (audiences, addressed) =
+    let (mut audiences, addressed) =
         match (first(&profile.audience_claims, audiences_in)?, stand_ins.addressed) {
             (Some(audiences), _) => (audiences, Addressed::Named),
             (None, Addressed::Unsaid) => (Vec::new(), Addressed::Unsaid),
             (None, Addressed::Named) => return Err(missing(&profile.audience_claims)),
         };
+    // They stay as long as the token is known.
+    audiences.shrink_to_fit();
     let scope = first(&profile.scope_claims, |name| claims.scope_in(name, profile.scope_form))?;
     check_details(claims)?;
 
