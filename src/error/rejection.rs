@@ -155,7 +155,8 @@ rejection_kinds! {
     AmbiguousKey = "ambiguous_key", Some(Step::Key), Refused;
     /// The issuer's keys were never loaded, or are past their maximum age.
     KeysUnavailable = "keys_unavailable", Some(Step::Key), Unavailable;
-    /// As many signatures are verified as may be at once, and the token is none that is known.
+    /// As many signatures are verified as may be at once, and this token, or its proof, had to wait for its
+    /// turn in vain ([`crate::FirstVerifications`]).
     VerificationOverloaded =
         "verification_overloaded", Some(Step::Signature), Unavailable;
     /// The signature does not verify.

@@ -265,8 +265,9 @@ impl<'a> Decision<'a> {
     }
 
     /// The time since the first look at the request, waits included: ask in [`Observer::observe`], at
-    /// once. It reads the clock; who does not ask does not pay for it. Zero of what a layer or a handler
-    /// below the decision refuses.
+    /// once. It reads the clock; who does not ask does not pay for it, and of several observers a later one
+    /// sees the time that those before it took as well. Zero of what a layer or a handler below the
+    /// decision refuses.
     #[must_use]
     pub fn duration(&self) -> Duration {
         match self.took {

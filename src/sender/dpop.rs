@@ -12,8 +12,7 @@ use crate::access::ProofUse;
 use crate::credentials::{RequestHead, Unread};
 use crate::error::{ConfigFault, Faults, Refusal, RejectionKind};
 use crate::jose::Algorithm;
-use crate::name::Resource;
-use crate::name::Thumbprint;
+use crate::name::{Resource, Thumbprint};
 use crate::time::{Timestamp, shown_duration};
 
 /// DPoP (RFC 9449): tokens that are bound to a key of their client, and the proofs of it that come

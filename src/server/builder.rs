@@ -76,7 +76,9 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
+    /// The room for known tokens: some 15 000 of usual size.
     const KNOWN_TOKENS: u64 = 32 * 1024 * 1024;
+    /// More is a slip of the pen: it is the memory of a large machine.
     const MOST_KNOWN_TOKENS: u64 = 64 * 1024 * 1024 * 1024;
 
     pub(super) fn new(resource: String) -> Self {

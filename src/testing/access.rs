@@ -162,10 +162,8 @@ impl TestAccess {
         let certificate = self.certificate.or(named);
         let response = ResponseFields::default();
         let sender = Sender { binding, proof, certificate, response };
-        {
-            let context = Handle::of(Arc::new(context));
-            Access::new(Arc::new(facts), context, self.decided_at, Some(Arc::new(sender)))
-        }
+        let context = Handle::of(Arc::new(context));
+        Access::new(Arc::new(facts), context, self.decided_at, Some(Arc::new(sender)))
     }
 }
 
