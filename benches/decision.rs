@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
-use harness::{Effort, Group};
+use harness::{Effort, Goal, Group, Summary, waited};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, Response};
 use portcullis::certificate::{ChainCheck, PeerCertificate};
@@ -44,6 +44,7 @@ use tower::{Layer, Service, service_fn};
 
 const RESOURCE: &str = "https://api.example.com";
 const URI: &str = "https://api.example.com/notes";
+const DO_NOTHING: &str = "do-nothing layer";
 const ENTRIES: usize = 1 << 20;
 
 fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -168,9 +169,11 @@ fn main() {
     let effort = Effort::from_command_line();
     let records = if effort.quick { 10_000 } else { 1_000_000 };
     let world = World::new(Algorithm::Rs256, records);
-    known_bearer(&effort, &world);
-    known_dpop(&effort, &world);
-    two_threads(&effort, &world);
+    let mut summary = Summary::new(&effort);
+    known_bearer(&effort, &world, &mut summary);
+    known_dpop(&effort, &world, &mut summary);
+    two_threads(&effort, &world, &mut summary);
+    summary.finish();
 }
 
 /// What a request of this layer reaches; whoever calls it sees that the token was accepted.
@@ -184,7 +187,7 @@ fn served(layer: &ProtectLayer) -> impl FnMut(Request<()>) -> Response<()> + Clo
 }
 
 /// `known_bearer`, `known_mtls`, `known_bearer_feed_busy`.
-fn known_bearer(effort: &Effort, world: &World) {
+fn known_bearer(effort: &Effort, world: &World, summary: &mut Summary) {
     let token = world.token().sign();
     let bearer = with_token("Bearer", &token);
     world.meet(bearer());
@@ -202,10 +205,12 @@ fn known_bearer(effort: &Effort, world: &World) {
     let layer = world.server.protect(scope("notes:read"));
     let mut floor = Nothing(service_fn(nothing));
     let (mut known, mut known_mtls) = (served(&layer), served(&layer));
-    Group::new(format!("a known token of {} octets", token.len()))
-        .case("do-nothing layer", || ready(floor.call(bearer())).unwrap())
+    let rows = Group::new(format!("a known token of {} octets", token.len()))
+        .case(DO_NOTHING, || ready(floor.call(bearer())).unwrap())
         .case("known_bearer", || known(bearer()))
         .run(effort);
+    // As many as the floor has for the request, and three.
+    summary.row(&rows, "known_bearer", Goal::ratio(2.2).allocations(6.0));
     let mut room = served(&layer);
     let mut floor_room = Nothing(service_fn(nothing));
     let with_room = || {
@@ -214,15 +219,18 @@ fn known_bearer(effort: &Effort, world: &World) {
         request.extensions_mut().insert(0_u8);
         request
     };
-    Group::new("a known token, where the request has other extensions")
-        .case("do-nothing layer", || ready(floor_room.call(with_room())).unwrap())
+    let rows = Group::new("a known token, where the request has other extensions")
+        .case(DO_NOTHING, || ready(floor_room.call(with_room())).unwrap())
         .case("known_bearer_with_room", || room(with_room()))
         .run(effort);
+    // As many as the floor, and one.
+    summary.row(&rows, "known_bearer_with_room", Goal::none().allocations(7.0));
     let mut known = served(&layer);
-    Group::new("a known token that is bound to a certificate")
+    let rows = Group::new("a known token that is bound to a certificate")
         .case("known_bearer", || known(bearer()))
         .case("known_mtls", || known_mtls(over_tls()))
         .run(effort);
+    summary.row(&rows, "known_mtls", Goal::ratio(1.3));
 
     let (mut known, stop) = (served(&layer), AtomicBool::new(false));
     let (name, applied) = ("known_bearer_feed_busy", AtomicU64::new(0));
@@ -243,10 +251,11 @@ fn known_bearer(effort: &Effort, world: &World) {
         });
         let mut floor = Nothing(service_fn(nothing));
         let start = (Instant::now(), applied.load(Ordering::Relaxed));
-        Group::new("while the index changes 1 000 times a second")
-            .case("do-nothing layer", || ready(floor.call(bearer())).unwrap())
+        let rows = Group::new("while the index changes 1 000 times a second")
+            .case(DO_NOTHING, || ready(floor.call(bearer())).unwrap())
             .case(name, || known(bearer()))
             .run(effort);
+        summary.row(&rows, name, Goal::ratio(2.6));
         let changes = (applied.load(Ordering::Relaxed) - start.1) as f64;
         println!("\n{:.0} changes a second", changes / start.0.elapsed().as_secs_f64());
         stop.store(true, Ordering::Relaxed);
@@ -300,7 +309,7 @@ struct ProofClaims<'a> {
 }
 
 /// `known_dpop`: each request has a new proof, which is remembered.
-fn known_dpop(effort: &Effort, world: &World) {
+fn known_dpop(effort: &Effort, world: &World, summary: &mut Summary) {
     if !effort.wants("known_dpop") {
         return;
     }
@@ -311,23 +320,31 @@ fn known_dpop(effort: &Effort, world: &World) {
     let octets = |name: &str| base64url::decode(jwk[name].as_str().unwrap()).unwrap();
     let point = [vec![4], octets("x"), octets("y")].concat();
     let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).unwrap();
-    let proof = sender.proof();
-    let jws = Compact::parse(proof.to_str().unwrap()).unwrap();
-    let (message, signature) = (jws.signing_input().as_bytes(), jws.signature());
+    // As many different ones: a processor learns the way of a signature that it sees again and again.
+    let others = sender.proofs(proofs.len());
+    let parsed = |proof: &HeaderValue| {
+        let jws = Compact::parse(proof.to_str().unwrap()).unwrap();
+        let (message, signature) = (jws.signing_input().to_owned(), jws.signature().to_owned());
+        (message, signature, jws.payload().to_owned())
+    };
+    let parsed: Vec<_> = others.iter().map(parsed).collect();
+    let mut next = parsed.iter().cycle();
 
     let mut known = served(&world.server.protect(scope("notes:read")));
-    Group::new("a known token that is bound to a key, with a new proof")
+    let rows = Group::new("a known token that is bound to a key, with a new proof")
         .case("one ES256 verification, one reading of the claims", || {
-            key.verify_sig(black_box(message), black_box(signature)).unwrap();
-            serde_json::from_slice::<ProofClaims<'_>>(black_box(jws.payload())).unwrap().iat
+            let (message, signature, claims) = next.next().unwrap();
+            key.verify_sig(message.as_bytes(), signature).unwrap();
+            serde_json::from_slice::<ProofClaims<'_>>(claims).unwrap().iat
         })
         .case("known_dpop", || known(sender.request(unused.next().expect("enough proofs"))))
         .run(effort);
+    summary.row(&rows, "known_dpop", Goal::ratio(1.12));
 }
 
 /// `two_threads_known_bearer`, `two_threads_known_dpop`: the work of two threads to the work of one, each
 /// with a token of its own. Beside them what two threads do of what needs nothing of each other.
-fn two_threads(effort: &Effort, world: &World) {
+fn two_threads(effort: &Effort, world: &World, summary: &mut Summary) {
     let layer = world.server.protect(scope("notes:read"));
     let rounds = if effort.quick { 3 } else { 21 };
     let each = if effort.quick { 2_000 } else { 20_000 };
@@ -341,7 +358,7 @@ fn two_threads(effort: &Effort, world: &World) {
                 black_box(ready(floor.call(bearer())).unwrap());
             }
         };
-        scaling("two_threads_do_nothing", rounds, each, job);
+        scaling("two_threads_do_nothing", (rounds, each), job, summary);
     }
     if effort.wants("two_threads_known_bearer") {
         let job = || {
@@ -352,7 +369,7 @@ fn two_threads(effort: &Effort, world: &World) {
                 black_box(known(bearer()));
             }
         };
-        scaling("two_threads_known_bearer", rounds, each, job);
+        scaling("two_threads_known_bearer", (rounds, each), job, summary);
     }
     if effort.wants("two_threads_known_dpop") {
         let (rounds, each) = (rounds.min(7), each / 40);
@@ -364,11 +381,16 @@ fn two_threads(effort: &Effort, world: &World) {
                 black_box(known(sender.request(&unused.next().expect("enough proofs"))));
             }
         };
-        scaling("two_threads_known_dpop", rounds, each, job);
+        scaling("two_threads_known_dpop", (rounds, each), job, summary);
     }
 }
 
-fn scaling<J: FnMut() + Send>(name: &str, rounds: usize, each: usize, job: impl Fn() -> J) {
+fn scaling<J: FnMut() + Send>(
+    name: &str,
+    (rounds, each): (usize, usize),
+    job: impl Fn() -> J,
+    summary: &mut Summary,
+) {
     let mut jobs = [job(), job()];
     let mut run = |threads: usize| {
         let begin = Barrier::new(threads + 1);
@@ -380,14 +402,15 @@ fn scaling<J: FnMut() + Send>(name: &str, rounds: usize, each: usize, job: impl 
                     let begin = &begin;
                     scope.spawn(move || {
                         begin.wait();
+                        let (start, before) = (Instant::now(), waited());
                         (0..each).for_each(|_| job());
+                        start.elapsed().saturating_sub(waited().saturating_sub(before))
                     })
                 })
                 .collect();
             begin.wait();
-            let start = Instant::now();
-            running.into_iter().for_each(|thread| thread.join().unwrap());
-            start.elapsed().as_nanos() as f64 / each as f64
+            let taken = running.into_iter().map(|thread| thread.join().unwrap()).max().unwrap();
+            taken.as_nanos() as f64 / each as f64
         })
     };
     let (mut alone, mut ratios) = (Vec::new(), Vec::new());
@@ -399,4 +422,6 @@ fn scaling<J: FnMut() + Send>(name: &str, rounds: usize, each: usize, job: impl 
     alone.sort_by(f64::total_cmp);
     ratios.sort_by(f64::total_cmp);
     println!("| {name} | {:.0} | {:.2} |", alone[rounds / 2], ratios[rounds / 2]);
+    let goal = if name.ends_with("do_nothing") { Goal::none() } else { Goal::at_least(1.9) };
+    summary.ratio(name, ratios[rounds / 2], "the work of one thread", goal);
 }
