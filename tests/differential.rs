@@ -28,6 +28,7 @@ use answer::Answer;
 use case::{Case, Step, reference};
 use dice::Dice;
 use keys::Pool;
+use known::Known;
 use mint::{Mint, in_milliseconds};
 use naive::{Memory, Verdict, World};
 use request::Made;
@@ -55,6 +56,8 @@ mod edits;
 mod header_edits;
 #[path = "differential/keys.rs"]
 mod keys;
+#[path = "differential/known.rs"]
+mod known;
 #[path = "differential/members.rs"]
 mod members;
 #[path = "differential/mint.rs"]
@@ -89,7 +92,7 @@ mod wire_edits;
 #[path = "differential/world.rs"]
 mod world;
 
-const DEFAULT_CASES: usize = 20_000;
+const DEFAULT_CASES: usize = 24_000;
 const DEFAULT_SEED: u64 = 6750;
 /// How many requests are made for one world.
 const REQUESTS_PER_WORLD: usize = 10;
@@ -131,6 +134,7 @@ fn crate_and_reference_agree_on_generated_requests() {
         let mut memory = Memory::new(scene.nonces.clone(), scene.revocation.clone());
         let mut before = Vec::new();
         let mut steps = Vec::new();
+        let mut known = Known::default();
         let first = part * REQUESTS_PER_WORLD;
         for number in first..cases.min(first + REQUESTS_PER_WORLD) {
             if number > first {
@@ -149,8 +153,13 @@ fn crate_and_reference_agree_on_generated_requests() {
                 scene.said.extend(said.iter().filter(|_| is_heard).cloned());
             }
             let was_known = memory.knows(&made.draft.token);
+            let answered = known::token_of(&made.request).is_some_and(|token| memory.knows(token));
             if !scene.said.is_empty() {
                 made.traits.push("something was said of revocation");
+            }
+            if known.has(&made.request) {
+                made.traits.push("a known token");
+                seen.known += 1;
             }
             let by = if number % 2 == 1 { By::Guard } else { By::Server };
             let answer = server.decide(&scene.world, &made.request, by);
@@ -161,6 +170,18 @@ fn crate_and_reference_agree_on_generated_requests() {
                 (false, _) => {}
             }
             seen.add(&made, &answer, &verdict);
+            if verdict.asked().is_none() && !answered {
+                known.decided(&made.request, &answer);
+            }
+            assert!(
+                server.known() <= known.len(),
+                "PORTCULLIS_SEED={seed}: something is known that was not accepted: {:?}",
+                made.edits
+            );
+            assert!(
+                known.is_empty() || server.known() > 0,
+                "PORTCULLIS_SEED={seed}: none is known"
+            );
             let World { now_nanos, steady_nanos, .. } = scene.world;
             if scene.jumps && answer.cannot_tell(&verdict) {
                 seen.forgotten += 1;
@@ -190,10 +211,12 @@ fn crate_and_reference_agree_on_generated_requests() {
                 memory.nonces.insert(nonce.clone(), made_at);
             }
             steps.push(Step { now_nanos, steady_nanos, said, request: made.request.clone() });
+            made.accepted = matches!(verdict, Verdict::Pass(_));
             before.push(made);
         }
     }
     eprintln!("{cases} requests of seed {seed}: {} passed", seen.passed);
+    eprintln!("with a token that was known: {}", seen.known);
     eprintln!("said of revocation, and not taken: {}", seen.unheard);
     eprintln!("not known after the clock was set back: {}", seen.forgotten);
     eprintln!("refused, as the crate names it: {:?}", seen.kinds);
@@ -210,6 +233,7 @@ fn crate_and_reference_agree_on_generated_requests() {
 #[derive(Default)]
 struct Seen {
     passed: usize,
+    known: usize,
     forgotten: usize,
     unheard: usize,
     kinds: BTreeMap<&'static str, usize>,
@@ -245,6 +269,12 @@ impl Seen {
     fn assert_enough(&self, cases: usize, seed: u64) {
         let passed = self.passed;
         assert!(passed * 10 >= cases, "PORTCULLIS_SEED={seed}: only {passed} of {cases} passed");
+        // The reference verifies each of them: it says what is right of those that the crate did not.
+        let known = self.known;
+        assert!(
+            known * 100 >= cases * 8,
+            "PORTCULLIS_SEED={seed}: only {known} of {cases} were known"
+        );
         let missed: Vec<_> = RejectionKind::ALL
             .iter()
             .filter(|kind| !UNREACHABLE.contains(kind) && !self.kinds.contains_key(kind.as_str()))

@@ -8,14 +8,27 @@ use super::senders::{self, CERTIFICATES, spelled_otherwise};
 
 /// One of the requests before, once more.
 pub(crate) fn again(before: &[Made], around: &Surroundings<'_>, dice: &mut Dice) -> Made {
+    let accepted: Vec<&Made> = before.iter().filter(|made| made.accepted).collect();
     let with_proof: Vec<&Made> = before.iter().filter(|made| made.draft.proof.is_some()).collect();
-    let one = match with_proof.is_empty() || dice.percent(20) {
-        true => &before[dice.below(before.len())],
-        false => dice.pick(&with_proof),
+    let one = if !accepted.is_empty() && dice.percent(60) {
+        dice.pick(&accepted)
+    } else if with_proof.is_empty() || dice.percent(20) {
+        &before[dice.below(before.len())]
+    } else {
+        dice.pick(&with_proof)
     };
     let mut draft = one.draft.clone();
     let mut traits = vec!["again"];
-    let name = match dice.below(16) {
+    let name = match dice.below(17) {
+        16 if !draft.token.is_empty() => {
+            let place = dice.below(draft.token.len());
+            let scheme = draft.scheme;
+            let mut token = draft.token.into_bytes();
+            token[place] = dice.pick(&[b'A', b'B', b'z', b'_', b'.', b'=', token[place] ^ 1]);
+            draft.token = String::from_utf8(token).unwrap();
+            draft.lines = vec![format!("{scheme} {}", draft.token).into_bytes()];
+            "again with another character in its token"
+        }
         0 => {
             draft.method = dice.pick(&["GET", "POST", "HEAD"]).to_owned();
             "again with another method"
@@ -81,5 +94,5 @@ pub(crate) fn again(before: &[Made], around: &Surroundings<'_>, dice: &mut Dice)
     };
     asked::again(&mut draft, around, dice);
     let request = draft.request(one.request.peer);
-    Made { request, draft, edits: vec![name], traits }
+    Made { request, draft, edits: vec![name], traits, accepted: false }
 }

@@ -8,14 +8,16 @@ use super::request::{Draft, Surroundings};
 use super::times;
 
 const M: Stage = Stage::Members;
-const CLAIMS: [&str; 9] = ["iss", "sub", "aud", "client_id", "jti", "iat", "exp", "nbf", "scope"];
+// Twice what the fewest tokens need, or what is asked for in few ways.
+const CLAIMS: [&str; 11] =
+    ["iss", "sub", "aud", "aud", "client_id", "jti", "jti", "iat", "exp", "nbf", "scope"];
 const TEXTS: [&str; 4] = ["iss", "sub", "client_id", "jti"];
 const DATES: [&str; 3] = ["iat", "exp", "nbf"];
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 pub(crate) const EDITS: &[Edit] = &[
-    edit(8, M, "a claim is missing", |draft, _, dice| draft.payload.remove(dice.pick(&CLAIMS))),
-    edit(8, M, "a claim of another type", |draft, _, dice| {
+    edit(11, M, "a claim is missing", |draft, _, dice| draft.payload.remove(dice.pick(&CLAIMS))),
+    edit(10, M, "a claim of another type", |draft, _, dice| {
         draft.payload.set(dice.pick(&CLAIMS), odd_value(dice));
     }),
     edit(3, M, "a repeated claim", repeated),

@@ -76,6 +76,8 @@ pub(crate) struct Made {
     pub(crate) draft: Draft,
     pub(crate) edits: Vec<&'static str>,
     pub(crate) traits: Vec<&'static str>,
+    /// Whether it passed.
+    pub(crate) accepted: bool,
 }
 
 /// A new request, or one of those before it again.
@@ -103,6 +105,8 @@ pub(crate) fn request(
     } else {
         12
     };
+    // What was accepted comes back.
+    let repeats = if before.iter().any(|made| made.accepted) { repeats + 20 } else { repeats };
     if !before.is_empty() && dice.percent(repeats) {
         return again::again(before, &around, dice);
     }
@@ -168,6 +172,7 @@ pub(crate) fn request(
         draft,
         edits: edits.iter().map(|edit| edit.name).collect(),
         traits,
+        accepted: false,
     }
 }
 
@@ -179,7 +184,7 @@ pub(crate) fn sign_proof(proof: &mut ProofDraft, around: &Surroundings<'_>) {
 }
 
 /// Every trait that a token can have from the beginning.
-pub(crate) const TRAITS: [&str; 59] = [
+pub(crate) const TRAITS: [&str; 60] = [
     "wanted clients",
     "wanted subjects",
     "wanted actors",
@@ -239,6 +244,7 @@ pub(crate) const TRAITS: [&str; 59] = [
     "an answer without an audience",
     "an answer of before",
     "asked again",
+    "a known token",
 ];
 
 /// A token that this signer's issuer would give out for this resource.

@@ -125,6 +125,11 @@ impl Server {
         ready(self.api.revocations().revoke_all(records.iter().map(told::record))).is_ok()
     }
 
+    /// How many tokens it knows by having accepted them.
+    pub(crate) fn known(&self) -> usize {
+        self.api.known_tokens_health().tokens
+    }
+
     /// Decides at the time of this world, which is the one that it was made for.
     pub(crate) fn decide(&self, world: &World, request: &NaiveRequest, by: By) -> Answer {
         set(&self.clock, world);

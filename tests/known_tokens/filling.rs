@@ -36,7 +36,7 @@ async fn what_is_refused_leaves_nothing() {
     for token in &good {
         present(&api, token).await.unwrap();
     }
-    let before = api.known_tokens();
+    let before = api.known_tokens_health();
     assert_eq!(before.tokens, 10);
 
     let now = portcullis::time::Clock::now(&clock);
@@ -80,7 +80,7 @@ async fn what_is_refused_leaves_nothing() {
         let refused = present(&api, &make(number)).await.unwrap_err().kind();
         assert_eq!(refused, *expected, "{number}");
     }
-    assert_eq!(api.known_tokens(), before, "{junk} that nobody signed");
+    assert_eq!(api.known_tokens_health(), before, "{junk} that nobody signed");
 
     // What a client of the issuer can have, and is refused all the same: it is signed.
     type Signed<'a> = (Kind, Policy, Box<dyn Fn(TokenBuilder) -> Request<String> + 'a>);
@@ -133,11 +133,11 @@ async fn what_is_refused_leaves_nothing() {
             assert_eq!(refused, Some(*expected));
         }
     }
-    assert_eq!(api.known_tokens(), before, "signed, and not accepted");
+    assert_eq!(api.known_tokens_health(), before, "signed, and not accepted");
     for token in &good {
         present(&api, token).await.unwrap();
     }
-    assert_eq!(api.known_tokens(), before);
+    assert_eq!(api.known_tokens_health(), before);
 }
 
 /// Attack 26, INT-05: what an issuer was asked about is what it said then, and is kept with its answers, not
@@ -186,7 +186,7 @@ async fn what_does_not_fit_is_accepted_all_the_same() {
                 present(&api, token).await.unwrap();
             }
         }
-        let known = api.known_tokens();
+        let known = api.known_tokens_health();
         assert_eq!((known.tokens, known.bytes_at_most), (kept, room), "{room}");
         assert!(known.bytes <= room, "{known:?}");
     }
@@ -203,7 +203,7 @@ async fn each_server_knows_for_itself() {
     let other = server(TestIssuer::new(ISSUER, &clock).fixed_keys());
     let token = issuer.token(RESOURCE).sign();
     present(&one, &token).await.unwrap();
-    let known = |api: &ResourceServer| api.known_tokens().tokens;
+    let known = |api: &ResourceServer| api.known_tokens_health().tokens;
     assert_eq!((known(&one), known(&one.clone()), known(&two)), (1, 1, 0));
     assert_eq!(present(&other, &token).await.unwrap_err().kind(), Kind::BadSignature);
     assert_eq!(known(&other), 0);
@@ -217,7 +217,7 @@ async fn health_is_numbers() {
     let pair = Pair::new().await;
     let token = pair.token().sign();
     pair.knows(&token).await;
-    let health = pair.keeps.known_tokens();
+    let health = pair.keeps.known_tokens_health();
     assert!(health.bytes > 0 && health.bytes < 8_000, "{health:?}");
     assert_eq!(health.bytes_at_most, 32 << 20);
     let shown = format!("{health:?}");
@@ -228,6 +228,6 @@ async fn health_is_numbers() {
             health.bytes
         )
     );
-    let none = pair.verifies.known_tokens();
+    let none = pair.verifies.known_tokens_health();
     assert_eq!((none.tokens, none.bytes, none.bytes_at_most), (0, 0, 0));
 }

@@ -73,8 +73,8 @@ impl Pair {
 
     /// How many tokens are known.
     pub(crate) fn known(&self) -> usize {
-        assert_eq!(self.verifies.known_tokens().tokens, 0);
-        self.keeps.known_tokens().tokens
+        assert_eq!(self.verifies.known_tokens_health().tokens, 0);
+        self.keeps.known_tokens_health().tokens
     }
 
     /// What a request gets, by this policy. Both servers say the same.

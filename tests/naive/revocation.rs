@@ -14,6 +14,8 @@ use super::world::{
 
 /// The longest name or value of a record, in bytes.
 const LONGEST_NAME: usize = 2_048;
+/// Where seconds have 32 bits no more.
+const YEAR_2106: u128 = (1 << 32) * NANOS_PER_SECOND;
 /// The most claims that a record names.
 const MOST_CLAIMS: usize = 8;
 
@@ -132,8 +134,12 @@ fn is_lifted(memory: &Memory, place: usize) -> bool {
     let is_token = matches!(record.target, NaiveTarget::Token(_));
     record.effect == NaiveEffect::Lift
         || memory.said.iter().enumerate().any(|(other_place, other)| {
-            let unit = if is_token && other_place > place { NANOS_PER_SECOND } else { 1 };
+            let is_later = other_place > place;
+            let unit = if is_token && is_later { NANOS_PER_SECOND } else { 1 };
+            // from then on the record of a token is for ever
+            let is_for_ever = is_token && is_later && record.at_nanos >= YEAR_2106;
             other.effect == NaiveEffect::Lift
+                && !is_for_ever
                 && is_same_target(other, record)
                 && record.at_nanos / unit <= other.at_nanos / unit
         })
