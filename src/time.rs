@@ -252,9 +252,11 @@ impl Wall {
             return Timestamp::from_duration(steady.saturating_add(ahead));
         }
         let now = now();
-        let ahead = now.as_duration().saturating_sub(steady);
-        self.ahead.store(nanos(ahead), Ordering::Relaxed);
-        self.asked.store(nanos(steady), Ordering::Release);
+        // Where it is not ahead, on a machine that does not know the day, it is read each time.
+        if let Some(ahead) = now.as_duration().checked_sub(steady) {
+            self.ahead.store(nanos(ahead), Ordering::Relaxed);
+            self.asked.store(nanos(steady), Ordering::Release);
+        }
         now
     }
 }
@@ -379,6 +381,32 @@ mod tests {
             (" 1", None),
         ] {
             assert_eq!(nanos(text), expected, "{text}");
+        }
+    }
+
+    /// A clock that was set, forward or back, is seen within the bound, and read no more often than that.
+    #[test]
+    fn the_time_of_day_is_read_again_after_ten_milliseconds() {
+        let wall = Wall { asked: AtomicU64::new(Wall::NEVER), ahead: AtomicU64::new(0) };
+        let day = |seconds: u64| Timestamp::from_secs(1_800_000_000 + seconds);
+        let unasked = || -> Timestamp { panic!("nobody asks the clock") };
+        let millis = Duration::from_millis;
+
+        // At the very start of a process, too.
+        assert_eq!(wall.at(Duration::ZERO, || day(0)), day(0));
+        assert_eq!(wall.at(millis(9), unasked), day(0).plus(millis(9)));
+        for set in [day(3_600), day(60)] {
+            let start = wall.asked.load(Ordering::Relaxed) / 1_000_000;
+            assert_eq!(wall.at(millis(start + 10), || set), set, "it is seen");
+            assert_eq!(wall.at(millis(start + 19), unasked), set.plus(millis(9)));
+        }
+        // Of a thread that read the steady time before another one asked.
+        let asked = wall.asked.load(Ordering::Relaxed) / 1_000_000;
+        assert_eq!(wall.at(millis(asked - 1), || day(7)), day(7));
+        // On a machine that does not know the day it is read each time.
+        for seconds in [1, 2] {
+            let early = Timestamp::from_secs(seconds);
+            assert_eq!(wall.at(Duration::from_secs(100), || early), early);
         }
     }
 

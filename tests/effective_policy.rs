@@ -695,7 +695,7 @@ fn other_lines() -> Vec<Line> {
         // A token that is known is not verified again, and nothing else is decided otherwise.
         line!(["/known_tokens_bytes"], |s| s.known_tokens = 0, |w, api, s| {
             let first = plain(w, api, s, answering(w, "yes")).await;
-            let kept = api.known_tokens();
+            let kept = api.known_tokens_health();
             format!("{first}, {} known of {} bytes", kept.tokens, kept.bytes_at_most)
         }),
         line!(["/first_verifications/at_most"], |s| s.verifications.0 = 2, |w, api, _s| {

@@ -196,7 +196,7 @@ impl ResourceServer {
     /// How many tokens are known by having been accepted, and the room that they take: see
     /// [`ServerBuilder::known_tokens_bytes`].
     #[must_use]
-    pub fn known_tokens(&self) -> KnownTokensHealth {
+    pub fn known_tokens_health(&self) -> KnownTokensHealth {
         self.shared.rules.known.health()
     }
 

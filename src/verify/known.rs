@@ -77,6 +77,11 @@ impl KnownTokens {
     pub(crate) fn new(bytes: u64, longest: usize) -> Self {
         // Without random numbers every token is verified each time.
         let key = if bytes > 0 { DigestKey::random(longest) } else { None };
+        if bytes > 0 && key.is_none() {
+            tracing::error!(
+                "the machine has no random numbers: no token is known from an earlier use"
+            );
+        }
         let tokens = key.map(|key| {
             let about = usize::try_from(bytes / KnownToken::USUAL).unwrap_or(usize::MAX);
             let lifecycle = DefaultLifecycle::default();

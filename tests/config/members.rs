@@ -182,7 +182,7 @@ async fn a_file_says_how_much_room_known_tokens_have() {
         let desk = Desk::new(&file).await;
         assert_eq!(desk.api.effective_policy()["known_tokens_bytes"], room, "{said:?}");
         desk.ask(&desk.token(), None).await.unwrap();
-        let health = desk.api.known_tokens();
+        let health = desk.api.known_tokens_health();
         assert_eq!((health.bytes_at_most, health.tokens), (room, kept), "{said:?}");
     }
     let found = faults(&with(least(), "/known_tokens_bytes", json!(MOST + 1)));
