@@ -91,12 +91,16 @@ impl Measured {
         assert!(*last <= bytes + SLACK, "{name}: more is allocated than is said: {last}, {bytes}");
     }
 
-    /// And not much less.
+    /// And not much less: an allocator takes some thirty octets for a name of three, which is counted, and
+    /// three are asked for.
     fn fits_well(&self) {
         self.fits();
         let Self { name, known, last, .. } = self;
         let said = known.bytes;
-        assert!(last * 2 >= said, "{name}: not half of what is said is allocated: {last}, {said}");
+        assert!(
+            last * 3 >= said,
+            "{name}: not a third of what is said is allocated: {last}, {said}"
+        );
     }
 }
 
