@@ -323,8 +323,13 @@ impl IssuerKeys {
         }
         let KeyOf { key, kid, algorithm } = wanted;
         let Ok(found) = snapshot.keys.find(kid, algorithm) else { return false };
-        let same = Arc::ptr_eq(found, key)
-            || (found.thumbprint() == key.thumbprint() && found.algorithm() == key.algorithm());
+        // Its name too, which a token need not say: records know it by that.
+        let alike = || {
+            let (names, algorithms) =
+                (found.kid() == key.kid(), found.algorithm() == key.algorithm());
+            names && algorithms && found.thumbprint() == key.thumbprint()
+        };
+        let same = Arc::ptr_eq(found, key) || alike();
         if same {
             key_set.store(snapshot.number, Ordering::Relaxed);
         }

@@ -170,20 +170,11 @@ impl KnownToken {
         let wanted = KeyOf { key: &self.key, kid, algorithm: self.algorithm };
         let counts = at.wall() >= self.since
             && issuers.is_current(&self.issuer, at)
-            && self.issuer.has_still(wanted, &self.key_set, at, attempt)
-            && self.key_has_its_name(at, attempt);
+            && self.issuer.has_still(wanted, &self.key_set, at, attempt);
         if counts {
             issuers.proved(&self.issuer, at);
         }
         counts
-    }
-
-    /// Whether the key has the name by which records know it. One that the token names by it has.
-    fn key_has_its_name(&self, at: Moment, attempt: Attempt) -> bool {
-        self.kid.is_some() || {
-            let found = self.issuer.find(None, self.algorithm, at, attempt);
-            found.is_ok_and(|found| found.kid() == self.facts.key_id.as_deref())
-        }
     }
 }
 
