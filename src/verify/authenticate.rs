@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::detail::{detail, shown};
 use super::digest::Digest;
 use super::facts::{StandIns, Wanted, facts_of};
 use super::known::KnownToken;
 use super::turns::Place;
-use super::{Look, RouteRules, Rules, Stop, Trace, refuse, shown};
+use super::{Look, RouteRules, Rules, Stop, Trace, refuse};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
 use crate::error::{Refusal, RejectionKind};
@@ -353,7 +354,7 @@ fn unusable_header(error: HeaderError) -> Refusal {
 }
 
 fn unusable_payload(error: JsonError) -> Refusal {
-    Refusal::new(RejectionKind::MalformedToken, format!("the payload is {error}"))
+    Refusal::new(RejectionKind::MalformedToken, detail(format_args!("the payload is {error}")))
 }
 
 fn unusable_claim(error: ClaimError) -> Refusal {
@@ -374,5 +375,6 @@ fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &Issue
             return Refusal::new(RejectionKind::KeysUnavailable, format!("no keys of {issuer}"));
         }
     };
-    Refusal::new(kind, format!("{why}: kid {}, alg {algorithm}, issuer {issuer}", shown(kid)))
+    let kid = shown(kid);
+    Refusal::new(kind, detail(format_args!("{why}: kid {kid}, alg {algorithm}, issuer {issuer}")))
 }

@@ -14,6 +14,7 @@
 mod answer;
 mod authenticate;
 mod class;
+mod detail;
 mod digest;
 mod exception;
 mod facts;
@@ -45,6 +46,7 @@ use crate::time::{Moment, Timestamp};
 use authenticate::{Authentic, Meeting, Said};
 pub use class::TokenClass;
 pub(crate) use class::{Applied, ClassPlace, Classes, IssuerNames, Revocable};
+use detail::{detail, shown};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
 #[cfg(feature = "testing")]
@@ -348,7 +350,9 @@ impl Rules {
                 Err(refusal)
             }
             Some(Resolved::Unknown) | None => {
-                let detail = format!("`iss` is {}, which is not one of the issuers", shown(iss));
+                let iss = shown(iss);
+                let detail =
+                    detail(format_args!("`iss` is {iss}, which is not one of the issuers"));
                 Err(Refusal::new(RejectionKind::UnknownIssuer, detail))
             }
         }
@@ -648,19 +652,6 @@ pub(crate) fn refusal_of(error: CheckError) -> Refusal {
                 Refusal::new(RejectionKind::CheckUnavailable, unavailable.to_string());
             refusal.retry_after = unavailable.retry_after_time();
             refusal
-        }
-    }
-}
-
-/// A value of a request for an operator's log: quoted, escaped and cut.
-fn shown(value: Option<&str>) -> String {
-    const SHOWN: usize = 100;
-    match value {
-        None => "absent".to_owned(),
-        Some(value) if value.len() <= SHOWN => format!("{value:?}"),
-        Some(value) => {
-            let start: String = value.chars().take(SHOWN).collect();
-            format!("{start:?}…")
         }
     }
 }
