@@ -24,7 +24,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use harness::{Effort, Group};
+use harness::{Effort, Goal, Group, Summary};
 use http::Request;
 use http::header::AUTHORIZATION;
 use portcullis::check::scope;
@@ -47,6 +47,7 @@ fn now(guard: &Guard, request: &Request<()>) -> Access {
 
 fn main() {
     let effort = Effort::from_command_line();
+    let mut summary = Summary::new(&effort);
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
     let introspection = TestIntrospection::of(&issuer, &clock);
@@ -82,7 +83,7 @@ fn main() {
     let (asked, signed) = (request(&opaque), request(&jwt));
     let title = format!("opaque token of {} octets, JWT of {}", opaque.len(), jwt.len());
     let rows = Group::new(title)
-        .case("floor", || {
+        .case("a keyed hash of the token", || {
             let field = black_box(&asked).headers().get(AUTHORIZATION).unwrap();
             let token = field.to_str().unwrap().strip_prefix("Bearer ").unwrap();
             let mut hasher = SipHasher24::new_with_keys(black_box(1), black_box(2));
@@ -93,8 +94,11 @@ fn main() {
         .case("verified_jwt", || now(&guard, black_box(&signed)))
         .run(&effort);
     assert_eq!(introspection.calls(), calls, "every answer was kept");
+    summary.row(&rows, "known_introspected", Goal::none());
     let of = |name| rows.iter().find(|row| row.name == name).map(|row| row.nanoseconds);
     if let (Some(known), Some(verified)) = (of("known_introspected"), of("verified_jwt")) {
-        println!("\nknown_introspected: {:.3} of a JWT that is verified", known / verified);
+        let name = "known_introspected_to_verified_jwt";
+        summary.ratio(name, known / verified, "verified_jwt", Goal::none());
     }
+    summary.finish();
 }

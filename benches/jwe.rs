@@ -29,7 +29,7 @@ use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDe
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use harness::{Effort, Group, Row};
+use harness::{Effort, Goal, Group, Summary};
 use portcullis::jose::{Algorithm, Compact, PublicKey, base64url};
 use portcullis::jwe::{ContentEncryption, Decryption, Decryptor, KeyManagement};
 use portcullis::testing::{ManualClock, TestDecryptionKey, TestIssuer};
@@ -137,7 +137,8 @@ fn measure<T>(
     decryptor: &Decryptor,
     floor: impl FnMut() -> T,
     effort: &Effort,
-) -> Vec<Row> {
+    summary: &mut Summary,
+) {
     let token = &envelope.token;
     let (whole, within) = (token.len(), inner.token.len());
     let jws = Compact::parse(&inner.token).unwrap();
@@ -149,14 +150,12 @@ fn measure<T>(
             inner.ours.verify(Algorithm::Es256, black_box(&jws)).unwrap();
         })
         .run(effort);
-    if let Some(row) = rows.iter().find(|row| row.name == name) {
-        println!("\n{name}: {:.3} of the floor", row.ratio);
-    }
-    rows
+    summary.row(&rows, name, Goal::none());
 }
 
 fn main() {
     let effort = Effort::from_command_line();
+    let mut summary = Summary::new(&effort);
     let inner = Inner::new();
 
     let rsa = TestDecryptionKey::generate(KeyManagement::RsaOaep256, "rsa");
@@ -170,7 +169,8 @@ fn main() {
         inner.verify_bare();
         envelope.open_bare(key)
     };
-    measure("jwe_rsa_oaep_256", &envelope, &inner, &decryptor(&rsa), floor, &effort);
+    let decryptor_of = decryptor(&rsa);
+    measure("jwe_rsa_oaep_256", &envelope, &inner, &decryptor_of, floor, &effort, &mut summary);
 
     let ec = TestDecryptionKey::generate(KeyManagement::EcdhEs, "ec");
     let envelope = Envelope::new(&ec, &inner);
@@ -185,5 +185,6 @@ fn main() {
         inner.verify_bare();
         envelope.open_bare(key.as_ref())
     };
-    measure("jwe_ecdh_es", &envelope, &inner, &decryptor(&ec), floor, &effort);
+    measure("jwe_ecdh_es", &envelope, &inner, &decryptor(&ec), floor, &effort, &mut summary);
+    summary.finish();
 }

@@ -22,7 +22,7 @@ use std::hint::black_box;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
-use harness::{Effort, Group};
+use harness::{Effort, Goal, Group, Summary};
 use http::Method;
 use portcullis::jose::{Algorithm, ClaimsSet, Compact, Header, PublicKey, base64url};
 use portcullis::sender::{ExpectedProof, Proof, ProofRules, TargetUri};
@@ -43,6 +43,7 @@ struct Claims<'a> {
 
 fn main() {
     let effort = Effort::from_command_line();
+    let mut summary = Summary::new(&effort);
     let clock = ManualClock::new();
     let client = ClientKey::generate(Algorithm::Es256, &clock);
     // As long as an ES256 token with the claims of RFC 9068 and `cnf`.
@@ -68,16 +69,13 @@ fn main() {
     let (proof_length, token_length) = (proof.len(), token.len());
     let title = format!("a DPoP proof of {proof_length} octets, for a token of {token_length}");
     let rows = Group::new(title)
-        .case("floor", || {
+        .case("a signature and a reading of claims", || {
             key.verify_sig(black_box(message), black_box(signature)).unwrap();
             serde_json::from_slice::<Claims<'_>>(black_box(jws.payload())).unwrap().iat
         })
         .case("dpop_proof", || Proof::verify(black_box(&proof), &expected, &rules).unwrap())
         .run(&effort);
-    if let Some(row) = rows.iter().find(|row| row.name == "dpop_proof") {
-        let bound = if row.ratio <= 1.12 { "within" } else { "beyond" };
-        println!("\ndpop_proof: {:.3} of the floor, {bound} 1.12", row.ratio);
-    }
+    summary.row(&rows, "dpop_proof", Goal::ratio(1.12));
 
     let jwk = jwk.to_string();
     let es256 = [Algorithm::Es256];
@@ -95,4 +93,5 @@ fn main() {
         })
         .case("hash of the token", || digest(&SHA256, black_box(token.as_bytes())))
         .run(&effort);
+    summary.finish();
 }

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash as _, Hasher};
 use std::time::{Duration, Instant};
 
-use harness::{Effort, Group, Row, weigh};
+use harness::{Effort, Goal, Group, Summary, waited, weigh};
 use portcullis::revocation::{Inserted, RevokedTokens, TokenFingerprint};
 use portcullis::time::Timestamp;
 
@@ -30,14 +30,14 @@ const ASKED: u64 = 1 << 20;
 
 fn main() {
     let effort = Effort::from_command_line();
-    let mut goals = Goals::default();
-    revoked_tokens(&effort, &mut goals);
-    goals.print();
+    let mut summary = Summary::new(&effort);
+    revoked_tokens(&effort, &mut summary);
+    summary.finish();
 }
 
 /// `revocation_miss_10m`, `revocation_hit_10m`, `revocation_bytes_10m`, `revocation_insert`,
 /// `revocation_longest_insert`.
-fn revoked_tokens(effort: &Effort, goals: &mut Goals) {
+fn revoked_tokens(effort: &Effort, summary: &mut Summary) {
     let names = ["miss_10m", "hit_10m", "bytes_10m", "insert", "longest_insert"];
     let [miss, hit, bytes, insert, longest] = names.map(|name| format!("revocation_{name}"));
     if ![&miss, &hit, &bytes, &insert, &longest].iter().any(|name| effort.wants(name)) {
@@ -95,8 +95,9 @@ fn revoked_tokens(effort: &Effort, goals: &mut Goals) {
         let each = row(records, &tokens, held);
         let (most, at) = most_while_growing;
         println!("| {at} | | {most:.1}, the most while growing, from 1000 on |");
-        goals.at_most(&bytes, each, 29.0, "bytes a record");
-        goals.at_most("revocation_bytes while growing", most, 38.0, "bytes a record");
+        let while_growing = "revocation_bytes_while_growing";
+        summary.value(&bytes, each, "bytes/record", Goal::at_most(29.0));
+        summary.value(while_growing, most, "bytes/record", Goal::at_most(38.0));
     }
 
     if effort.wants(&longest) {
@@ -113,7 +114,8 @@ fn revoked_tokens(effort: &Effort, goals: &mut Goals) {
         ] {
             println!("| {name} | {:.1} |", part(share));
         }
-        goals.at_most("revocation_longest_insert of 99.99 %", part(0.9999), 100.0, "microseconds");
+        let most = "revocation_longest_insert_of_9999_in_10000";
+        summary.value(most, part(0.9999), "microseconds", Goal::at_most(100.0));
     }
     drop(taken);
 
@@ -124,18 +126,18 @@ fn revoked_tokens(effort: &Effort, goals: &mut Goals) {
         let strangers = Asked::new(&tokens, |number| records + number);
         let (mut a, mut b) = (0, 0);
         let rows = Group::new(&miss)
-            .case("floor: HashSet", || floor.contains(strangers.bits(&mut a)))
-            .case("revoked tokens", || tokens.contains(strangers.token(&mut b), NOW))
+            .case("HashSet", || floor.contains(strangers.bits(&mut a)))
+            .case(&miss, || tokens.contains(strangers.token(&mut b), NOW))
             .run(effort);
-        goals.ratio(&miss, &rows, Some(1.3));
+        summary.row(&rows, &miss, Goal::ratio(1.3));
 
         let known = Asked::new(&tokens, |number| scattered(number) % records);
         let (mut a, mut b) = (0, 0);
         let rows = Group::new(&hit)
-            .case("floor: HashSet", || floor.contains(known.bits(&mut a)))
-            .case("revoked tokens", || tokens.contains(known.token(&mut b), NOW))
+            .case("HashSet", || floor.contains(known.bits(&mut a)))
+            .case(&hit, || tokens.contains(known.token(&mut b), NOW))
             .run(effort);
-        goals.ratio(&hit, &rows, None);
+        summary.row(&rows, &hit, Goal::none());
 
         let mut next = [records; 3];
         let [a, b, c] = &mut next;
@@ -144,22 +146,15 @@ fn revoked_tokens(effort: &Effort, goals: &mut Goals) {
             fingerprint(&tokens, *number)
         };
         let rows = Group::new(&insert)
-            .case("floor: fingerprint and HashSet", || floor.insert(bits(fresh(a))))
+            .case("fingerprint and HashSet", || floor.insert(bits(fresh(a))))
             .case("fingerprint", || fresh(b))
-            .case("fingerprint and revoked tokens", || {
+            .case(&insert, || {
                 *c += 1;
                 tokens.insert(fingerprint(&tokens, *c), until(*c))
             })
             .run(effort);
-        goals.ratio(&insert, &rows, None);
+        summary.row(&rows, &insert, Goal::none());
     }
-}
-
-/// How long this thread was ready and another one ran, where the system tells: not the insert's time.
-fn waited() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = told.split_whitespace().nth(1).and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// The fingerprint of the token of this number.
@@ -247,32 +242,5 @@ impl Hasher for Identity {
 
     fn write_u128(&mut self, bits: u128) {
         self.0 = (bits ^ bits >> 32) as u64;
-    }
-}
-
-/// What was wanted, to be said last.
-#[derive(Default)]
-struct Goals(Vec<String>);
-
-impl Goals {
-    fn at_most(&mut self, name: &str, measured: f64, most: f64, unit: &str) {
-        let verdict = if measured <= most { "within" } else { "MORE THAN" };
-        self.0.push(format!("{name}: {measured:.2} {unit}, {verdict} {most}"));
-    }
-
-    /// Of the last row to the floor.
-    fn ratio(&mut self, name: &str, rows: &[Row], most: Option<f64>) {
-        let Some(row) = rows.last() else { return };
-        match most {
-            Some(most) => self.at_most(name, row.ratio, most, "of the floor"),
-            None => self.0.push(format!("{name}: {:.2} of the floor", row.ratio)),
-        }
-    }
-
-    fn print(&self) {
-        println!();
-        for goal in &self.0 {
-            println!("{goal}");
-        }
     }
 }

@@ -21,7 +21,7 @@ mod harness;
 use std::hint::black_box;
 
 use flate2::{Decompress, FlushDecompress, Status};
-use harness::{Effort, Group, weigh};
+use harness::{Effort, Goal, Group, Summary, weigh};
 use portcullis::jose::{Algorithm, ClaimsSet, Compact, PublicKey, base64url};
 use portcullis::revocation::{ExpectedStatusList, StatusList, StatusListToken};
 use portcullis::testing::{ManualClock, TestIssuer, TestStatusList};
@@ -46,6 +46,7 @@ impl Dice {
 
 fn main() {
     let effort = Effort::from_command_line();
+    let mut summary = Summary::new(&effort);
     let clock = ManualClock::new();
     let issuer = TestIssuer::new("https://as.example", &clock);
     let made = TestStatusList::new(URI, &issuer, &clock);
@@ -83,12 +84,7 @@ fn main() {
             black_box(&list).get(indices[turn]).unwrap()
         })
         .run(&effort);
-    if let Some(row) = rows.iter().find(|row| row.name == "status_bit_10m") {
-        println!(
-            "\nstatus_bit_10m: {:.1} ns, {:.2} of the floor (goal 1.2)",
-            row.nanoseconds, row.ratio
-        );
-    }
+    summary.row(&rows, "status_bit_10m", Goal::ratio(1.2));
 
     let jws = Compact::parse(&text).unwrap();
     let claims = ClaimsSet::parse(jws.payload()).unwrap();
@@ -109,10 +105,7 @@ fn main() {
         })
         .case("status_load_10m", load)
         .run(&effort);
-    if let Some(row) = rows.iter().find(|row| row.name == "status_load_10m") {
-        let milliseconds = row.nanoseconds / 1e6;
-        println!("\nstatus_load_10m: {milliseconds:.2} ms, {:.3} of the floor", row.ratio);
-    }
+    summary.row(&rows, "status_load_10m", Goal::none());
 
     Group::new("parts of status_load_10m")
         .case("the signature", verify)
@@ -127,4 +120,5 @@ fn main() {
             StatusList::from_compressed(1, black_box(&zlib), StatusList::MOST_ENTRIES).unwrap()
         })
         .run(&effort);
+    summary.finish();
 }

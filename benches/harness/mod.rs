@@ -2,18 +2,26 @@
 //!
 //! Every case of a group runs once in a round, in rotating order, so that whatever else the machine
 //! does meets all of them alike. A ratio is the median over the rounds of a case's time to the
-//! first case's, its floor. Nanoseconds are medians too; they are worth what the machine was worth.
+//! first case's, its floor. Nanoseconds are medians too; they are worth what the machine was worth. The
+//! time in which a thread was ready and another one ran is not counted, where the system tells it.
 //!
 //! `cargo bench --bench <name> -- [--quick] [part of a name]...`: quick is for finding out whether it
 //! runs at all, and `--rounds=2000` for a profiler. The floor of a group runs whenever one of its cases does.
+//!
+//! What has a goal or a floor is told again at the end, and kept for scripts: see [`summary`].
 
 #![allow(dead_code, unreachable_pub, reason = "every benchmark uses a part of it")]
+
+pub mod summary;
 
 use std::alloc::System;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[allow(unused_imports, reason = "every benchmark uses a part of it")]
+pub use self::summary::{Goal, Summary};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -39,6 +47,11 @@ impl Effort {
         Self { quick, wanted, rounds, slice: Duration::from_micros(slice) }
     }
 
+    /// Whether everything that there is is wanted.
+    pub fn is_whole(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
     pub fn wants(&self, name: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| name.contains(wanted.as_str()))
     }
@@ -61,6 +74,9 @@ pub struct Row {
     pub nanoseconds: f64,
     pub ratio: f64,
     pub allocations: f64,
+    /// The first case of its group, which is its own floor.
+    pub floor: String,
+    pub floor_nanoseconds: f64,
 }
 
 impl<'a> Group<'a> {
@@ -106,6 +122,8 @@ impl<'a> Group<'a> {
         println!("| case | ns/op | p10..p90 | x | allocs/op | bytes/op |");
         println!("|---|--:|--:|--:|--:|--:|");
         let mut rows = Vec::new();
+        let floor = self.cases.first().map_or_else(String::new, |case| case.name.clone());
+        let floor_nanoseconds = times.first().map_or(f64::NAN, |times| quantile(times, 0.5));
         for (at, case) in self.cases.into_iter().enumerate() {
             let ratios: Vec<_> =
                 times[at].iter().zip(&times[0]).map(|(one, to)| one / to).collect();
@@ -118,7 +136,14 @@ impl<'a> Group<'a> {
                 quantile(0.1),
                 quantile(0.9),
             );
-            rows.push(Row { name: case.name, nanoseconds, ratio, allocations });
+            rows.push(Row {
+                name: case.name,
+                nanoseconds,
+                ratio,
+                allocations,
+                floor: floor.clone(),
+                floor_nanoseconds,
+            });
         }
         rows
     }
@@ -142,12 +167,23 @@ impl Case<'_> {
         (per_slice, (per(change.allocations + change.reallocations), per(change.bytes_allocated)))
     }
 
-    /// Nanoseconds each.
+    /// Nanoseconds each, without those in which another had the processor.
     fn time(&mut self, times: usize) -> f64 {
+        let before = waited();
         let start = Instant::now();
         (self.run)(times);
-        start.elapsed().as_nanos() as f64 / times as f64
+        let taken = start.elapsed();
+        let taken = taken.saturating_sub(waited().saturating_sub(before));
+        taken.as_nanos().max(1) as f64 / times as f64
     }
+}
+
+/// How long this thread was ready and another one ran, where the system tells: not the time of what it
+/// does. It takes some microseconds.
+pub fn waited() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = told.split_whitespace().nth(1).and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// What is made, and the octets that it holds when it is made.
