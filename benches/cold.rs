@@ -27,7 +27,7 @@ use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
 };
-use harness::{Effort, Group, Row};
+use harness::{Effort, Goal, Group, Summary};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use portcullis::jose::{Algorithm, Compact, base64url};
@@ -40,6 +40,7 @@ const RESOURCE: &str = "https://api.example.com";
 
 fn main() {
     let effort = Effort::from_command_line();
+    let mut summary = Summary::new(&effort);
     let clock = ManualClock::new();
     for (name, algorithm, at_most) in [
         ("unknown_rs256", Algorithm::Rs256, 1.15),
@@ -57,7 +58,7 @@ fn main() {
             .case("floor", || key.verify_sig(black_box(message), black_box(signature)).unwrap())
             .case(name, || ready(server.verify(black_box(&accepted))).unwrap())
             .run(&effort);
-        told(&rows, name, at_most);
+        summary.row(&rows, name, Goal::ratio(at_most).allocations(12.0));
     }
 
     let issuer = TestIssuer::with_algorithm("https://as.example", &clock, Algorithm::Rs256);
@@ -73,7 +74,7 @@ fn main() {
         .case("floor", || key.verify_sig(black_box(message), black_box(signature)).unwrap_err())
         .case("bad_signature_rs256", || ready(server.verify(black_box(&refused))).unwrap_err())
         .run(&effort);
-    told(&rows, "bad_signature_rs256", 1.15);
+    summary.row(&rows, "bad_signature_rs256", Goal::ratio(1.15));
 
     // Everything of it is right but its last octet: nothing can be refused sooner.
     let payload = token.payload();
@@ -99,8 +100,9 @@ fn main() {
             });
     }
     let rows = group.run(&effort);
-    told(&rows, "malformed", 6.0);
-    told(&rows, "unknown_kid", 6.0);
+    summary.row(&rows, "malformed", Goal::ratio(6.0));
+    summary.row(&rows, "unknown_kid", Goal::ratio(6.0));
+    summary.finish();
 }
 
 /// A server that knows no token again.
@@ -148,13 +150,6 @@ fn with(field: &HeaderValue) -> Request<()> {
     let mut request = Request::get("/notes").body(()).unwrap();
     request.headers_mut().insert(AUTHORIZATION, field.clone());
     request
-}
-
-fn told(rows: &[Row], name: &str, at_most: f64) {
-    if let Some(row) = rows.iter().find(|row| row.name == name) {
-        let bound = if row.ratio <= at_most { "within" } else { "beyond" };
-        println!("\n{name}: {:.3} of the floor, {bound} {at_most:.2}", row.ratio);
-    }
 }
 
 fn ready<T>(future: impl Future<Output = T>) -> T {

@@ -10,7 +10,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A NumericDate (RFC 7519 §2): the time since 1970-01-01T00:00:00Z, to the nanosecond.
@@ -217,48 +216,6 @@ impl Clock for SystemClock {
     fn sleep(&self, time: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(time))
     }
-
-    fn moment(&self) -> Moment {
-        let steady = self.steady();
-        Moment::new(WALL.at(steady, || self.now()), steady)
-    }
-}
-
-/// The time of day by the steady time, for all of the process.
-static WALL: Wall = Wall { asked: AtomicU64::new(Wall::NEVER), ahead: AtomicU64::new(0) };
-
-/// How far the time of day is ahead of the steady time. A machine's clock is set now and then and drifts
-/// little: it is read again after [`Wall::READ_AGAIN`], and until then a decision reads one clock and
-/// not two.
-struct Wall {
-    /// When the time of day was read last, in steady nanoseconds.
-    asked: AtomicU64,
-    /// In nanoseconds. Both are always read and written by themselves: one of them being older than the
-    /// other shows a time that was right a moment ago.
-    ahead: AtomicU64,
-}
-
-impl Wall {
-    /// Decisions see a clock that was set within this time.
-    const READ_AGAIN: u64 = 10_000_000;
-    /// 292 years away from any steady time.
-    const NEVER: u64 = u64::MAX / 2;
-
-    fn at(&self, steady: Duration, now: impl FnOnce() -> Timestamp) -> Timestamp {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let since = nanos(steady).wrapping_sub(self.asked.load(Ordering::Acquire));
-        if since < Self::READ_AGAIN {
-            let ahead = Duration::from_nanos(self.ahead.load(Ordering::Relaxed));
-            return Timestamp::from_duration(steady.saturating_add(ahead));
-        }
-        let now = now();
-        // Where it is not ahead, on a machine that does not know the day, it is read each time.
-        if let Some(ahead) = now.as_duration().checked_sub(steady) {
-            self.ahead.store(nanos(ahead), Ordering::Relaxed);
-            self.asked.store(nanos(steady), Ordering::Release);
-        }
-        now
-    }
 }
 
 /// The digits of `number`, its decimal point and its exponent, as whole seconds and nanoseconds.
@@ -381,32 +338,6 @@ mod tests {
             (" 1", None),
         ] {
             assert_eq!(nanos(text), expected, "{text}");
-        }
-    }
-
-    /// A clock that was set, forward or back, is seen within the bound, and read no more often than that.
-    #[test]
-    fn the_time_of_day_is_read_again_after_ten_milliseconds() {
-        let wall = Wall { asked: AtomicU64::new(Wall::NEVER), ahead: AtomicU64::new(0) };
-        let day = |seconds: u64| Timestamp::from_secs(1_800_000_000 + seconds);
-        let unasked = || -> Timestamp { panic!("nobody asks the clock") };
-        let millis = Duration::from_millis;
-
-        // At the very start of a process, too.
-        assert_eq!(wall.at(Duration::ZERO, || day(0)), day(0));
-        assert_eq!(wall.at(millis(9), unasked), day(0).plus(millis(9)));
-        for set in [day(3_600), day(60)] {
-            let start = wall.asked.load(Ordering::Relaxed) / 1_000_000;
-            assert_eq!(wall.at(millis(start + 10), || set), set, "it is seen");
-            assert_eq!(wall.at(millis(start + 19), unasked), set.plus(millis(9)));
-        }
-        // Of a thread that read the steady time before another one asked.
-        let asked = wall.asked.load(Ordering::Relaxed) / 1_000_000;
-        assert_eq!(wall.at(millis(asked - 1), || day(7)), day(7));
-        // On a machine that does not know the day it is read each time.
-        for seconds in [1, 2] {
-            let early = Timestamp::from_secs(seconds);
-            assert_eq!(wall.at(Duration::from_secs(100), || early), early);
         }
     }
 

@@ -62,6 +62,6 @@ pub use profile::{DangerousProfile, OptionalClaim, TokenProfile};
 pub(crate) use profile::{IdTokens, Untyped};
 pub use refresh::KeyRefresh;
 pub use registry::WarmUpError;
-pub(crate) use registry::{Registry, TenantRules};
+pub(crate) use registry::{Registry, Remembered, TenantRules};
 pub(crate) use tenants::Resolved;
 pub use trust::{IssuerResolver, TenantList, Trust};

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use super::config::IssuerRules;
@@ -17,6 +17,13 @@ pub(crate) struct Registry {
     configured: Vec<Arc<IssuerKeys>>,
     /// Those that are decided on at run time.
     tenants: Option<Tenants>,
+}
+
+/// An issuer that somebody remembers.
+pub(crate) enum Remembered {
+    Configured(Arc<IssuerKeys>),
+    /// It goes when it is changed or removed.
+    Tenant(Weak<IssuerKeys>),
 }
 
 /// A resolver, and how many issuers of it are kept.
@@ -53,12 +60,37 @@ impl Registry {
         }
     }
 
-    /// Whether this is still the issuer of its name: a tenant may have been changed or removed.
-    pub(crate) fn is_current(&self, issuer: &Arc<IssuerKeys>, at: Moment) -> bool {
-        let Some(tenants) = &self.tenants else { return true };
-        let name = issuer.id().as_str();
-        self.issuers.contains_key(name)
-            || matches!(tenants.get(name, at), Resolved::Known(found) if Arc::ptr_eq(&found, issuer))
+    /// For whoever remembers an issuer, and must not keep a tenant that went.
+    pub(crate) fn remember(&self, issuer: Arc<IssuerKeys>) -> Remembered {
+        let configured = self.issuers.get(issuer.id().as_str());
+        match configured.is_some_and(|keys| Arc::ptr_eq(keys, &issuer)) {
+            true => Remembered::Configured(issuer),
+            false => Remembered::Tenant(Arc::downgrade(&issuer)),
+        }
+    }
+
+    /// Whether it is still the issuer of this name, a tenant may have been changed or removed, and this is
+    /// so of it.
+    pub(crate) fn is_still(
+        &self,
+        remembered: &Remembered,
+        name: &IssuerId,
+        at: Moment,
+        holds: impl FnOnce(&IssuerKeys) -> bool,
+    ) -> bool {
+        match remembered {
+            Remembered::Configured(keys) => holds(keys),
+            Remembered::Tenant(keys) => match self.get(name.as_str(), at) {
+                Resolved::Known(found) if std::ptr::eq(keys.as_ptr(), &raw const *found) => {
+                    let still = holds(&found);
+                    if still {
+                        self.proved(&found, at);
+                    }
+                    still
+                }
+                _ => false,
+            },
+        }
     }
 
     /// A token of this issuer had a good signature: its place is worth keeping.

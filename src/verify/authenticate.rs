@@ -237,6 +237,7 @@ impl Rules {
         facts.key_id = key.shared_kid();
         let facts = Arc::new(facts);
         let kid = header.kid().and_then(|_| key.shared_kid());
+        let issuer = self.issuers.remember(issuer);
         let known = KnownToken::new(facts, issuer, kid, algorithm, key, look.at);
         Ok((Said::Verified(digest, known), place))
     }

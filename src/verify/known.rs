@@ -22,7 +22,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::digest::{Digest, DigestKey};
 use crate::access::{Actor, Confirmation, Facts};
-use crate::issuer::{Attempt, IssuerKeys, KeyOf, Registry};
+use crate::issuer::{Attempt, KeyOf, Registry, Remembered};
 use crate::jose::{Algorithm, PublicKey};
 use crate::name::{Audience, KeyId};
 use crate::place::BuildPlaceHasher;
@@ -58,7 +58,7 @@ struct Tokens {
 /// A token that was accepted, and with which key it was verified.
 pub(super) struct KnownToken {
     facts: Arc<Facts>,
-    issuer: Arc<IssuerKeys>,
+    issuer: Remembered,
     /// The key's, if the token names it by that.
     kid: Option<Arc<KeyId>>,
     algorithm: Algorithm,
@@ -130,7 +130,7 @@ impl KnownToken {
 
     pub(super) fn new(
         facts: Arc<Facts>,
-        issuer: Arc<IssuerKeys>,
+        issuer: Remembered,
         kid: Option<Arc<KeyId>>,
         algorithm: Algorithm,
         key: Arc<PublicKey>,
@@ -168,13 +168,10 @@ impl KnownToken {
     pub(super) fn counts(&self, issuers: &Registry, at: Moment, attempt: Attempt) -> bool {
         let kid = self.kid.as_deref().map(KeyId::as_str);
         let wanted = KeyOf { key: &self.key, kid, algorithm: self.algorithm };
-        let counts = at.wall() >= self.since
-            && issuers.is_current(&self.issuer, at)
-            && self.issuer.has_still(wanted, &self.key_set, at, attempt);
-        if counts {
-            issuers.proved(&self.issuer, at);
-        }
-        counts
+        at.wall() >= self.since
+            && issuers.is_still(&self.issuer, &self.facts.issuer, at, |issuer| {
+                issuer.has_still(wanted, &self.key_set, at, attempt)
+            })
     }
 }
 

@@ -326,7 +326,7 @@ fn any_sequence_of_events_gives_what_verifying_each_time_gives() {
         })
         .unwrap_or_else(|error| panic!("{error}"));
     let (met, cases) = (met.get(), usize::try_from(cases).unwrap());
-    assert!(met.passed > 10 * cases, "{met:?}");
+    assert!(met.passed > 5 * cases, "{met:?}");
     assert!(met.known > 2 * cases, "{met:?}: known tokens were met");
     assert!(met.refused > cases / 10, "{met:?}: and were forgotten");
 }

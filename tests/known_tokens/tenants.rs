@@ -1,14 +1,16 @@
 //! Issuers that change or go: a known token is of the issuer as it is.
 
-use portcullis::{Issuer, ResourceServer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use portcullis::RejectionKind as Kind;
 use portcullis::check::Unavailable;
 use portcullis::issuer::{IssuerResolver, OptionalClaim, TenantList, TokenProfile, Trust};
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
+use portcullis::transport::{Fetch, FetchLimits, Transport};
+use portcullis::{Issuer, ResourceServer};
 
 use crate::pair::{MINUTE, Pair, SECOND};
 use crate::support::{ISSUER, RESOURCE};
@@ -152,4 +154,51 @@ async fn whose_known_tokens_are_used_keeps_its_place() {
     }
     assert_eq!(places(&pair.keeps), ["https://other.example"]);
     assert_eq!(places(&pair.verifies), ["https://other.example"]);
+}
+
+/// A transport that says how many hold it: an issuer holds its own.
+struct Watched(TestNetwork, Arc<()>);
+
+impl Transport for Watched {
+    fn fetch(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
+        self.0.fetch(request, limits)
+    }
+}
+
+/// What is remembered of a token keeps no tenant that was changed or removed, with its keys and settings.
+#[tokio::test]
+async fn known_tokens_keep_no_tenant_that_went() {
+    let (clock, tenants, held) = (ManualClock::new(), TenantList::new(), Arc::new(()));
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let network = TestNetwork::of(&[&issuer]);
+    let api = ResourceServer::builder(RESOURCE)
+        .tenants(tenants.clone(), 1)
+        .binding(portcullis::Binding::WhereBound)
+        .class(portcullis::TokenClass::default_at_most(60 * MINUTE))
+        .transport(network.clone())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let mut tokens = Vec::new();
+    for _ in 0..20 {
+        let watched = Watched(network.clone(), Arc::clone(&held));
+        tenants.add(issuer.jwks().transport(watched)).unwrap();
+        let token = issuer.token(RESOURCE).sign();
+        let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
+        api.verify(&request.body(()).unwrap()).await.unwrap();
+        tokens.push(token);
+    }
+    assert_eq!(api.known_tokens_health().tokens, 20);
+    tenants.remove(ISSUER);
+    let request = http::Request::get("/").header("authorization", format!("Bearer {}", tokens[0]));
+    let refused = api.verify(&request.body(()).unwrap()).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::UnknownIssuer);
+    // Tasks that fetch keys end a moment after their tenant.
+    for _ in 0..1_000 {
+        if Arc::strong_count(&held) == 1 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{} tenants are held", Arc::strong_count(&held) - 1);
 }
