@@ -514,6 +514,7 @@ impl<'a> Names<'a> {
     }
 
     /// Whether the name is new.
+    #[expect(clippy::ptr_arg, reason = "what is borrowed has no escapes")]
     fn insert(&mut self, name: &Cow<'a, str>) -> bool {
         let mark = Marks::of(name);
         if self.marks.have(mark) && self.few.iter().take(self.count).any(|few| *few == name) {
