@@ -157,11 +157,14 @@ async fn whose_known_tokens_are_used_keeps_its_place() {
 }
 
 /// A transport that says how many hold it: an issuer holds its own.
-struct Watched(TestNetwork, Arc<()>);
+struct Watched {
+    network: TestNetwork,
+    _held: Arc<()>,
+}
 
 impl Transport for Watched {
     fn fetch(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
-        self.0.fetch(request, limits)
+        self.network.fetch(request, limits)
     }
 }
 
@@ -181,7 +184,7 @@ async fn known_tokens_keep_no_tenant_that_went() {
         .unwrap();
     let mut tokens = Vec::new();
     for _ in 0..20 {
-        let watched = Watched(network.clone(), Arc::clone(&held));
+        let watched = Watched { network: network.clone(), _held: Arc::clone(&held) };
         tenants.add(issuer.jwks().transport(watched)).unwrap();
         let token = issuer.token(RESOURCE).sign();
         let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
