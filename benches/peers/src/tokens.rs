@@ -1,6 +1,7 @@
 //! What every peer is given: one issuer with a key of each algorithm, a token of each, and a client with a
 //! token that is bound to its key. All of it is made anew when the program starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -51,29 +52,16 @@ pub struct Token {
 
 /// A signature with the key that verifies it, parsed already.
 pub struct Signed {
-    key: ParsedPublicKey,
+    key: Arc<ParsedPublicKey>,
     message: String,
     signature: Vec<u8>,
 }
 
 impl Signed {
-    fn new(jws: &str, jwk: &Value) -> Self {
+    fn new(jws: &str, key: &Arc<ParsedPublicKey>) -> Self {
         let jws = Compact::parse(jws).expect("a JWS");
-        let octets = |name: &str| {
-            let text = jwk[name].as_str().expect("a member of the key");
-            base64url::decode(text).expect("base64url")
-        };
-        let key = match jwk["kty"].as_str() {
-            Some("RSA") => PublicKeyComponents { n: octets("n"), e: octets("e") }
-                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
-            Some("EC") => {
-                let point = [vec![4], octets("x"), octets("y")].concat();
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)
-            }
-            _ => ParsedPublicKey::new(&ED25519, octets("x")),
-        };
         Self {
-            key: key.expect("a key"),
+            key: Arc::clone(key),
             message: jws.signing_input().to_owned(),
             signature: jws.signature().to_vec(),
         }
@@ -84,10 +72,28 @@ impl Signed {
     }
 }
 
+fn parsed(jwk: &Value) -> Arc<ParsedPublicKey> {
+    let octets = |name: &str| {
+        let text = jwk[name].as_str().expect("a member of the key");
+        base64url::decode(text).expect("base64url")
+    };
+    let key = match jwk["kty"].as_str() {
+        Some("RSA") => PublicKeyComponents { n: octets("n"), e: octets("e") }
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
+        Some("EC") => {
+            let point = [vec![4], octets("x"), octets("y")].concat();
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)
+        }
+        _ => ParsedPublicKey::new(&ED25519, octets("x")),
+    };
+    Arc::new(key.expect("a key"))
+}
+
 pub struct World {
     pub issuer: TestIssuer,
     pub tokens: Vec<Token>,
     pub client: ClientKey,
+    client_key: Arc<ParsedPublicKey>,
     /// Bound to the client's key.
     pub bound: String,
 }
@@ -105,13 +111,14 @@ impl World {
         ] {
             issuer.add_key(TestKey::generate(algorithm, kid));
             let text = token(&issuer).sign();
-            let signed = Signed::new(&text, &issuer.key().public_jwk());
+            let signed = Signed::new(&text, &parsed(&issuer.key().public_jwk()));
             tokens.push(Token { algorithm, text, signed });
         }
         assert_eq!(tokens[0].text.len(), 742, "the length of the RS256 token");
         let client = ClientKey::generate(Algorithm::Es256, &clock);
         let bound = token(&issuer).claim("cnf", client.confirmation()).sign();
-        Self { issuer, tokens, client, bound }
+        let client_key = parsed(&client.public_jwk());
+        Self { issuer, tokens, client, client_key, bound }
     }
 
     pub fn token(&self, algorithm: Algorithm) -> &Token {
@@ -126,9 +133,9 @@ impl World {
         proof.claim("jti", base64url::encode(random())).sign()
     }
 
-    /// The signature of a proof by itself.
-    pub fn signed_proof(&self) -> Signed {
-        Signed::new(&self.proof(), &self.client.public_jwk())
+    /// The signatures of so many proofs by themselves.
+    pub fn signed_proofs(&self, times: usize) -> Vec<Signed> {
+        (0..times).map(|_| Signed::new(&self.proof(), &self.client_key)).collect()
     }
 
     /// A good token that names a key which nobody has.
