@@ -408,7 +408,7 @@ async fn what_is_refused_before_takes_no_place() {
         assert_eq!(send(&layer, bearer(token)).await.kind(), Some(*kind));
     }
     assert_eq!(send(&layer, anonymous()).await.kind(), Some(Kind::NoCredentials));
-    let other = with_field("authorization", "Basic x".to_owned());
+    let other = with_field("authorization", "Basic x");
     assert_eq!(send(&layer, other).await.kind(), Some(Kind::UnsupportedScheme));
     for (_, token) in &after {
         assert_is_overloaded(&send(&layer, bearer(token)).await);
@@ -685,4 +685,28 @@ fn the_default_leaves_a_thread() {
     let threads = std::thread::available_parallelism().unwrap().get();
     let health = api.first_verification_health().unwrap();
     assert_eq!(health.at_most, (threads - 1).max(1));
+}
+
+/// After a start every token is a new one. With the bound as it comes, thousands that arrive at once are all
+/// decided: time turns requests away, by a clock that stands still here, and not their number.
+#[test]
+fn a_burst_of_good_tokens_waits_and_is_decided() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let world = World::with(|builder| builder.first_verifications(FirstVerifications::new()));
+    let tokens: Vec<_> = (0..3_000).map(|_| world.issuer.token(RESOURCE).sign()).collect();
+    runtime.block_on(async {
+        let tasks: Vec<_> = tokens
+            .into_iter()
+            .map(|token| {
+                let api = world.api.clone();
+                tokio::spawn(async move {
+                    api.verify(&bearer(&token)).await.map(drop).map_err(|refused| refused.kind())
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Ok(()));
+        }
+    });
 }

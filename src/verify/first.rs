@@ -11,8 +11,9 @@ use crate::time::shown_duration;
 const MOST_AT_ONCE: usize = 1_024;
 /// The most that wait, each of them a request with its header fields.
 const MOST_WAITING: usize = 65_536;
-/// As many as wait for the keys of an issuer: those are verified when the keys have come.
-const WAITING: usize = 1_024;
+/// More than are verified while one waits: it is the time that turns requests away, and not their number.
+/// After a start every token is a new one, and thousands come within milliseconds.
+const WAITING: usize = 16_384;
 /// How long a request may wait.
 const WAITS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(10);
@@ -26,18 +27,23 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 /// where fewer signatures may be verified at once than there are threads, the rest of the threads are left
 /// to tokens that are known, however many are forged, and to everything else that the service does.
 ///
-/// 1. A place is taken right before the signature is verified, and given back right after it. What is
-///    refused before (a malformed token, an unknown issuer or key) takes none.
+/// 1. A place is taken right before the signature is verified, and given back right after it, or after that of
+///    the DPoP proof that came with the token. What is refused before (a malformed token, an unknown issuer or
+///    key) takes none.
 /// 2. A token that is known takes none and never waits. Neither does one that the issuer is asked about
-///    with every use, if the issuer said before that it is active.
-/// 3. Where no place is free a request waits, first come, first served. One that waited too long, and one
+///    with every use, if the issuer said before that it is active. Nor does the proof that comes with a known
+///    token, unless the last one was forged: whoever stole a token has then no more of the threads than
+///    whoever forges tokens.
+/// 3. Where no place is free a request waits. Those that wait are called in the order in which they came; one
+///    that comes when a place is free takes it. One that waited too long, and one
 ///    for which there is no room, gets 503 with `Retry-After`, and the kind
 ///    [`crate::RejectionKind::VerificationOverloaded`]: nothing is said of its token.
 ///
 /// What it does not do: it does not tell the tokens apart that are not known. While somebody sends forged
 /// ones faster than they are verified, good ones that were never seen share the places with them, and some
-/// get 503. A limit for each client is for whatever stands in front. And it does not bound the signatures of
-/// DPoP proofs, which only a token that is good otherwise can ask for.
+/// get 503. A limit for each client is for whatever stands in front. It does not bound what a client does with
+/// its own tokens and good proofs, or with one good proof that is sent again and again: that is known to be
+/// this client, and stands in the events.
 ///
 /// ```
 /// use std::time::Duration;

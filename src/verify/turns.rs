@@ -1,7 +1,7 @@
 //! Whose turn it is to have a signature verified, of the tokens that are not known.
 //!
-//! 1. So many signatures are verified at once. A place is held by a thread, for one signature, and never by
-//!    a request that waits.
+//! 1. So many signatures are verified at once. A place is held by a thread, for the signature of a token or a
+//!    proof or for both one after the other, and never by a request that waits.
 //! 2. Where none is free the request waits behind those that came before, with so many others and for so
 //!    long at most: [`FirstVerifications`]. One more is turned away at once.
 //! 3. A place that becomes free calls the first request that was not called yet. That one takes the place
@@ -46,6 +46,8 @@ struct Line {
     waiters: BTreeMap<u64, Waiter>,
     /// How many of them were called.
     called: usize,
+    /// All before this one were called.
+    first_uncalled: u64,
 }
 
 enum Waiter {
@@ -146,12 +148,15 @@ impl Turns {
             return;
         }
         let mut line = self.line();
-        let mut waiters = line.waiters.values_mut();
-        let next = waiters.find(|waiter| matches!(waiter, Waiter::Waits(_)));
-        let called = next.map(|waiter| mem::replace(waiter, Waiter::Called));
+        let first = line.first_uncalled;
+        let mut waiters = line.waiters.range_mut(first..);
+        let next = waiters.find(|(_, waiter)| matches!(waiter, Waiter::Waits(_)));
+        let called = next.map(|(number, waiter)| (*number, mem::replace(waiter, Waiter::Called)));
+        let before = called.as_ref().map_or(line.last, |(number, _)| *number);
+        line.first_uncalled = before.saturating_add(1);
         line.called = line.called.saturating_add(usize::from(called.is_some()));
         drop(line);
-        if let Some(Waiter::Waits(Some(waker))) = called {
+        if let Some((_, Waiter::Waits(Some(waker)))) = called {
             waker.wake();
         }
     }
@@ -217,6 +222,7 @@ impl Queued {
         if let Some(waiter @ Waiter::Called) = line.waiters.get_mut(&self.number) {
             *waiter = Waiter::Waits(None);
             line.called = line.called.saturating_sub(1);
+            line.first_uncalled = line.first_uncalled.min(self.number);
         }
     }
 }
