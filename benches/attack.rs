@@ -220,8 +220,11 @@ impl World {
         let issuer = TestIssuer::with_algorithm("https://as.example", &clock, Algorithm::Es256);
         let now = clock.now();
         let field = |token: String| HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        // They outlive the run.
+        let end = now.plus(Duration::from_mins(59));
         let token = |number: usize| {
-            issuer.token(RESOURCE).subject(&format!("user-{number}")).scope("notes:read")
+            let token = issuer.token(RESOURCE).subject(&format!("user-{number}"));
+            token.scope("notes:read").expires_at(end)
         };
         let good: Vec<_> = (0..256).map(|number| field(token(number).sign())).collect();
         let junk = (0..255).map(|number| match number % 3 {
