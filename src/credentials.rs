@@ -337,4 +337,12 @@ mod tests {
             assert_eq!(read.map(|credentials| credentials.token), expected, "{name}");
         }
     }
+
+    #[test]
+    fn each_byte_is_of_a_token_or_of_none() {
+        for byte in 0..=255_u8 {
+            let legal = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_token68(&[b'a', byte, b'a']), legal, "{byte}");
+        }
+    }
 }
