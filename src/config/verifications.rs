@@ -14,7 +14,7 @@ use crate::verify::FirstVerifications;
 pub(super) struct VerificationsTable {
     /// So many at once, 1 to 1024; one fewer than there are threads unless said otherwise.
     at_most: Option<Count>,
-    /// So many requests wait, at most 65536; 1024 unless said otherwise.
+    /// So many requests wait, at most 65536; 16384 unless said otherwise.
     queue_at_most: Option<Count>,
     /// How long a request may wait, "1ms" to "10s"; "1s" unless said otherwise.
     wait_at_most: Option<Time>,

@@ -202,10 +202,10 @@ async fn a_file_says_how_much_room_known_tokens_have() {
 #[tokio::test]
 async fn a_file_says_how_many_tokens_are_verified_at_once() {
     let usual = json!({
-        "at_most": "all threads but one", "queue_at_most": 1_024, "wait_at_most": "1s",
+        "at_most": "all threads but one", "queue_at_most": 16_384, "wait_at_most": "1s",
     });
     let all = json!({ "at_most": 3, "queue_at_most": 0, "wait_at_most": "250ms" });
-    let three = json!({ "at_most": 3, "queue_at_most": 1_024, "wait_at_most": "1s" });
+    let three = json!({ "at_most": 3, "queue_at_most": 16_384, "wait_at_most": "1s" });
     for (said, shown) in [
         (None, &usual),
         (Some(json!({})), &usual),
