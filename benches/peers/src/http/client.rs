@@ -45,10 +45,9 @@ pub fn run(
     load: Load,
 ) -> Result<Run, String> {
     let server = Server::start(served, keys, backend)?;
-    let bare = matches!(served, Served::Bare | Served::Bare07);
-    let open = server.ask("")?;
-    if open.starts_with("HTTP/1.1 200") != bare {
-        return Err(format!("{served:?}: without a token: {open}"));
+    let without = server.ask("")?;
+    if without.starts_with("HTTP/1.1 200") != served.is_open() {
+        return Err(format!("{served:?}: without a token: {without}"));
     }
     let authorization = format!("Authorization: Bearer {token}");
     let accepted = server.ask(&format!("{authorization}\r\n"))?;

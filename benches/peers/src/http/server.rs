@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
+use crate::floor::HandOn;
 use crate::peers::{self, portcullis::Tokens};
 use crate::tokens::Keys;
 
@@ -22,8 +23,12 @@ const WORKERS: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Served {
     Bare,
+    /// With a layer that does nothing: what axum takes for a layer.
+    HandOn,
     Known,
     Unknown,
+    /// No bound on how many signatures are verified at once.
+    Unbounded,
     TowerOauth2,
     AxumJwtAuth,
     OauthResourceServer,
@@ -35,10 +40,12 @@ pub enum Served {
 }
 
 impl Served {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Bare,
         Self::Known,
+        Self::HandOn,
         Self::Unknown,
+        Self::Unbounded,
         Self::TowerOauth2,
         Self::AxumJwtAuth,
         Self::OauthResourceServer,
@@ -46,6 +53,11 @@ impl Served {
         Self::Bare07,
         Self::JwtAuthorizer,
     ];
+
+    /// Whether a request without a token passes.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Bare | Self::HandOn | Self::Bare07)
+    }
 
     /// As this program is told by the process that starts it.
     pub fn argument(self) -> String {
@@ -82,8 +94,10 @@ async fn eight(served: Served, keys: &Keys, listener: TcpListener) {
     use axum::{Router, routing::get};
     let app = Router::new().route("/orders", get(|| async {}));
     let app = match served {
+        Served::HandOn => app.layer(HandOn),
         Served::Known => app.layer(peers::portcullis::layer(keys, Tokens::Remembered)),
         Served::Unknown => app.layer(peers::portcullis::layer(keys, Tokens::Forgotten)),
+        Served::Unbounded => app.layer(peers::portcullis::layer(keys, Tokens::Unbounded)),
         Served::TowerOauth2 => app.layer(peers::tower_oauth2_resource_server::layer(keys).await),
         Served::AxumJwtAuth => app.layer(peers::axum_jwt_auth::layer(keys, Algorithm::Rs256).await),
         Served::OauthResourceServer => app.layer(peers::oauth_resource_server::layer(keys).await),

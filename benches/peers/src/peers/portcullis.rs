@@ -3,7 +3,7 @@
 use portcullis::check::scope;
 use portcullis::layer::ProtectLayer;
 use portcullis::sender::MemoryReplayStore;
-use portcullis::{Binding, Dpop, Issuer, ResourceServer, TokenClass};
+use portcullis::{Binding, Dpop, FirstVerifications, Issuer, ResourceServer, TokenClass};
 
 use crate::tokens::{ISSUER, Keys, LIFE, RESOURCE, SCOPE};
 
@@ -12,8 +12,11 @@ use crate::tokens::{ISSUER, Keys, LIFE, RESOURCE, SCOPE};
 pub enum Tokens {
     /// As it comes: what a token says is verified once.
     Remembered,
-    /// Every token is verified as if it had never been seen.
+    /// Every token is verified as if it had never been seen: so many at once as it comes, which is one
+    /// fewer than the machine has threads.
     Forgotten,
+    /// The same, and any number at once, as with every peer.
+    Unbounded,
 }
 
 /// More than are used here by one user in a minute; without it he is refused at some point, as he should.
@@ -30,6 +33,9 @@ pub fn layer(keys: &Keys, tokens: Tokens) -> ProtectLayer {
     let builder = match tokens {
         Tokens::Remembered => builder,
         Tokens::Forgotten => builder.known_tokens_bytes(0),
+        Tokens::Unbounded => {
+            builder.known_tokens_bytes(0).first_verifications(FirstVerifications::unbounded())
+        }
     };
     builder.build().expect("portcullis").protect(scope(SCOPE))
 }
