@@ -53,6 +53,7 @@ fn main() {
     let introspection = TestIntrospection::of(&issuer, &clock);
     let api = ResourceServer::builder(RESOURCE)
         .issuer(issuer.fixed_keys())
+        .known_tokens_bytes(0)
         .introspection(
             Introspection::at(ISSUER, introspection.url())
                 .client(ClientAuth::insecure_unauthenticated())
