@@ -74,7 +74,7 @@ enum AtMost {
 
 impl FirstVerifications {
     /// One fewer at once than this process may use threads ([`std::thread::available_parallelism`]), at
-    /// least one; 1 024 requests wait, for 1 second at most.
+    /// least one; 16 384 requests wait, for 1 second at most.
     pub const fn new() -> Self {
         Self {
             at_most: AtMost::AllThreadsButOne,
