@@ -11,7 +11,8 @@
 //! 4. An observer neither delays nor fails a request: it is called without waiting, and a panic of
 //!    it ends there. One that is slow delays all the same: hand over to [`channel`].
 //!
-//! Each decision is also a `tracing` event of level `debug`, target `portcullis::decision`.
+//! Each decision is also a `tracing` event of level `debug`, target `portcullis::decision`: that of a
+//! refusal says what was found and wanted (`reason`) and what to do ([`RejectionKind::advice`]).
 //! [`MetricsObserver`] (feature `metrics`) feeds the `metrics` facade.
 //!
 //! ```
@@ -449,7 +450,7 @@ impl Observers {
     /// Tells everybody, and the log.
     pub(crate) fn tell(&self, decision: Decision<'_>) {
         let decision = Decision { key: self.key.as_ref(), ..decision };
-        // Whoever reads the log wants one line a decision, with its reason.
+        // Whoever reads the log wants one line a decision, with its reason and what to do about it.
         tracing::debug!(
             target: "portcullis::decision",
             outcome = decision.outcome.as_str(),
@@ -466,6 +467,7 @@ impl Observers {
             token = decision.token_hash().map(tracing::field::display),
             micros = u64::try_from(decision.duration().as_micros()).unwrap_or(u64::MAX),
             reason = decision.reason,
+            advice = decision.kind.map(RejectionKind::advice),
         );
         for observer in &self.observers {
             self.guarded(|| observer.observe(&decision));
