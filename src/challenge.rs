@@ -11,7 +11,9 @@
 //!    (RFC 6750 §3.1). Every 401 and 403 names all scopes that the route wants, in one challenge.
 //! 4. "Cannot tell" is 503 with `Retry-After` and no challenge; a server that is mounted wrongly
 //!    answers 500. Neither is ever reported as a bad token.
-//! 5. Characters are legal by construction: values are checked when the server is built, and each
+//! 5. What strangers can bring about at will ([`READY`]) is written once for each policy and scheme, and
+//!    sent again: a flood of junk is answered without writing.
+//! 6. Characters are legal by construction: values are checked when the server is built, and each
 //!    auth-param occurs once (RFC 9110 §11.2).
 //!
 //! What it does not do: it adds no body and no caching field beyond `Cache-Control: no-store` on
@@ -52,7 +54,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::context::{ChallengeParams, ChallengeVisibility, NonceIssuing};
+use crate::context::{ChallengeParams, ChallengeVisibility, NonceIssuing, ReadyChallenges};
 use crate::credentials::Scheme;
 use crate::error::{ConfigFault, Faults, Rejection, RejectionKind, key};
 use crate::name::is_scope_token;
@@ -66,6 +68,16 @@ const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
 const USE_DPOP_NONCE: &str = "use_dpop_nonce";
 /// Of RFC 9470 §3.
 const INSUFFICIENT_USER_AUTHENTICATION: &str = "insufficient_user_authentication";
+
+/// What is wrong with a token before its signature is good.
+const MALFORMED: &str = "the access token is malformed or of an unsupported form";
+const UNSIGNED: &str =
+    "the token is not an access token that is signed by a known key of a known issuer";
+const EXPIRED: &str = "the access token expired";
+
+/// The texts of the `invalid_token` challenges that are kept ready, beside that without an error. Nothing
+/// stands in those but what the policy says.
+const READY: [&str; ReadyChallenges::ERRORS] = [MALFORMED, UNSIGNED, EXPIRED];
 
 /// The field of a nonce for DPoP proofs (RFC 9449 §8).
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -119,9 +131,7 @@ fn reply(kind: RejectionKind) -> Reply {
         | RejectionKind::MalformedToken
         | RejectionKind::UnsupportedHeader
         | RejectionKind::MissingClaim
-        | RejectionKind::MalformedClaim => {
-            invalid_token("the access token is malformed or of an unsupported form")
-        }
+        | RejectionKind::MalformedClaim => invalid_token(MALFORMED),
         // One text for whatever is found before the signature is good: else anybody could ask which
         // issuers are trusted.
         RejectionKind::WrongType
@@ -129,16 +139,14 @@ fn reply(kind: RejectionKind) -> Reply {
         | RejectionKind::UnknownIssuer
         | RejectionKind::UnknownKey
         | RejectionKind::AmbiguousKey
-        | RejectionKind::BadSignature => invalid_token(
-            "the token is not an access token that is signed by a known key of a known issuer",
-        ),
+        | RejectionKind::BadSignature => invalid_token(UNSIGNED),
         RejectionKind::NotEncrypted => invalid_token("the access token has to be encrypted"),
         RejectionKind::Inactive => invalid_token("the access token is not active"),
         RejectionKind::OtherTokenKind => invalid_token("the token is not an access token"),
         RejectionKind::WrongAudience => {
             invalid_token("the access token is meant for another resource")
         }
-        RejectionKind::Expired => invalid_token("the access token expired"),
+        RejectionKind::Expired => invalid_token(EXPIRED),
         RejectionKind::NotYetValid | RejectionKind::IssuedInFuture => {
             invalid_token("the access token is not valid yet")
         }
@@ -303,14 +311,35 @@ fn challenges(rejection: &Rejection, error: Option<(&str, &str)>, headers: &mut 
     for scheme in used.into_iter().chain(others) {
         // Where it cannot be told which scheme was meant, each is told (RFC 9449 §7.2).
         let told = used.is_none() || used == Some(scheme);
-        let text = challenge(scheme, rejection, error.filter(|_| told));
-        // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
-        let value = HeaderValue::try_from(text).unwrap_or(match scheme {
-            Scheme::Bearer => HeaderValue::from_static("Bearer realm=\"\""),
-            Scheme::Dpop => HeaderValue::from_static("DPoP realm=\"\""),
-        });
-        headers.append(WWW_AUTHENTICATE, value);
+        let error = error.filter(|_| told);
+        let write = || value(scheme, rejection, error);
+        let ready = ready_place(rejection, error)
+            .and_then(|place| rejection.context().ready.get_or_write(scheme, place, write));
+        headers.append(WWW_AUTHENTICATE, ready.unwrap_or_else(write));
     }
+}
+
+/// The place of a challenge that is the same for every request of the policy.
+fn ready_place(rejection: &Rejection, error: Option<(&str, &str)>) -> Option<usize> {
+    if !rejection.denied_scopes().is_empty() || rejection.step_up().is_some() {
+        return None;
+    }
+    match error {
+        None => Some(0),
+        Some((INVALID_TOKEN, text)) => {
+            let place = READY.iter().position(|ready| *ready == text)?;
+            place.checked_add(1)
+        }
+        Some(_) => None,
+    }
+}
+
+fn value(scheme: Scheme, rejection: &Rejection, error: Option<(&str, &str)>) -> HeaderValue {
+    // INVARIANT: every part was checked to be legal; the bare scheme is the safe remainder.
+    HeaderValue::try_from(challenge(scheme, rejection, error)).unwrap_or(match scheme {
+        Scheme::Bearer => HeaderValue::from_static("Bearer realm=\"\""),
+        Scheme::Dpop => HeaderValue::from_static("DPoP realm=\"\""),
+    })
 }
 
 fn challenge(scheme: Scheme, rejection: &Rejection, error: Option<(&str, &str)>) -> String {

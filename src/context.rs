@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use http::HeaderValue;
 
 use crate::error::StepUp;
 use crate::name::{Audience, Scheme, Scope};
@@ -53,6 +55,41 @@ pub(crate) struct PolicyContext {
     /// What a client may present a token with, here.
     pub(crate) schemes: Schemes,
     pub(crate) visibility: ChallengeVisibility,
+    pub(crate) ready: ReadyChallenges,
+}
+
+/// Challenges that were written before: data only, as [`ChallengeParams`]. A clone has none, since what is
+/// cloned is about to want more.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyChallenges {
+    places: OnceLock<Box<[[OnceLock<HeaderValue>; 1 + Self::ERRORS]; Self::SCHEMES]>>,
+}
+
+impl ReadyChallenges {
+    /// Of each scheme one without an error, and so many with one.
+    pub(crate) const ERRORS: usize = 3;
+    const SCHEMES: usize = 2;
+
+    /// The challenge at this place, written if it was not; `None` beyond the last place.
+    pub(crate) fn get_or_write(
+        &self,
+        scheme: Scheme,
+        place: usize,
+        write: impl Fn() -> HeaderValue,
+    ) -> Option<HeaderValue> {
+        let [bearer, dpop] = &**self.places.get_or_init(Default::default);
+        let of_scheme = match scheme {
+            Scheme::Bearer => bearer,
+            Scheme::Dpop => dpop,
+        };
+        Some(of_scheme.get(place)?.get_or_init(write).clone())
+    }
+}
+
+impl Clone for ReadyChallenges {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl PolicyContext {

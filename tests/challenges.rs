@@ -20,10 +20,11 @@ use http::{HeaderMap, HeaderValue, Response};
 use portcullis::check::{
     Check, CheckContext, CheckError, Denial, Needs, Unavailable, all_scopes, any_scope, scope,
 };
+use portcullis::jose::Algorithm;
 use portcullis::layer::require;
 use portcullis::testing::{Challenge, ManualClock, TestIssuer, challenges};
 use portcullis::{
-    Binding, ConfigFault, Policy, Rejection, RejectionKind, ResourceServer, ServerBuilder,
+    Binding, ConfigFault, Dpop, Policy, Rejection, RejectionKind, ResourceServer, ServerBuilder,
     TokenClass, assert_challenge,
 };
 use proptest::prelude::*;
@@ -153,10 +154,8 @@ fn assert_legal(headers: &HeaderMap) {
 /// AUTH-07: the value is quoted even where a token would do.
 #[tokio::test]
 async fn the_realm_is_a_quoted_string() {
-    let world = World::with(portcullis::jose::Algorithm::Es256, |builder| {
-        builder.realm("abc").without_metadata()
-    })
-    .await;
+    let world =
+        World::with(Algorithm::Es256, |builder| builder.realm("abc").without_metadata()).await;
     let sent = send(&world.api.layer(), anonymous()).await;
     assert_eq!(sent.response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"abc\"");
 }
@@ -260,6 +259,77 @@ async fn scopes_that_a_check_finds_missing_are_named_beside_the_policys() {
     let sent = send(&layer, bearer(&world.token().scope("a").sign())).await;
     assert_challenge!(sent.response, 403, "Bearer", error = "insufficient_scope", scope = "a b");
     assert!(Denial::missing_scopes(["a\"b"]).is_err());
+}
+
+/// AUTH-01, AUTH-05, DPOP-24: what is kept ready for a policy is what would be written anew, whatever was
+/// asked before and under which scheme.
+#[tokio::test]
+async fn a_challenge_does_not_depend_on_those_before_it() {
+    let world = World::with(Algorithm::Es256, |builder| builder.dpop(Dpop::new())).await;
+    let policy = || {
+        Policy::new(scope("a").and(|context: &CheckContext<'_>| match context.access().subject() {
+            subject if *subject == *"more" => {
+                Err(CheckError::from(Denial::missing_scopes(["a", "more"]).unwrap()))
+            }
+            _ => Ok(()),
+        }))
+    };
+    let request = |field: Option<&str>| match field {
+        Some(field) => with_field(AUTHORIZATION.as_str(), field),
+        None => anonymous(),
+    };
+    let token = || world.token().scope("a");
+    let tokens = [
+        token().tampered(),
+        token().header("kid", "nobody's").sign(),
+        token().raw_payload(b"{").sign(),
+        token().claim("exp", 1_000_000).sign(),
+        token().claim("aud", "https://other.example").sign(),
+        token().scope("b").sign(),
+        token().subject("more").sign(),
+        "opaque".to_owned(),
+    ];
+    let mut fields = vec![None, Some("Basic abcd".to_owned()), Some("Bearer a b".to_owned())];
+    for scheme in ["Bearer", "DPoP"] {
+        fields.extend(tokens.iter().map(|token| Some(format!("{scheme} {token}"))));
+    }
+    let lines = |response: &Response<String>| {
+        let all = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        all.map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let kept = world.api.protect(policy());
+    let mut seen = std::collections::BTreeSet::new();
+    // Forwards, backwards, and forwards again.
+    let there = fields.iter();
+    for field in there.clone().chain(fields.iter().rev()).chain(there) {
+        let anew = send(&world.api.protect(policy()), request(field.as_deref())).await;
+        let again = send(&kept, request(field.as_deref())).await;
+        assert!(!again.passed(), "{field:?}");
+        assert_eq!(lines(&again.response), lines(&anew.response), "{field:?}");
+        assert_eq!(again.kind(), anew.kind(), "{field:?}");
+        assert_eq!(lines(&again.response).len(), 2, "{field:?}");
+        seen.extend(lines(&again.response));
+    }
+    // Without an error, and for each text, with and without what a check added: each of both schemes.
+    assert!(seen.len() >= 14, "{seen:#?}");
+}
+
+/// MCP-06: what is kept ready for a policy is not used by one below it, which wants more.
+#[tokio::test]
+async fn a_layer_below_writes_a_challenge_of_its_own() {
+    let world = World::new().await;
+    let inner =
+        service_fn(|_| async { Ok::<_, std::convert::Infallible>(Response::new(String::new())) });
+    let above = world.api.protect(Policy::new(scope("a")).optional());
+    let refused = send(&above, bearer("junk")).await;
+    assert_challenge!(refused.response, 401, "Bearer", error = "invalid_token", scope = "a");
+    let service = above.layer(require(scope("b")).layer(inner));
+    for _ in 0..2 {
+        let response = service.clone().oneshot(anonymous()).await.unwrap();
+        assert_challenge!(response, 401, "Bearer", scope = "a b");
+        let response = service.clone().oneshot(bearer("junk")).await.unwrap();
+        assert_challenge!(response, 401, "Bearer", error = "invalid_token", scope = "a");
+    }
 }
 
 /// AUTH-32: whole seconds, rounded up, never zero.
