@@ -323,8 +323,21 @@ mod tests {
             assert!(!advice.contains("  ") && !advice.contains('\n'), "{kind}: it is one line");
             let first = advice.split([' ', ',']).next().unwrap_or_default();
             const VERBS: [&str; 15] = [
-                "add", "allow", "behind", "compare", "configure", "find", "have", "look", "mend",
-                "nothing", "see", "take", "give", "read", "ask",
+                "add",
+                "allow",
+                "behind",
+                "compare",
+                "configure",
+                "find",
+                "have",
+                "look",
+                "mend",
+                "nothing",
+                "see",
+                "take",
+                "give",
+                "read",
+                "ask",
             ];
             assert!(VERBS.contains(&first), "{kind}: {first:?} is nothing to do");
             assert!(seen.insert(advice), "{kind}: it is the advice of another kind");
