@@ -42,7 +42,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 #[non_exhaustive]
 pub enum CredentialsError {
     /// No `Authorization` field.
-    #[error("no Authorization field")]
+    #[error("no Authorization field; one with an access token is wanted")]
     Absent,
     /// More than one `Authorization` field line.
     #[error("more than one Authorization field; one is wanted")]
@@ -54,7 +54,7 @@ pub enum CredentialsError {
     #[error("an Authorization field that is not a scheme, spaces and a token68")]
     Malformed,
     /// The token is longer than the bound.
-    #[error("a token longer than the bound")]
+    #[error("a token longer than the bound, which is `max_token_bytes`")]
     TooLong,
 }
 

@@ -1,5 +1,7 @@
 //! JWS Compact Serialization (RFC 7515 §7.1), split and decoded.
 
+use std::borrow::Cow;
+
 use super::base64url;
 use super::header::{Header, HeaderError};
 use super::json::{JsonError, Object};
@@ -119,6 +121,12 @@ impl<'a> Compact<'a> {
     /// See [`HeaderError`].
     pub fn header(&self) -> Result<Header<'_>, HeaderError> {
         Header::parse(self.header_bytes())
+    }
+
+    /// `alg` as the header states it, for the log, once a header was refused for it.
+    pub(crate) fn stated_algorithm(&self) -> Option<String> {
+        let header = Object::parse(self.header_bytes()).ok()?;
+        header.member("alg")?.as_str().map(Cow::into_owned)
     }
 
     /// Reads the payload as a JSON object. Nobody has verified it yet.

@@ -65,10 +65,12 @@ pub enum HeaderFault {
     #[error("`kid` is not a string")]
     KeyId,
     /// There is no `kid`, and more than one key.
-    #[error("no `kid` says which of several keys it is encrypted to")]
+    #[error(
+        "no `kid` says which of several keys it is encrypted to: register the public key with its `kid`"
+    )]
     NoKeyId,
     /// No key has this `kid`.
-    #[error("`kid` names no key of this server")]
+    #[error("`kid` names no key of this server: the issuer has another, or an old one")]
     UnknownKey,
     /// The key is not used with this `alg`.
     #[error("the key is not used with this `alg`")]

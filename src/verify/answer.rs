@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::authenticate::{Meeting, ReadJwt, check_kind};
 use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
-use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
+use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown, untimely};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
@@ -36,12 +36,12 @@ impl Rules {
         // An answer would say no more than the token itself does.
         let ended = |exp: &Timestamp| at.wall() >= exp.plus(self.leeway);
         if let Some(exp) = claims.time("exp").ok().flatten().filter(ended) {
-            let detail = format!("`exp` is {exp}, it is {}", at.wall());
+            let detail = untimely("exp", exp, at.wall(), self.leeway);
             return refuse(RejectionKind::Expired, detail);
         }
         let latest = at.wall().plus(self.leeway);
         if let Some(nbf) = claims.time("nbf").ok().flatten().filter(|nbf| *nbf > latest) {
-            let detail = format!("`nbf` is {nbf}, it is {}", at.wall());
+            let detail = untimely("nbf", nbf, at.wall(), self.leeway);
             return refuse(RejectionKind::NotYetValid, detail);
         }
         let issuer = introspector.issuer();
@@ -158,8 +158,10 @@ impl Rules {
             .map_err(|error| unreadable(format!("it is {error}")))?;
         let (issuer, profile) = (introspector.issuer().id(), introspector.issuer().profile());
         if claims.text("iss").map_err(unusable)?.is_some_and(|iss| iss != issuer.as_str()) {
-            let detail =
-                format!("`iss` of the answer is another issuer than {issuer}, which was asked");
+            let detail = format!(
+                "`iss` of the answer is another issuer than {issuer}, which was asked: a prefix, or \
+                 `Policy::introspected_by`, says whom a token is shown to"
+            );
             return Err(not_taken(RejectionKind::UnknownIssuer, &detail));
         }
         if let Some(claim) = profile.other_kind(None, &claims) {

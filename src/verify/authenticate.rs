@@ -15,8 +15,8 @@ use crate::introspection::Introspector;
 use crate::issuer::{IssuerKeys, KeyMiss, TokenProfile};
 use crate::jose::json::JsonError;
 use crate::jose::{
-    Algorithm, ClaimError, ClaimsSet, Compact, CompactError, Header, HeaderError, KeyChoiceError,
-    PublicKey, base64url,
+    Algorithm, BadSignature, ClaimError, ClaimsSet, Compact, CompactError, Header, HeaderError,
+    KeyChoiceError, PublicKey, base64url,
 };
 use crate::name::IssuerId;
 use crate::revocation::ClearAt;
@@ -192,7 +192,7 @@ impl Rules {
             }
             refusal
         })?;
-        let header = jws.header().map_err(unusable_header)?;
+        let header = jws.header().map_err(|error| unusable_header(error, &jws))?;
         if TokenProfile::is_other_kind(&header) {
             let detail = format!("`typ` is {}, which no access token has", shown(header.typ()));
             return refuse(RejectionKind::WrongType, detail);
@@ -217,7 +217,10 @@ impl Rules {
         }
         let algorithm = header.algorithm();
         if !issuer.allows(algorithm) {
-            let detail = format!("`alg` is {algorithm}, which {} may not use", issuer.id());
+            let detail = format!(
+                "`alg` is {algorithm}, which {} may not use: `Issuer::algorithms` says what it may",
+                issuer.id()
+            );
             return refuse(RejectionKind::AlgorithmNotAllowed, detail);
         }
         if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
@@ -266,8 +269,7 @@ impl Rules {
 
         // 4. The signature.
         let place = self.place(meeting)?;
-        key.verify(algorithm, jws)
-            .map_err(|error| Refusal::new(RejectionKind::BadSignature, error.to_string()))?;
+        key.verify(algorithm, jws).map_err(|_: BadSignature| forged(header, issuer.id()))?;
         self.issuers.proved(issuer, at);
 
         check_kind(issuer.profile(), header, claims)?;
@@ -341,16 +343,29 @@ fn unusable_form(error: CompactError) -> Refusal {
         CompactError::Encrypted => RejectionKind::EncryptedToken,
         _ => RejectionKind::MalformedToken,
     };
-    Refusal::new(kind, error.to_string())
+    let wanted = match error {
+        CompactError::Unsigned => ": no unsigned token is accepted",
+        CompactError::Detached => ": a token has to carry its claims",
+        _ => "",
+    };
+    Refusal::new(kind, detail(format_args!("{error}{wanted}")))
 }
 
-fn unusable_header(error: HeaderError) -> Refusal {
+fn unusable_header(error: HeaderError, jws: &Compact<'_>) -> Refusal {
     let kind = match error {
         HeaderError::Json(_) | HeaderError::KeyId => RejectionKind::MalformedToken,
         HeaderError::Algorithm => RejectionKind::AlgorithmNotAllowed,
         HeaderError::Type => RejectionKind::WrongType,
         HeaderError::Unsupported(_) => RejectionKind::UnsupportedHeader,
     };
+    if error == HeaderError::Algorithm {
+        let stated = jws.stated_algorithm();
+        let stated = shown(stated.as_deref());
+        let detail = detail(format_args!(
+            "`alg` is {stated}, wanted RS, PS or ES with 256, 384 or 512, EdDSA or Ed25519"
+        ));
+        return Refusal::new(kind, detail);
+    }
     Refusal::new(kind, error.to_string())
 }
 
@@ -363,7 +378,26 @@ fn unusable_claim(error: ClaimError) -> Refusal {
         ClaimError::Missing(_) => RejectionKind::MissingClaim,
         ClaimError::Malformed { .. } => RejectionKind::MalformedClaim,
     };
-    Refusal::new(kind, error.to_string())
+    let hint = match &error {
+        ClaimError::Missing(claim) => match &**claim {
+            "aud" => "; the client has to ask for a token for this resource (RFC 8707)",
+            "jti" | "iat" => {
+                "; `TokenProfile::may_lack` says what the issuer's tokens may do without"
+            }
+            "client_id" => "; `TokenProfile::client_id_from` says which claim of the issuer has it",
+            _ => "",
+        },
+        ClaimError::Malformed { .. } => "",
+    };
+    Refusal::new(kind, detail(format_args!("{error}{hint}")))
+}
+
+fn forged(header: &Header<'_>, issuer: &IssuerId) -> Refusal {
+    let (kid, algorithm) = (shown(header.kid()), header.algorithm());
+    let detail = detail(format_args!(
+        "the signature does not verify with the key of {issuer} for kid {kid}, alg {algorithm}"
+    ));
+    Refusal::new(RejectionKind::BadSignature, detail)
 }
 
 fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &IssuerId) -> Refusal {
@@ -373,7 +407,9 @@ fn no_key(miss: KeyMiss, kid: Option<&str>, algorithm: Algorithm, issuer: &Issue
         }
         KeyMiss::Choice(KeyChoiceError::Unknown) => (RejectionKind::UnknownKey, "no key fits"),
         KeyMiss::NoKeys | KeyMiss::Stale => {
-            return Refusal::new(RejectionKind::KeysUnavailable, format!("no keys of {issuer}"));
+            let detail =
+                format!("no keys of {issuer}: none were fetched, or too long ago to be used");
+            return Refusal::new(RejectionKind::KeysUnavailable, detail);
         }
     };
     let kid = shown(kid);

@@ -159,7 +159,7 @@ fn status_of(claims: &ClaimsSet<'_>) -> Result<Option<StatusReference>, ClaimErr
 /// What `cnf` binds the token to (RFC 7800 §3.1). Members that mean nothing here are passed over as
 /// long as one is there that does; one that does has to be right.
 pub(super) fn confirmation_of(claims: &ClaimsSet<'_>) -> Confirmation {
-    const NO_OBJECT: &str = "`cnf` is not an object";
+    const NO_OBJECT: &str = "`cnf` is not an object, as RFC 7800 §3.1 wants it";
     const NOTHING: &str =
         "`cnf` has neither `jkt` nor `x5t#S256`: nothing in it can be enforced here";
     const KEY: &str = "`jkt` is not a SHA-256 in canonical base64url";

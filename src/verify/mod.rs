@@ -436,7 +436,8 @@ impl Rules {
                 objection => Stop::from(objection),
             })?;
         } else if demand.freshness.is_some() && facts.origin == Origin::Token {
-            let detail = "fresh knowledge of revocation is wanted, and there is no source of it";
+            let detail = "fresh knowledge of revocation is wanted, and there is no source of it: add one \
+                          with `.revocation(...)`";
             return refuse(RejectionKind::RevocationUnavailable, detail);
         }
 
@@ -509,7 +510,11 @@ impl Rules {
         let wanted = self.audiences.first().map(Audience::as_str).unwrap_or_default();
         let detail = match self.other_audiences {
             OtherAudiences::Accept => format!("`aud` is {found}, wanted {wanted:?}"),
-            OtherAudiences::Refuse => format!("`aud` has {found}, wanted {wanted:?} and no other"),
+            OtherAudiences::Refuse => {
+                format!(
+                    "`aud` has {found}, wanted {wanted:?} and no other (`OtherAudiences::Refuse`)"
+                )
+            }
         };
         Err(Refusal::new(RejectionKind::WrongAudience, detail))
     }
@@ -523,16 +528,16 @@ impl Rules {
     ) -> Result<Duration, Refusal> {
         let expires_at = facts.expires_at;
         if now >= expires_at.plus(self.leeway) {
-            let detail = format!("`exp` is {expires_at}, it is {now}");
+            let detail = untimely("exp", expires_at, now, self.leeway);
             return Err(Refusal::new(RejectionKind::Expired, detail));
         }
         let latest = now.plus(self.leeway);
         if let Some(not_before) = facts.not_before.filter(|not_before| *not_before > latest) {
-            let detail = format!("`nbf` is {not_before}, it is {now}");
+            let detail = untimely("nbf", not_before, now, self.leeway);
             return Err(Refusal::new(RejectionKind::NotYetValid, detail));
         }
         if let Some(issued_at) = facts.issued_at.filter(|issued_at| *issued_at > latest) {
-            let detail = format!("`iat` is {issued_at}, it is {now}");
+            let detail = untimely("iat", issued_at, now, self.leeway);
             return Err(Refusal::new(RejectionKind::IssuedInFuture, detail));
         }
         // Without `iat`, which only a profile can let go, the rest of its life is what is known.
@@ -579,6 +584,11 @@ fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Resul
     Err(Stop::Refused(Refusal::new(kind, detail)))
 }
 
+/// Why a token does not count now, by one of its times.
+fn untimely(claim: &str, found: Timestamp, now: Timestamp, leeway: Duration) -> String {
+    format!("`{claim}` is {found}, it is {now}, with a leeway of {leeway:?}")
+}
+
 /// What the issuer said of a token counts for a while: a request may have waited since for something
 /// else.
 fn check_answer(facts: &Facts, demand: Demand, at: Moment) -> Result<(), Refusal> {
@@ -589,7 +599,8 @@ fn check_answer(facts: &Facts, demand: Demand, at: Moment) -> Result<(), Refusal
         return Ok(());
     }
     let detail = format!(
-        "{} was asked about the token {age:?} ago, at most {most:?} is accepted",
+        "{} was asked about the token {age:?} ago, at most {most:?} is accepted: the request waited for \
+         something else, and can be sent again",
         facts.issuer
     );
     Err(Refusal::new(RejectionKind::IntrospectionUnavailable, detail))

@@ -48,7 +48,11 @@ impl Rules {
                 refuse(RejectionKind::Undecryptable, detail)
             }
             Some(Err(OpenError::Unavailable(why))) => Err(unavailable(why).into()),
-            None => Err(unavailable("the token was not decrypted in time").into()),
+            None => Err(unavailable(
+                "the token was not decrypted in time: too many wait (`Decryption::at_most`, \
+                 `wait_at_most`)",
+            )
+            .into()),
         }
     }
 }
