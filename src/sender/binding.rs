@@ -68,6 +68,9 @@ impl Binding {
     }
 }
 
+/// What a request under the scheme `DPoP` lacks.
+const NO_FIELD: &str = "there is no DPoP field; one with a proof is wanted";
+
 /// How a server can prove senders.
 #[derive(Debug, Default)]
 pub(crate) struct Mechanisms {
@@ -126,12 +129,12 @@ impl Mechanisms {
     ) -> Result<(), Refusal> {
         let refuse = |kind, detail: String| Err(Refusal::new(kind, detail));
         if scheme == Scheme::Dpop && !head.headers.contains_key("dpop") {
-            return refuse(RejectionKind::ProofMissing, "there is no DPoP field".to_owned());
+            return Err(Refusal::new(RejectionKind::ProofMissing, NO_FIELD));
         }
         let by_certificate = || match self.mtls.as_ref().map(|mtls| mtls.see(head)) {
             Some(Seen::Certificate(..)) => Ok(()),
             Some(Seen::None(why)) => Err(why),
-            None => Err("mutual TLS is not configured".into()),
+            None => Err("mutual TLS is not configured: say `.mtls(...)`".into()),
         };
         let by_key = scheme == Scheme::Dpop;
         if !by_key && matches!(wanted, Binding::Dpop | Binding::Both) {
@@ -169,21 +172,23 @@ impl Mechanisms {
             }
         };
         if key.is_some() && self.dpop.is_none() {
-            let detail = "`cnf` has `jkt`, and DPoP is not configured".to_owned();
-            return refuse(RejectionKind::SenderNotProven, detail);
+            let detail = "`cnf` has `jkt`, and DPoP is not configured: say `.dpop(...)`";
+            return Err(Refusal::new(RejectionKind::SenderNotProven, detail));
         }
         if bound_to.is_some() && self.mtls.is_none() {
-            let detail = "`cnf` has `x5t#S256`, and mutual TLS is not configured".to_owned();
-            return refuse(RejectionKind::SenderNotProven, detail);
+            let detail = "`cnf` has `x5t#S256`, and mutual TLS is not configured: say `.mtls(...)`";
+            return Err(Refusal::new(RejectionKind::SenderNotProven, detail));
         }
         match (presented.scheme(), key) {
             (Scheme::Bearer, Some(_)) => {
-                let detail = "the token is bound to a key, and the scheme is `Bearer`".to_owned();
-                return refuse(RejectionKind::BearerDowngrade, detail);
+                let detail = "the token is bound to a key, and the scheme is `Bearer`: wanted `DPoP`, \
+                              with a proof";
+                return Err(Refusal::new(RejectionKind::BearerDowngrade, detail));
             }
             (Scheme::Dpop, None) => {
-                let detail = "the token is bound to no key, and the scheme is `DPoP`".to_owned();
-                return refuse(RejectionKind::UnboundUnderDpop, detail);
+                let detail = "the token is bound to no key, and the scheme is `DPoP`: wanted `Bearer`, \
+                              or a token that is bound to one";
+                return Err(Refusal::new(RejectionKind::UnboundUnderDpop, detail));
             }
             (Scheme::Bearer, None) | (Scheme::Dpop, Some(_)) => {}
         }
@@ -246,7 +251,8 @@ impl Mechanisms {
         };
         let proven = sender.map_or(SenderBinding::Bearer, |sender| sender.binding);
         if proven != shown(key, certificate) {
-            let detail = "the sender was not proven as `cnf` wants it";
+            let detail = "the sender was not proven as `cnf` wants it: the request was decided by other \
+                          rules before";
             return Err(Refusal::new(RejectionKind::SenderNotProven, detail));
         }
         match wanted.is_met(key, certificate) {

@@ -108,7 +108,11 @@ impl CheckedMtls {
                     return Seen::Certificate(certificate, Some(forwarded.field()));
                 }
                 // The connection's own certificate is that of the proxy.
-                Forwarded::None => return none("the proxy forwarded no certificate"),
+                Forwarded::None => {
+                    return none(
+                        "the proxy forwarded no certificate in the field that is configured",
+                    );
+                }
                 Forwarded::Malformed(error) => {
                     return Seen::None(format!("the forwarded certificate: {error}").into());
                 }
@@ -120,7 +124,9 @@ impl CheckedMtls {
         }
         match head.extensions.get::<PeerCertificate>() {
             Some(peer) => Seen::Certificate(peer.certificate().clone(), None),
-            None => none("the connection has no client certificate"),
+            None => none(
+                "the connection has no client certificate that its listener or `PeerLayer` hands on",
+            ),
         }
     }
 

@@ -37,6 +37,9 @@ const MOST_KEYS: usize = 8;
 /// How far the clocks of two servers that share a key may differ.
 const LEEWAY: Duration = Duration::from_secs(10);
 
+/// Of a nonce that another replica made.
+const AHEAD: &str = "from the future: the clocks of the replicas differ";
+
 /// What the MAC is for: a key that is used for something else too proves nothing about it here.
 const LABEL: &[u8] = b"portcullis DPoP nonce";
 
@@ -244,7 +247,7 @@ impl CheckedNonces {
         let until = made_at.plus(self.lifetime);
         let age = match now.since(made_at) {
             _ if now >= until => return NonceVerdict::Refused("too old"),
-            None if made_at > now.plus(LEEWAY) => return NonceVerdict::Refused("from the future"),
+            None if made_at > now.plus(LEEWAY) => return NonceVerdict::Refused(AHEAD),
             age => age.unwrap_or_default(),
         };
         match age >= self.lifetime / 2 {
@@ -397,8 +400,7 @@ mod tests {
         let nonce = made(&nonces, NOW);
         let until = NOW.plus(Duration::from_secs(100));
         let (fresh, ageing) = (NonceVerdict::Fresh { until }, NonceVerdict::Ageing { until });
-        let (old, future) =
-            (NonceVerdict::Refused("too old"), NonceVerdict::Refused("from the future"));
+        let (old, future) = (NonceVerdict::Refused("too old"), NonceVerdict::Refused(AHEAD));
         let millis = |millis| Duration::from_millis(millis);
         for (name, now, expected) in [
             ("at once", NOW, fresh),

@@ -65,9 +65,14 @@ pub(crate) enum NoTarget {
     DotSegments,
     #[error("its path {0}")]
     Path(TargetUriError),
-    #[error("its path does not begin with what a proxy adds (`proxy_adds`)")]
+    #[error(
+        "its path does not begin with what a proxy adds (`proxy_adds`): correct that, or the proxy"
+    )]
     NoPrefix,
-    #[error("it came from no trusted proxy, and no public origin is configured")]
+    #[error(
+        "it came from no trusted proxy, and no public origin is configured: name the proxy in \
+         `TrustedPeers`, or an origin with `public_origin`"
+    )]
     UntrustedPeer,
     #[error("`{field}` {fault}")]
     Forwarded { field: &'static str, fault: FieldFault },

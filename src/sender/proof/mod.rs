@@ -51,6 +51,9 @@ pub const MAX_PROOF: usize = 8 * 1024;
 /// The name of the header field (RFC 9449 §4.1), in the case that [`HeaderMap`] has it.
 const FIELD: &str = "dpop";
 
+/// RFC 9449 §4.2.
+const NO_HASH: &str = "`ath` is not the hash of the token: wanted its SHA-256 in base64url";
+
 /// The smallest step of time: whatever is accepted up to and including a moment is no longer
 /// accepted from this much later on.
 const TICK: Duration = Duration::from_nanos(1);
@@ -111,7 +114,9 @@ impl Proof {
     pub fn field(headers: &HeaderMap) -> Result<&str, ProofError> {
         let mut fields = headers.get_all(FIELD).iter();
         let field = match (fields.next(), fields.next()) {
-            (None, _) => return fault(ProofFault::Missing, "no DPoP field"),
+            (None, _) => {
+                return fault(ProofFault::Missing, "no DPoP field; one with a proof is wanted");
+            }
             (Some(_), Some(_)) => {
                 return fault(ProofFault::Several, "more than one DPoP field; one is wanted");
             }
@@ -158,14 +163,16 @@ impl Proof {
         }
         let jws = Compact::parse(proof)
             .map_err(|error| ProofError::new(ProofFault::Malformed, error.to_string()))?;
-        let header = jws.header().map_err(unusable_header)?;
+        let header = jws.header().map_err(|error| unusable_header(error, &jws, rules))?;
         if !header.is_type("dpop+jwt") {
             let found = header.typ().map_or(Cow::Borrowed("absent"), quoted);
             return fault(ProofFault::Malformed, format!("`typ` is {found}, wanted `dpop+jwt`"));
         }
         let algorithm = header.algorithm();
         if !rules.algorithms.contains(&algorithm) {
-            let detail = format!("`alg` is {algorithm}, which is not on the list for proofs");
+            let list = names(&rules.algorithms);
+            let detail =
+                format!("`alg` is {algorithm}, which is not on the list for proofs: wanted {list}");
             return fault(ProofFault::AlgorithmNotAllowed, detail);
         }
 
@@ -230,7 +237,7 @@ impl Proof {
             None => ath == hash(),
         };
         if !is_its {
-            return fault(ProofFault::OtherToken, "`ath` is not the hash of the token");
+            return fault(ProofFault::OtherToken, NO_HASH);
         }
 
         // Where no nonce is asked for, the same proof is accepted by its `iat`: now, or once the window
@@ -335,12 +342,22 @@ fn quoted(text: &str) -> Cow<'static, str> {
     format!("{shown:?}").into()
 }
 
-fn unusable_header(error: HeaderError) -> ProofError {
-    let kind = match error {
-        HeaderError::Algorithm => ProofFault::AlgorithmNotAllowed,
-        _ => ProofFault::Malformed,
-    };
-    ProofError::new(kind, error.to_string())
+fn unusable_header(error: HeaderError, jws: &Compact<'_>, rules: &ProofRules) -> ProofError {
+    match error {
+        HeaderError::Algorithm => {
+            let stated = jws.stated_algorithm();
+            let stated = stated.as_deref().map_or(Cow::Borrowed("absent"), quoted);
+            let list = names(&rules.algorithms);
+            let detail = format!("`alg` is {stated}, wanted one of {list}");
+            ProofError::new(ProofFault::AlgorithmNotAllowed, detail)
+        }
+        _ => ProofError::new(ProofFault::Malformed, error.to_string()),
+    }
+}
+
+fn names(algorithms: &[Algorithm]) -> String {
+    let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+    names.join(" ")
 }
 
 fn unusable_claim(error: ClaimError) -> ProofError {
