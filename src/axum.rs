@@ -98,7 +98,10 @@ impl<S: Sync, T: DeserializeOwned> OptionalFromRequestParts<S> for Claims<T> {
 fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> {
     access.claims().map(Claims).map_err(|error| {
         let (wanted, column) = (std::any::type_name::<T>(), error.column());
-        let detail = format!("the claims are not a `{wanted}`, at column {column}");
+        let detail = format!(
+            "the claims are not a `{wanted}`, at column {column}: the type does not fit what the issuer \
+             writes"
+        );
         let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
         report(refusal, Arc::clone(access.context()), Subject::Access(access), DecidedBy::Handler)
     })
@@ -108,6 +111,10 @@ fn refuse(tokenless: &Tokenless) -> Rejection {
     tokenless.refuse(Arc::clone(&tokenless.context), DecidedBy::Handler)
 }
 
+/// What a route lacks.
+const NO_PROTECT: &str = "an Access extractor without a Protect above it: put `.layer(api.protect(...))` \
+                          on the route; it covers what was added before it";
+
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
 fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
     static LOGGED: AtomicBool = AtomicBool::new(false);
@@ -115,8 +122,7 @@ fn find(parts: &Parts) -> Result<Result<Access, Tokenless>, Rejection> {
         return Ok(Ok(access.clone()));
     }
     let tokenless = parts.extensions.get::<Tokenless>().cloned();
-    let misplaced =
-        || misplaced(&LOGGED, "an Access extractor without a Protect above it", DecidedBy::Handler);
+    let misplaced = || misplaced(&LOGGED, NO_PROTECT, DecidedBy::Handler);
     tokenless.map(Err).ok_or_else(misplaced)
 }
 

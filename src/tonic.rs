@@ -173,6 +173,10 @@ fn refuse(tokenless: &Tokenless) -> Rejection {
     tokenless.refuse(Arc::clone(&tokenless.context), DecidedBy::Handler)
 }
 
+/// What a server lacks.
+const NO_PROTECT: &str = "a gRPC handler without a Protect above it: put \
+                          `.layer(api.protect(...).grpc())` on the server";
+
 /// The access, or the mark of a request that passed without; neither is a mounting fault.
 fn find<T>(request: &Request<T>) -> Result<Result<&Access, &Tokenless>, Rejection> {
     static LOGGED: AtomicBool = AtomicBool::new(false);
@@ -180,7 +184,6 @@ fn find<T>(request: &Request<T>) -> Result<Result<&Access, &Tokenless>, Rejectio
     if let Some(access) = extensions.get::<Access>() {
         return Ok(Ok(access));
     }
-    let misplaced =
-        || misplaced(&LOGGED, "a gRPC handler without a Protect above it", DecidedBy::Handler);
+    let misplaced = || misplaced(&LOGGED, NO_PROTECT, DecidedBy::Handler);
     extensions.get::<Tokenless>().map(Err).ok_or_else(misplaced)
 }

@@ -20,13 +20,16 @@ pub enum MetadataError {
     #[error("the metadata is {0}")]
     Json(#[from] JsonError),
     /// `issuer` is absent or not the one that was asked for (RFC 8414 §3.3).
-    #[error("`issuer` is {found:?}, not the issuer that was asked for")]
+    #[error(
+        "`issuer` is {found:?}, not the issuer that was asked for: configure the identifier that the \
+         metadata has, if that one is meant"
+    )]
     Issuer {
         /// The value found, its start only.
         found: String,
     },
     /// `jwks_uri` is absent.
-    #[error("`jwks_uri` is absent")]
+    #[error("`jwks_uri` is absent: name it with `Issuer::jwks(...)`")]
     NoJwksUri,
     /// `jwks_uri` may not be fetched.
     #[error(transparent)]

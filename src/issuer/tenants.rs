@@ -135,7 +135,10 @@ impl Tenants {
         let now = at.steady().as_secs();
         let full = |until: u64| {
             let most = self.rules.at_most;
-            let why = format!("{most} issuers were named and not proven, and no place is free yet");
+            let why = format!(
+                "{most} issuers were named and not proven, and no place is free yet: if they are good \
+                 ones, give `.tenants(...)` more"
+            );
             let wait = Duration::from_secs(until.saturating_sub(now).max(1));
             Resolved::Unavailable(Unavailable::new(why).retry_after(wait))
         };
@@ -155,7 +158,8 @@ impl Tenants {
             Ok(keys) => keys,
             Err(fault) => {
                 self.complain(now, &fault);
-                return Resolved::Unavailable(Unavailable::new("the resolver's issuer is faulty"));
+                let why = "the resolver's issuer is faulty: the log has its fault, at level error";
+                return Resolved::Unavailable(Unavailable::new(why));
             }
         };
         let mut seen = self.write();

@@ -172,7 +172,8 @@ impl IssuerResolver for TenantList {
         match listed.issuers.get(issuer) {
             Some((_, version)) => Trust::trusted(*version),
             None if listed.loading => {
-                Trust::Unavailable(Unavailable::new("the list of tenants is not loaded yet"))
+                let why = "the list of tenants is not loaded yet: `TenantList::replace` loads it";
+                Trust::Unavailable(Unavailable::new(why))
             }
             None => Trust::Unknown,
         }

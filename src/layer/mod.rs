@@ -87,7 +87,10 @@ impl Tokenless {
     fn refusal(&self) -> Refusal {
         let detail = match self.why {
             TokenlessReason::Optional => "no Authorization field, and the route wants a token",
-            TokenlessReason::Preflight => "a CORS preflight, and the route wants a token",
+            TokenlessReason::Preflight => {
+                "a CORS preflight, and the route wants a token: answer preflights in a CORS layer outside \
+                 `protect`"
+            }
         };
         Refusal::new(RejectionKind::NoCredentials, detail)
     }

@@ -76,7 +76,7 @@ impl Runtime {
         let answered = matches!(facts.origin, Origin::Answer { .. });
         if places.is_empty() && !asked && !answered && demand.freshness.is_some() {
             let detail = "no revocation source speaks for the token's issuer, and fresh knowledge is \
-                          wanted";
+                          wanted: say with `speaks_for` which one does";
             let refusal = Refusal::new(RejectionKind::RevocationUnavailable, detail);
             return Err(Objection::Refused(refusal));
         }
@@ -109,7 +109,11 @@ impl Runtime {
         }
         let name = &inlet.name;
         let detail = match age {
-            None => format!("revocation source `{name}` was never synchronised"),
+            None => {
+                format!(
+                    "revocation source `{name}` was never synchronised, at most {most:?} ago is accepted"
+                )
+            }
             Some(age) => format!(
                 "revocation source `{name}` was synchronised {age:?} ago, at most {most:?} is accepted"
             ),

@@ -27,6 +27,9 @@ use crate::time::{Moment, Timestamp};
 use crate::verify::Sealed;
 use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace, refusal_of};
 
+/// Of what no decision can come to.
+const UNDECIDED: &str = "no decision was made, which is a fault of this crate: report it";
+
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
@@ -226,7 +229,7 @@ impl Guard {
                 Passed::Access(decided) => self.admit_and_wait(decided).await,
                 // INVARIANT: this mode lets nothing else pass.
                 Passed::Anonymous | Passed::Preflight => {
-                    let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
+                    let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
                     Err(Rejection::new(refusal, Arc::clone(self.context())))
                 }
             }
@@ -389,7 +392,7 @@ impl Guard {
         let at = shared.clock.moment();
         let Some(Decided { access, mut trace, started, .. }) = answered.decided else {
             // INVARIANT: it is polled to its end once.
-            let refusal = Refusal::new(RejectionKind::Misconfigured, "no decision");
+            let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
             return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
         };
         let route = policy.rules(context);

@@ -158,10 +158,14 @@ impl Use {
 
     fn ended(self) -> Refusal {
         match self {
-            Self::Proof => {
-                Refusal::new(RejectionKind::ProofNotFresh, "the DPoP proof is too old by now")
-            }
-            Self::Token => Refusal::new(RejectionKind::Expired, "the token has expired by now"),
+            Self::Proof => Refusal::new(
+                RejectionKind::ProofNotFresh,
+                "the DPoP proof is too old by now: the request waited for something else",
+            ),
+            Self::Token => Refusal::new(
+                RejectionKind::Expired,
+                "the token has expired by now: the request waited for something else",
+            ),
         }
     }
 

@@ -146,8 +146,10 @@ impl Lists {
             return match rules.demanded {
                 Demanded::IfThere => Ok(()),
                 Demanded::Always => {
-                    let detail =
-                        format!("the token names no status list, as those of {issuer} have to");
+                    let detail = format!(
+                        "the token names no status list, as those of {issuer} have to \
+                         (`StatusLists::require`)"
+                    );
                     Err(ListObjection::Refused(Refusal::new(RejectionKind::StatusMissing, detail)))
                 }
             };
