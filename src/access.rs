@@ -280,9 +280,7 @@ impl Access {
     /// compared whole and case-sensitively (RFC 6749 §3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        // Octet by octet: scope tokens are few and short.
-        let named = |held: &[u8]| !held.is_empty() && held == scope.as_bytes();
-        self.facts.scope.as_bytes().split(|octet| *octet == b' ').any(named) || {
+        names(self.facts.scope.as_bytes(), scope.as_bytes()) || {
             let implies = &self.context.server.implies;
             !implies.is_empty() && self.scopes().any(|held| implies.implies(held, scope))
         }
@@ -421,6 +419,24 @@ impl ResponseFields {
     }
 }
 
+/// Whether a list of scope tokens with spaces between them has this one.
+fn names(held: &[u8], wanted: &[u8]) -> bool {
+    /// Up to here comparing one after the other is faster than preparing a search.
+    const SHORT: usize = 64;
+    if wanted.is_empty() || wanted.contains(&b' ') {
+        return false;
+    }
+    if held.len() <= SHORT {
+        return held.split(|octet| *octet == b' ').any(|held| held == wanted);
+    }
+    // Where it stands as a whole it overlaps with no other occurrence: there is no space in it.
+    memchr::memmem::find_iter(held, wanted).any(|start| {
+        let (before, rest) = held.split_at(start);
+        let after = rest.get(wanted.len());
+        before.last().is_none_or(|octet| *octet == b' ') && after.is_none_or(|octet| *octet == b' ')
+    })
+}
+
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
@@ -432,5 +448,34 @@ impl fmt::Debug for Access {
             .field("expires_at", &self.facts.expires_at)
             .field("binding", &self.binding())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::names;
+
+    /// One token after the other.
+    fn slowly(held: &str, wanted: &str) -> bool {
+        held.split(' ').any(|held| !held.is_empty() && held == wanted)
+    }
+
+    proptest! {
+        /// SCOPE-01: a scope token is held if it is one of the list, whole and as it is written, however
+        /// long the list.
+        #[test]
+        fn a_list_names_what_it_names(
+            held in prop::collection::vec("[ab]{0,5}|x{60,70}", 0..40),
+            wanted in "[ab]{0,5}|[ab]{1,2} [ab]{1,2}|x{60,70}",
+            other in prop::sample::select(vec!["", " ", "A"]),
+        ) {
+            let held = format!("{}{other}", held.join(" "));
+            for wanted in [&*wanted, held.split(' ').next_back().unwrap_or_default()] {
+                let found = names(held.as_bytes(), wanted.as_bytes());
+                prop_assert_eq!(found, slowly(&held, wanted), "{:?} in {:?}", wanted, held);
+            }
+        }
     }
 }
