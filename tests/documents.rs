@@ -10,12 +10,26 @@ use std::fs;
 use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const DOCUMENTS: [&str; 4] = ["README.md", "DESIGN.md", "SECURITY.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "DESIGN.md", "SECURITY.md", "CHANGELOG.md", "COMPARE.md"];
+/// Where the chapters of the guide are.
+const GUIDE: &str = "src/guide";
 /// Where a path begins that a document can name.
 const PLACES: [&str; 5] = ["src/", "tests/", "fuzz/", "examples/", "benches/"];
 
 fn text(document: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(document)).unwrap()
+}
+
+/// The documents at the top, and the chapters of the guide.
+fn documents() -> Vec<String> {
+    let mut all: Vec<_> = DOCUMENTS.map(str::to_owned).into();
+    for entry in fs::read_dir(Path::new(ROOT).join(GUIDE)).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        all.push(format!("{GUIDE}/{name}"));
+    }
+    all.sort_unstable();
+    all
 }
 
 /// The paths in a text.
@@ -31,8 +45,8 @@ fn paths(text: &str) -> Vec<&str> {
 #[test]
 fn every_path_that_a_document_names_is_there() {
     let mut missing = Vec::new();
-    for document in DOCUMENTS {
-        let text = text(document);
+    for document in documents() {
+        let text = text(&document);
         for path in paths(&text) {
             let found = Path::new(ROOT).join(path);
             let there = if path.ends_with('/') { found.is_dir() } else { found.exists() };
@@ -42,6 +56,7 @@ fn every_path_that_a_document_names_is_there() {
         }
     }
     assert_eq!(missing, [""; 0]);
+    assert!(documents().len() > DOCUMENTS.len() + 5, "{:?}", documents());
     for (document, least) in [("SECURITY.md", 20), ("DESIGN.md", 1)] {
         let found = paths(&text(document)).len();
         assert!(found >= least, "{document} names {found} paths");
@@ -53,8 +68,8 @@ fn every_path_that_a_document_names_is_there() {
 /// second half as text.
 #[test]
 fn every_table_has_a_head() {
-    for document in DOCUMENTS {
-        let text = text(document);
+    for document in documents() {
+        let text = text(&document);
         let lines: Vec<_> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let begins =
