@@ -59,7 +59,7 @@ pub enum ConfigFault {
         /// The issuer.
         issuer: String,
         /// The contradiction.
-        what: &'static str,
+        what: String,
     },
     /// There is no default token class, so a token could live for ever.
     #[error(
@@ -90,7 +90,7 @@ pub enum ConfigFault {
     )]
     Leeway(Duration),
     /// A size bound is zero or larger than its maximum.
-    #[error("{what} of {found} is not between 1 and {maximum}")]
+    #[error("{what} of {found} is not between 1 and {maximum}: say one in between")]
     #[non_exhaustive]
     Bound {
         /// Which bound.
@@ -338,3 +338,177 @@ impl fmt::Debug for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::subjects;
+    use crate::introspection::{ClientAuth, Introspection};
+    use crate::issuer::{KeyRefresh, TokenProfile};
+    use crate::jose::Algorithm;
+    use crate::revocation::{JsonFeed, Revocation, Source};
+    use crate::secret::{Secret, SecretSource};
+    use crate::verify::{Exception, FirstVerifications, TokenClass};
+    use crate::{Binding, Dpop, Issuer, Policy, ResourceServer, ServerBuilder};
+
+    /// A variant that is added needs a name here, and a name needs a fault in the test.
+    macro_rules! names {
+        ($($pattern:pat => $name:literal,)*) => {
+            const NAMES: &[&str] = &[$($name),*];
+
+            fn name(fault: &ConfigFault) -> &'static str {
+                match fault {
+                    $($pattern => $name,)*
+                }
+            }
+        };
+    }
+
+    names! {
+        ConfigFault::Name(_) => "Name",
+        ConfigFault::NoIssuer => "NoIssuer",
+        ConfigFault::DuplicateIssuer(_) => "DuplicateIssuer",
+        ConfigFault::NoAlgorithm(_) => "NoAlgorithm",
+        ConfigFault::Algorithm { .. } => "Algorithm",
+        ConfigFault::FixedKeys { .. } => "FixedKeys",
+        ConfigFault::NoUsableKey { .. } => "NoUsableKey",
+        ConfigFault::KeyLifetime { .. } => "KeyLifetime",
+        ConfigFault::NoTokenClass => "NoTokenClass",
+        ConfigFault::SeveralTokenClasses(_) => "SeveralTokenClasses",
+        ConfigFault::TokenClassLifetime(_) => "TokenClassLifetime",
+        ConfigFault::NoBinding => "NoBinding",
+        ConfigFault::Leeway(_) => "Leeway",
+        ConfigFault::Bound { .. } => "Bound",
+        ConfigFault::ChallengeParam { .. } => "ChallengeParam",
+        ConfigFault::Profile { .. } => "Profile",
+        ConfigFault::TokenClass { .. } => "TokenClass",
+        ConfigFault::Exception { .. } => "Exception",
+        ConfigFault::UnknownPolicy { .. } => "UnknownPolicy",
+        ConfigFault::DuplicatePolicy(_) => "DuplicatePolicy",
+        ConfigFault::Policy(_) => "Policy",
+        ConfigFault::Dpop(_) => "Dpop",
+        ConfigFault::Revocation(_) => "Revocation",
+        ConfigFault::KnownTokens { .. } => "KnownTokens",
+        ConfigFault::FirstVerifications(_) => "FirstVerifications",
+        ConfigFault::Introspection(_) => "Introspection",
+        ConfigFault::NoMechanism { .. } => "NoMechanism",
+        ConfigFault::Fapi2(_) => "Fapi2",
+        ConfigFault::File(_) => "File",
+        ConfigFault::Secret(_) => "Secret",
+        ConfigFault::NoTransport => "NoTransport",
+        ConfigFault::Transport(_) => "Transport",
+        ConfigFault::Decryption(_) => "Decryption",
+    }
+
+    /// What only the feature of that name finds.
+    fn is_compiled_in(name: &str) -> bool {
+        match name {
+            "File" => cfg!(feature = "config"),
+            "Decryption" => cfg!(feature = "jwe"),
+            _ => true,
+        }
+    }
+
+    const ISSUER: &str = "https://as.example";
+
+    /// A variant, how to be told it, the value that its text names, and what it says to do.
+    type Row = (&'static str, fn(ServerBuilder) -> ServerBuilder, &'static str, &'static str);
+
+    #[rustfmt::skip]
+    const ROWS: &[Row] = &[
+        ("Name", |b| b.issuer(Issuer::discover("https://as.example?a")), "https://as.example?a", "remove it"),
+        ("DuplicateIssuer", |b| b.issuer(Issuer::discover(ISSUER)), ISSUER, "keep one"),
+        ("NoAlgorithm", |b| b.issuer(other().algorithms([])), "https://other.example", "name at least one"),
+        ("Algorithm", |b| b.issuer(other().algorithms([Algorithm::Rs256])).fapi2(), "RS256", "say PS256"),
+        ("FixedKeys", |b| b.issuer(Issuer::fixed_keys("https://other.example", "[]")), "https://other.example", "give the document"),
+        ("NoUsableKey", |b| b.issuer(Issuer::fixed_keys("https://other.example", r#"{"keys":[]}"#)), "https://other.example", "give at least one"),
+        ("KeyLifetime", |b| b.issuer(other().key_refresh(KeyRefresh::new().fresh_at_most(Duration::from_hours(25)))), "1day 1h", "make one of them fit"),
+        ("SeveralTokenClasses", |b| b.class(TokenClass::default_at_most(Duration::from_mins(1))), "2 default", "keep one"),
+        ("TokenClassLifetime", |b| b.class(TokenClass::named("a").clients(["a"]).at_most(Duration::from_hours(9_000))), "32400000s", "say what the issuer gives"),
+        ("Leeway", |b| b.leeway(Duration::from_mins(6)), "360s", "have the clocks synchronised"),
+        ("Bound", |b| b.max_token_bytes(16_385), "16385", "say one in between"),
+        ("ChallengeParam", |b| b.challenge_param("a b", "c"), "a b", "has to be named with"),
+        ("Profile", |b| b.issuer(other().profile(TokenProfile::relaxed().accept_type("a b"))), "\"a b\"", "write it as in"),
+        ("TokenClass", |b| b.class(TokenClass::named("night").clients(["a"])), "`night`", "say `at_most`"),
+        ("Exception", |b| b.exception(Exception::for_clients(["partner"])), "partner", "say `because(...)`"),
+        ("DuplicatePolicy", |b| b.named_policy("a", Policy::new(subjects(["b"]))).named_policy("a", Policy::new(subjects(["b"]))), "`a`", "keep one"),
+        ("Policy", |b| b.policy(Policy::new(subjects(Vec::<String>::new()))), "no subject", "name at least one"),
+        ("Dpop", |b| b.dpop(Dpop::new().max_age(Duration::from_mins(6))), "360s", "say one in between"),
+        ("Revocation", |b| b.revocation(Revocation::new().source(Source::new("deeds", JsonFeed::over_tls("https://f.example")))), "deeds", "say with `speaks_for`"),
+        ("KnownTokens", |b| b.known_tokens_bytes(u64::MAX), "18446744073709551615", "say less"),
+        ("FirstVerifications", |b| b.first_verifications(FirstVerifications::new().queue_at_most(1_000_000)), "1000000", "say fewer"),
+        ("Introspection", |b| b.introspection(asked().ttl(Duration::from_hours(3))), "3h", "say at most that"),
+        ("NoMechanism", |b| b.binding(Binding::Dpop), "`dpop`", "say `.dpop("),
+        ("Fapi2", |b| b.binding(Binding::Either).leeway(Duration::from_secs(90)).fapi2(), "90s", "say one in between"),
+        ("Secret", |b| b.token_hash_key(Secret::new("12345")), "5 bytes", "make it of random ones"),
+        #[cfg(feature = "jwe")]
+        ("Decryption", |b| b.issuer(other().encrypted_only()), "no keys", "say which with"),
+    ];
+
+    fn other() -> Issuer {
+        Issuer::discover("https://other.example")
+    }
+
+    fn asked() -> Introspection {
+        let client = ClientAuth::basic("api", SecretSource::given(Secret::new("s")));
+        Introspection::at(ISSUER, "https://as.example/introspect").client(client)
+    }
+
+    /// What no fault of a builder is, or none that is the same everywhere.
+    fn told_otherwise() -> Vec<(ConfigFault, &'static str, &'static str)> {
+        let nothing = ResourceServer::builder("https://rs.example").build();
+        let nothing = nothing.err().map(|error| error.faults().to_vec()).unwrap_or_default();
+        let one = |name: &str| nothing.iter().find(|fault| self::name(fault) == name).cloned();
+        let mut told: Vec<_> = [
+            ("NoIssuer", "no issuer", "add at least one"),
+            ("NoTokenClass", "no token class", "bound how long"),
+            ("NoBinding", "no binding policy", "say what an unbound token may do"),
+        ]
+        .into_iter()
+        .filter_map(|(name, found, wanted)| Some((one(name)?, found, wanted)))
+        .collect();
+        let unknown =
+            ConfigFault::UnknownPolicy { name: "nights".into(), known: "`days` is".into() };
+        let broken = ConfigFault::Transport("no roots".to_owned());
+        told.push((unknown, "nights", "correct the name"));
+        told.push((broken, "no roots", "mend that"));
+        told.push((ConfigFault::NoTransport, "no transport", "give one with"));
+        #[cfg(feature = "config")]
+        let empty = crate::config::ServerConfig::from_toml("").and_then(|file| file.build());
+        #[cfg(feature = "config")]
+        if let Err(error) = empty {
+            let file = |fault: &ConfigFault| matches!(fault, ConfigFault::File(_));
+            let fault = error.faults().iter().find(|fault| file(fault)).cloned();
+            told.extend(fault.map(|fault| (fault, "no resource", "say `resource = ")));
+        }
+        told
+    }
+
+    /// What was found, where there is something, and what to do: nobody has to look a fault up.
+    #[test]
+    fn every_fault_names_what_was_found_and_says_what_to_do() {
+        let mut told = told_otherwise();
+        for (name, settings, found, wanted) in ROWS {
+            let builder = ResourceServer::builder("https://rs.example")
+                .issuer(Issuer::discover(ISSUER))
+                .class(TokenClass::default_at_most(Duration::from_mins(15)))
+                .binding(Binding::WhereBound);
+            let faults = settings(builder).build().map_err(|error| error.faults().to_vec());
+            let faults = faults.err().unwrap_or_default();
+            let fault = faults.iter().find(|fault| self::name(fault) == *name);
+            let fault = fault.unwrap_or_else(|| panic!("{name} is none of {faults:?}"));
+            told.push((fault.clone(), found, wanted));
+        }
+        for (fault, found, wanted) in &told {
+            let text = fault.to_string();
+            assert!(text.contains(found), "{}: {text:?} does not name {found:?}", name(fault));
+            assert!(text.contains(wanted), "{}: {text:?} does not say {wanted:?}", name(fault));
+            assert!(!text.ends_with(['.', ' ']) && !text.contains("  "), "{text:?}");
+            assert!(text.len() <= 300, "{text:?}");
+        }
+        let seen = |name: &&&str| told.iter().any(|(fault, ..)| self::name(fault) == **name);
+        let missed: Vec<_> =
+            NAMES.iter().filter(|name| !seen(name) && is_compiled_in(name)).collect();
+        assert_eq!(missed, Vec::<&&str>::new(), "there is a fault for each variant");
+    }
+}

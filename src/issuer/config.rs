@@ -185,7 +185,7 @@ impl Issuer {
                 if !allowed.contains(algorithm) {
                     let names: Vec<_> = allowed.iter().map(ToString::to_string).collect();
                     let names = names.join(", ");
-                    let what = format!("`{algorithm}` is not allowed by {who}: {names} are");
+                    let what = format!("`{algorithm}` is not allowed by {who}: say {names}");
                     let fault = ConfigFault::Algorithm { issuer: self.id.clone(), what };
                     faults.at_element("algorithms", index, |faults| faults.push(fault));
                 }

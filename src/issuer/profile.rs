@@ -419,12 +419,16 @@ impl TokenProfile {
             let bare = typ.to_ascii_lowercase();
             let bare = bare.strip_prefix("application/").unwrap_or(&bare);
             if Self::OTHER_TYPES.contains(&bare) {
-                fault(format!("`typ` {typ:?} is that of another kind of token: it is never taken"));
+                fault(format!(
+                    "`typ` {typ:?} is that of another kind of token, which is never taken: remove it"
+                ));
             } else if bare.is_empty() {
                 fault("a `typ` is empty; say `accept_no_type` for tokens without one".to_owned());
             } else if !bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&b))
             {
-                fault(format!("`typ` {typ:?} is no media type (RFC 6838 §4.2)"));
+                fault(format!(
+                    "`typ` {typ:?} is no media type (RFC 6838 §4.2): write it as in `at+jwt`"
+                ));
             }
         }
         for (what, claims) in [
@@ -433,19 +437,19 @@ impl TokenProfile {
             ("audience", &self.audience_claims),
         ] {
             if claims.is_empty() || claims.iter().any(String::is_empty) {
-                fault(format!("the {what} comes from a claim without a name"));
+                fault(format!("the {what} comes from a claim without a name: say which"));
             }
         }
         for required in &self.required {
             if required.name.is_empty() {
-                fault("a required claim has no name".to_owned());
+                fault("a required claim has no name: say which".to_owned());
             }
             if required.one_of.is_empty() {
                 fault(format!("claim `{}` may have no value at all: name one", required.name));
             }
             if required.one_of.contains(&Value::Null) {
                 fault(format!(
-                    "claim `{}` is wanted to be null, which says nothing",
+                    "claim `{}` is wanted to be null, which says nothing: name a value",
                     required.name
                 ));
             }

@@ -77,18 +77,40 @@ impl KeyRefresh {
         })
     }
 
-    pub(super) fn fault(self) -> Option<&'static str> {
-        const SECOND: Duration = Duration::from_secs(1);
-        if self.at_least < SECOND {
-            Some("keys fresh for less than 1 second would be fetched without end")
-        } else if self.at_least > self.at_most {
-            Some("`fresh_at_least` is longer than `fresh_at_most`")
-        } else if self.at_most > self.outage {
-            Some("`fresh_at_most` is longer than `keep_through_outage`")
-        } else if self.outage > Duration::from_hours(24 * 30) {
-            Some("keys kept through an outage of more than 30 days are no longer the issuer's")
-        } else if self.wait > Duration::from_secs(30) {
-            Some("a request would wait for keys longer than 30 seconds")
+    pub(super) fn fault(self) -> Option<String> {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        const LONGEST_OUTAGE: Duration = Duration::from_hours(24 * 30);
+        const LONGEST_WAIT: Duration = Duration::from_secs(30);
+        let Self { at_least, at_most, outage, wait } = self;
+        let shown = shown_duration;
+        if at_least < SHORTEST {
+            let found = shown(at_least);
+            Some(format!(
+                "`fresh_at_least` is {found}: keys would be fetched without end; say at least 1 second"
+            ))
+        } else if at_least > at_most {
+            let (found, most) = (shown(at_least), shown(at_most));
+            Some(format!(
+                "`fresh_at_least` is {found}, longer than `fresh_at_most`, {most}: make one of them fit"
+            ))
+        } else if at_most > outage {
+            let (found, most) = (shown(at_most), shown(outage));
+            Some(format!(
+                "`fresh_at_most` is {found}, longer than `keep_through_outage`, {most}: make one of them \
+                 fit"
+            ))
+        } else if outage > LONGEST_OUTAGE {
+            let found = shown(outage);
+            Some(format!(
+                "`keep_through_outage` is {found}: keys of more than 30 days are no longer the \
+                 issuer's; say at most that"
+            ))
+        } else if wait > LONGEST_WAIT {
+            let found = shown(wait);
+            Some(format!(
+                "`wait_at_most` is {found}: a request would wait for keys longer than 30 seconds; say at \
+                 most that"
+            ))
         } else {
             None
         }

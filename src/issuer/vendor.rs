@@ -490,7 +490,9 @@ fn of_tenant(tenant: String) -> TokenProfile {
     const CONSUMERS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
     let profile = TokenProfile::entra_id();
     let profile = if tenant == CONSUMERS {
-        profile.with_fault("the tenant is that of all personal accounts, `consumers`".to_owned())
+        profile.with_fault(
+            "the tenant is that of all personal accounts, `consumers`: name your own".to_owned(),
+        )
     } else if groups.eq([8, 4, 4, 4, 12]) && tenant.chars().all(hexadecimal) {
         profile
     } else {
