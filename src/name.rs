@@ -208,7 +208,11 @@ impl IssuerId {
 
     fn without_query(text: &str) -> Result<Self, NameError> {
         if text.contains('?') {
-            return Err(NameError::new("issuer", text, "has a query; RFC 8414 §2 allows none"));
+            return Err(NameError::new(
+                "issuer",
+                text,
+                "has a query; RFC 8414 §2 allows none: remove it",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -250,7 +254,11 @@ impl Audience {
     /// If it is empty, or longer than 8000 bytes.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.is_empty() || text.len() > MAX_IDENTIFIER {
-            return Err(NameError::new("audience", text, "is empty or longer than 8000 bytes"));
+            return Err(NameError::new(
+                "audience",
+                text,
+                "is empty or longer than 8000 bytes; write it as tokens have it in `aud`",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -339,18 +347,19 @@ pub(crate) fn https_url(
     }
     let wrong = |wanted| NameError::new(what, text, wanted);
     if text.len() > MAX_IDENTIFIER {
-        return Err(wrong("is longer than 8000 bytes"));
+        return Err(wrong("is longer than 8000 bytes; use a shorter one"));
     }
     // `http::Uri` lets more characters pass than RFC 3986 §2 has; in a challenge or a log they
     // would do harm.
     if !text.bytes().all(is_uri_character) {
-        return Err(wrong("has a character that no URL has (RFC 3986 §2)"));
+        return Err(wrong("has a character that no URL has (RFC 3986 §2); percent-encode it"));
     }
     // `http::Uri` drops a fragment without a word.
     if text.contains('#') {
-        return Err(wrong("has a fragment; none is allowed"));
+        return Err(wrong("has a fragment; none is allowed: remove it"));
     }
-    let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+    let uri: Uri =
+        text.parse().map_err(|_| wrong("is not a URL; write it as in https://api.example.com"))?;
     let host = uri.host().unwrap_or_default();
     match uri.scheme_str() {
         Some("https") => {}
@@ -374,14 +383,14 @@ pub(crate) fn https_url(
                  where the service listens",
             ));
         }
-        _ => return Err(wrong("is not an https URL")),
+        _ => return Err(wrong("is not an https URL; write it as in https://api.example.com")),
     }
     if host.is_empty() {
-        return Err(wrong("has no host"));
+        return Err(wrong("has no host; write it as in https://api.example.com"));
     }
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     if authority.len() > host.len() && uri.port_u16().is_none() {
-        return Err(wrong("has a port that is not between 0 and 65535"));
+        return Err(wrong("has a port that is not between 0 and 65535; correct it"));
     }
     Ok(uri)
 }

@@ -107,8 +107,9 @@ pub struct RequireActor {
 impl RequireActor {
     fn new(actors: Vec<String>, issuer: Option<String>) -> Self {
         let empty = || issuer.as_deref().is_some_and(str::is_empty);
-        let fault = list_fault("actor", &actors)
-            .or_else(|| empty().then(|| "the issuer of the actors is an empty text".to_owned()));
+        let fault = list_fault("actor", &actors).or_else(|| {
+            empty().then(|| "the issuer of the actors is an empty text: name it".to_owned())
+        });
         Self { actors, issuer, fault }
     }
 

@@ -165,7 +165,7 @@ impl Wanted {
     /// What makes it impossible to want this at this path.
     fn fault(&self, path: &[String]) -> Option<String> {
         if path.is_empty() || path.iter().any(String::is_empty) {
-            return Some("a claim without a name is wanted".to_owned());
+            return Some("a claim without a name is wanted: say which".to_owned());
         }
         let path = path.join("` in `");
         let values = self.values();
@@ -173,7 +173,9 @@ impl Wanted {
             // "All of none" would let everything through.
             return Some(format!("claim `{path}`: no value is wanted; name at least one"));
         }
-        values.contains(&Value::Null).then(|| format!("claim `{path}`: `null` is not a value"))
+        values
+            .contains(&Value::Null)
+            .then(|| format!("claim `{path}`: `null` is not a value: name another"))
     }
 
     fn is_met_by(&self, found: jose::Value<'_>) -> bool {

@@ -72,7 +72,10 @@ pub(super) fn list_fault(what: &str, names: &[String]) -> Option<String> {
     if names.is_empty() {
         return Some(format!("no {what} is named; name at least one"));
     }
-    names.iter().any(String::is_empty).then(|| format!("a list of {what}s has an empty text"))
+    names
+        .iter()
+        .any(String::is_empty)
+        .then(|| format!("a list of {what}s has an empty text: remove it, or name somebody"))
 }
 
 pub(super) fn issuer_fault(issuer: Option<&str>) -> Option<String> {

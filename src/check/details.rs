@@ -153,7 +153,9 @@ impl RequireDetail {
     fn find_fault(&self) -> Option<String> {
         let singles = [("type", Some(&self.detail_type)), ("identifier", self.identifier.as_ref())];
         let of_single = singles.into_iter().find_map(|(what, text)| {
-            text?.is_empty().then(|| format!("the {what} of an authorization detail is empty"))
+            text?.is_empty().then(|| {
+                format!("the {what} of an authorization detail is empty: say it, or leave it out")
+            })
         });
         let of_list = || {
             let given = self.lists().into_iter().filter(|(_, texts)| !texts.is_empty());

@@ -41,7 +41,10 @@ impl Files<'_> {
                 None
             }
             Ok(read) if u64::try_from(read).is_ok_and(|read| read > LONGEST) => {
-                fault(format!("file {:?} is longer than 1 MiB", path.display().to_string()));
+                fault(format!(
+                    "file {:?} is longer than 1 MiB: is it the right one?",
+                    path.display().to_string()
+                ));
                 None
             }
             Ok(_) => Some(bytes),

@@ -353,7 +353,7 @@ impl KindTable {
             None => ClaimTest::same(claim, other),
         }));
         if self.suffix.is_some() && self.same_as.is_none() {
-            let fault = "`suffix` says nothing without `same_as`";
+            let fault = "`suffix` says nothing without `same_as`: say that too, or leave it out";
             faults.push_at("suffix", ConfigFault::File(fault.to_owned()));
         }
         match <[ClaimTest; 1]>::try_from(tests) {
@@ -374,7 +374,7 @@ impl KindTable {
 /// A member without which its table says nothing.
 pub(super) fn wanted(member: &str, there: bool, faults: &mut Faults) {
     if !there {
-        let fault = format!("`{member}` is missing");
+        let fault = format!("`{member}` is missing: say it");
         faults.push_at(member, ConfigFault::File(fault));
     }
 }

@@ -91,9 +91,11 @@ impl SecretSource {
         let bytes = match self {
             Self::Env(name) => match std::env::var(name) {
                 Ok(value) => value.into_bytes(),
-                Err(std::env::VarError::NotPresent) => return Err(self.error("it is not set")),
+                Err(std::env::VarError::NotPresent) => {
+                    return Err(self.error("it is not set: set it for this process"));
+                }
                 Err(std::env::VarError::NotUnicode(_)) => {
-                    return Err(self.error("it is not valid UTF-8"));
+                    return Err(self.error("it is not valid UTF-8: use a file for octets"));
                 }
             },
             Self::File(path) => {
@@ -101,16 +103,18 @@ impl SecretSource {
                 let mut bytes = Vec::new();
                 std::fs::File::open(path)
                     .and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes))
-                    .map_err(|error| self.error(&error.to_string()))?;
+                    .map_err(|error| {
+                        self.error(&format!("{error}: put it where this process can read it"))
+                    })?;
                 bytes
             }
             Self::Given(secret) => secret.expose().to_vec(),
         };
         if bytes.len() > Self::LONGEST {
-            return Err(self.error("it is longer than 64 KiB"));
+            return Err(self.error("it is longer than 64 KiB: is it the right one?"));
         }
         match bytes.trim_ascii() {
-            [] => Err(self.error("it is empty")),
+            [] => Err(self.error("it is empty: put the secret there")),
             secret => Ok(Secret::new(secret)),
         }
     }

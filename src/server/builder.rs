@@ -432,7 +432,11 @@ impl ServerBuilder {
             faults.at("first_verifications", |faults| self.first_verifications.check(faults));
         let key = match &self.token_hash_key {
             Some(key) if key.expose().len() < 16 => {
-                let what = "the key of token hashes is shorter than 16 bytes".to_owned();
+                let what = format!(
+                    "the key of token hashes has {} bytes, at least 16 are wanted: make it of random \
+                     ones",
+                    key.expose().len()
+                );
                 faults.push_at("token_hash_key", ConfigFault::Secret(what));
                 None
             }

@@ -60,34 +60,39 @@ pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
     let fault = |what: String| ConfigFault::Fapi2(what);
     for (index, class) in asked.classes.iter().enumerate() {
         if let Some(most) = class.most().filter(|most| *most > LONGEST) {
-            let what = format!("tokens of {most:?}: at most {LONGEST:?} are accepted under it");
+            let what = format!(
+                "tokens of {most:?}: at most {LONGEST:?} are accepted under it: say at most that"
+            );
             let place = Classes::place(asked.classes, index);
             faults.at(&place, |faults| faults.push_at("at_most", fault(what)));
         }
     }
     if asked.binding == Some(Binding::WhereBound) {
-        let what =
-            "only sender-constrained tokens are accepted (§5.3.4): `Binding::Either` or stricter";
+        let what = "only sender-constrained tokens are accepted (§5.3.4): say `Binding::Either` or \
+                    stricter";
         faults.push_at("binding", fault(what.to_owned()));
     }
     for index in 0..asked.exceptions.len() {
-        let what = "it knows no plain bearer token (§5.3.4): no exception is possible";
+        let what = "it knows no plain bearer token (§5.3.4), and so no exception: remove it";
         faults.at_element("exceptions", index, |faults| faults.push(fault(what.to_owned())));
     }
     let leeway = Duration::from_secs(10)..=Duration::from_mins(1);
     if !leeway.contains(&asked.leeway) {
         let found = asked.leeway;
         let what = format!(
-            "a leeway of {found:?}: 10 seconds are accepted and 60 are the most (§5.3.2.1)"
+            "a leeway of {found:?}: 10 seconds are accepted and 60 are the most (§5.3.2.1): say \
+             one in between"
         );
         faults.push_at("leeway", fault(what));
     }
     if asked.means.sender == Provided::No {
-        let what = "no way to prove a sender is configured (§5.3.4): DPoP or mutual TLS";
+        let what =
+            "no way to prove a sender is configured (§5.3.4): say `.dpop(...)` or `.mtls(...)`";
         faults.push_at("binding", fault(what.to_owned()));
     }
     if asked.means.revocation == Provided::No {
-        let what = "no way to see that a token was revoked is configured (§5.3.4): a revocation source, or introspection";
+        let what = "no way to see that a token was revoked is configured (§5.3.4): say \
+                    `.revocation(...)`, with a source, or `.introspection(...)`";
         faults.push_at("revocation", fault(what.to_owned()));
     }
 }

@@ -233,7 +233,7 @@ impl Classes {
                 Self::check_one(class, issuers, means, faults);
                 let mut others = classes.iter().take(index);
                 if !class.is_default() && others.any(|other| other.name() == class.name()) {
-                    faults.push(fault(class, "another class has this name"));
+                    faults.push(fault(class, "another class has this name: give each its own"));
                 }
             });
         }
@@ -269,13 +269,16 @@ impl Classes {
             faults.push_at("at_most", ConfigFault::TokenClassLifetime(lifetime));
         }
         if let Some(age) = class.max_age.filter(|time| !sane.contains(time)) {
-            let what = format!("a maximum age of {age:?} is not between 1 second and 366 days");
+            let what = format!(
+                "a maximum age of {age:?} is not between 1 second and 366 days: say one in between"
+            );
             faults.push_at("max_age", fault(class, what));
         }
         if let Some(freshness) = class.freshness {
             if !sane.contains(&freshness) {
-                let what =
-                    format!("a freshness of {freshness:?} is not between 1 second and 366 days");
+                let what = format!(
+                    "a freshness of {freshness:?} is not between 1 second and 366 days: say one between"
+                );
                 faults.push_at("freshness", fault(class, what));
             }
             if means == Revocable::No {
@@ -299,7 +302,13 @@ impl Classes {
             }
         } else {
             if class.name().is_empty() || class.name() == TokenClass::DEFAULT {
-                faults.push_at("name", fault(class, "a class needs a name of its own"));
+                faults.push_at(
+                    "name",
+                    fault(
+                        class,
+                        "a class needs a name of its own: say it with `TokenClass::named(...)`",
+                    ),
+                );
             }
             if !describes {
                 faults.push(fault(class, "it describes no token: say of which issuers, clients, scopes, subject kinds or audiences"));
@@ -319,14 +328,17 @@ impl Classes {
             ("audiences", class.audiences.len()),
         ] {
             if names > Self::MOST_NAMES {
-                let what =
-                    format!("{names} names; at most {} are looked through", Self::MOST_NAMES);
+                let what = format!(
+                    "{names} names; at most {} are looked through: name fewer, or use a scope",
+                    Self::MOST_NAMES
+                );
                 faults.push_at(member, fault(class, what));
             }
         }
         for issuer in &class.issuers {
             if !issuers.can_be(issuer) {
-                let what = format!("issuer {issuer:?} is none of the server's");
+                let what =
+                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
                 faults.push_at("issuers", fault(class, what));
             }
         }
@@ -345,7 +357,10 @@ impl Classes {
             faults.push_at("clients", fault(class, what));
         }
         if class.clients.iter().any(String::is_empty) {
-            faults.push_at("clients", fault(class, "a client id is empty"));
+            faults.push_at(
+                "clients",
+                fault(class, "a client id is empty: remove it, or name the client"),
+            );
         }
     }
 

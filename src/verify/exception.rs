@@ -123,12 +123,17 @@ impl CheckedException {
             faults.push_at("clients", fault("name at least one client, none of them empty".into()));
         }
         if exception.clients.len() > Self::MOST_CLIENTS {
-            let what = format!("more than {} clients are no exception", Self::MOST_CLIENTS);
+            let what = format!(
+                "{} clients, and more than {} are no exception: set `.binding(...)` otherwise",
+                exception.clients.len(),
+                Self::MOST_CLIENTS
+            );
             faults.push_at("clients", fault(what));
         }
         match &exception.issuer {
             Some(issuer) if !issuers.can_be(issuer) => {
-                let what = format!("issuer {issuer:?} is none of the server's");
+                let what =
+                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
                 faults.push_at("of_issuer", fault(what));
             }
             None if !issuers.is_one() => {
@@ -143,21 +148,35 @@ impl CheckedException {
                 fault("say `because(...)`: why, and where it is tracked".into()),
             );
         } else if others.iter().any(|other| other.because == exception.because) {
-            faults.push_at("because", fault("another exception has this very reason".into()));
+            faults.push_at(
+                "because",
+                fault("another exception has this very reason: give each its own".into()),
+            );
         }
         let until = exception.until.as_deref().and_then(Timestamp::end_of_day);
         match (&exception.until, until) {
             (None, _) => faults.push_at("until", fault("say `until(\"YYYY-MM-DD\")`".into())),
             (Some(day), None) => {
-                faults.push_at("until", fault(format!("{day:?} is not a day `YYYY-MM-DD`")));
+                faults.push_at(
+                    "until",
+                    fault(format!("{day:?} is not a day, which is written `YYYY-MM-DD`")),
+                );
             }
             (Some(day), Some(until)) if until > now.plus(Self::LONGEST) => {
-                faults.push_at("until", fault(format!("{day} is more than a year ahead")));
+                faults.push_at(
+                    "until",
+                    fault(format!("{day} is more than a year ahead: say an earlier day")),
+                );
             }
             _ => {}
         }
         if exception.at_most.is_some_and(|time| time.is_zero()) {
-            faults.push_at("at_most", fault("a maximum lifetime of nothing".into()));
+            faults.push_at(
+                "at_most",
+                fault(
+                    "a maximum lifetime of nothing: say at least a second, or leave it out".into(),
+                ),
+            );
         }
         let networks = match exception.networks.as_slice() {
             [] => None,

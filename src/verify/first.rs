@@ -126,12 +126,14 @@ impl FirstVerifications {
         let fault = ConfigFault::FirstVerifications;
         if self.queue_at_most > MOST_WAITING {
             let found = self.queue_at_most;
-            let what = format!("{found} requests that wait: at most {MOST_WAITING} may");
+            let what = format!("{found} requests that wait: at most {MOST_WAITING} may: say fewer");
             faults.push_at("queue_at_most", fault(what));
         }
         if !WAITS.contains(&self.wait_at_most) {
             let found = shown_duration(self.wait_at_most);
-            let what = format!("a wait of {found}: not between 1 millisecond and 10 seconds");
+            let what = format!(
+                "a wait of {found}: not between 1 millisecond and 10 seconds: say one in between"
+            );
             faults.push_at("wait_at_most", fault(what));
         }
         let Self { queue_at_most, wait_at_most, .. } = self;
