@@ -131,7 +131,8 @@ impl ClientAuth {
                 fault(
                     member,
                     format!(
-                        "`{member}` is empty, longer than {LONGEST} bytes, or has a control character"
+                        "`{member}` is empty, longer than {LONGEST} bytes, or has a control character: \
+                         correct it"
                     ),
                 );
             }
@@ -143,7 +144,12 @@ impl ClientAuth {
         ] {
             if given && self.method != Method::PrivateKeyJwt {
                 let name = self.method.name();
-                fault(member, format!("`{member}` is for `private_key_jwt`, and this is `{name}`"));
+                fault(
+                    member,
+                    format!(
+                        "`{member}` is for `private_key_jwt`, and this is `{name}`: leave it out"
+                    ),
+                );
             }
         }
         if faults.len() > before {

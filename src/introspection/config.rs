@@ -252,7 +252,9 @@ impl Introspection {
             Some(said) => match said.as_deref().or(audience) {
                 Some(audience) if !audience.is_empty() => Some(Answers::Signed(audience.into())),
                 Some(_) => {
-                    faults.push_at("signed_for", fault("the audience of signed answers is empty"));
+                    let what = "the audience of signed answers is empty: say with `signed_for` what the \
+                                issuer writes into `aud`";
+                    faults.push_at("signed_for", fault(what));
                     None
                 }
                 None if client.is_some() => {
@@ -267,7 +269,8 @@ impl Introspection {
         if self.ttl > Self::LONGEST_TTL {
             let (found, most) = (shown_duration(self.ttl), shown_duration(Self::LONGEST_TTL));
             let what = format!(
-                "`ttl` is {found}, longer than {most}: a revocation at the issuer is seen that late"
+                "`ttl` is {found}, longer than {most}: a revocation at the issuer is seen that late; \
+                 say at most that"
             );
             faults.push_at("ttl", fault(what));
         }
@@ -276,7 +279,7 @@ impl Introspection {
             let (found, most) = (shown_duration(negative_ttl), shown_duration(self.ttl));
             let what = format!(
                 "`negative_ttl` is {found}, longer than the `ttl`, {most}: a token that becomes active \
-                 is refused that long"
+                 is refused that long; say at most that"
             );
             faults.push_at("negative_ttl", fault(what));
         }
@@ -284,7 +287,10 @@ impl Introspection {
             let [found, least, most] =
                 [&self.timeout, Self::TIMEOUTS.start(), Self::TIMEOUTS.end()]
                     .map(|time| shown_duration(*time));
-            let what = format!("`timeout` is {found}, which is not between {least} and {most}");
+            let what = format!(
+                "`timeout` is {found}, which is not between {least} and {most}: say \
+                                one in between"
+            );
             faults.push_at("timeout", fault(what));
         }
         if !(1..=Self::MOST_AT_ONCE).contains(&self.at_most) {
@@ -294,7 +300,7 @@ impl Introspection {
         }
         if self.cache_bytes > Self::MOST_CACHE_BYTES {
             let most = Self::MOST_CACHE_BYTES;
-            let what = format!("{} is more than {most} bytes", self.cache_bytes);
+            let what = format!("{} is more than {most} bytes: say at most that", self.cache_bytes);
             faults.push_at("cache_bytes", fault(what));
         }
         match (client, choice, answers) {

@@ -122,7 +122,7 @@ impl Prepared {
                     }
                     Some(known) if known.dates == Dates::MayLack && introspection.has_no_end() => {
                         let what = "answers may lack `exp`, and by the issuer's profile `iat` as well: \
-                                    nothing would say how long a token lives";
+                                    nothing would say how long a token lives; let one of them not lack";
                         faults.push_at("may_lack", fault(what));
                     }
                     Some(known) if known.keys == Keys::None && introspection.wants_keys() => {
@@ -140,7 +140,10 @@ impl Prepared {
                 match introspection.check(faults) {
                     Some(one) => checked.push((index, one)),
                     // What cannot be used is a fault, and never an introspection less.
-                    None if faults.len() == before => faults.push(fault("it cannot be used")),
+                    None if faults.len() == before => {
+                        let what = "it cannot be used, for a reason that was not found: report this";
+                        faults.push(fault(what));
+                    }
                     None => {}
                 }
             });
@@ -164,7 +167,7 @@ impl Prepared {
             for (index, prefix) in prefixes.iter().enumerate() {
                 if let Some(other) = seen.insert(prefix, &one.issuer) {
                     let what = format!(
-                        "prefix {prefix:?} is said twice, of {other:?} and {:?}",
+                        "prefix {prefix:?} is said twice, of {other:?} and {:?}: give each its own",
                         one.issuer
                     );
                     let place = format!("introspection[{at}].prefixes[{index}]");
@@ -180,7 +183,8 @@ impl Prepared {
             };
             if *keys == Keys::None && !introspections.iter().any(is_meant) {
                 let what = format!(
-                    "{id:?} has no keys and no introspection: none of its tokens could be used"
+                    "{id:?} has no keys and no introspection: none of its tokens could be used; add \
+                     `.introspection(...)`, or say where its keys are"
                 );
                 faults.push_at("introspection", fault(what));
             }

@@ -99,11 +99,11 @@ impl Decryption {
                 let Some(key) = key.check(faults) else { return };
                 if count > 1 {
                     let what = match &key.kid {
-                        None => Some("a key without `kid` beside others: no token could name it"),
+                        None => Some("a key without `kid` beside others, which no token could name: give it one"),
                         Some(kid) => keys
                             .iter()
                             .any(|other: &super::key::CheckedKey| other.kid.as_ref() == Some(kid))
-                            .then_some("another key has the same `kid`"),
+                            .then_some("another key has the same `kid`: give each its own"),
                     };
                     if let Some(what) = what {
                         faults.push_at("kid", fault(what));
@@ -123,7 +123,9 @@ impl Decryption {
         }
         if !WAITS.contains(&self.wait_at_most) {
             let found = shown_duration(self.wait_at_most);
-            let what = format!("a wait of {found}: not between 1 millisecond and 10 seconds");
+            let what = format!(
+                "a wait of {found}: not between 1 millisecond and 10 seconds: say one in between"
+            );
             faults.push_at("wait_at_most", fault(what));
         }
         (faults.len() == before).then(|| Decryptor::new(keys, at_most, self.wait_at_most))

@@ -148,7 +148,9 @@ impl DecryptionKey {
         };
         let kid = self.kid.clone().or(material.kid);
         if kid.as_ref().is_some_and(|kid| kid.is_empty() || kid.len() > LONGEST_KID) {
-            let what = format!("a `kid` is empty or longer than {LONGEST_KID} octets");
+            let what = format!(
+                "a `kid` is empty or longer than {LONGEST_KID} octets: say another, or leave it out"
+            );
             faults.push_at("kid", fault(what));
         }
         let shape = material.shape;
@@ -162,10 +164,11 @@ impl DecryptionKey {
         }
         for algorithm in algorithms {
             if !shape.algorithms().contains(algorithm) {
-                let what = format!("a key of {shape} cannot be used with {algorithm}");
+                let what =
+                    format!("a key of {shape} cannot be used with {algorithm}: take that away");
                 faults.push_at("algorithms", fault(what));
             } else if !possible.contains(algorithm) {
-                let what = format!("the `alg` of the key is not {algorithm}");
+                let what = format!("the `alg` of the key is not {algorithm}: take that away");
                 faults.push_at("algorithms", fault(what));
             }
         }

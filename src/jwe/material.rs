@@ -101,7 +101,9 @@ impl Material {
         } else if let Ok(pair) = EcxKeyPair::from_pem(text) {
             Pair::X25519(pair)
         } else {
-            return Err("not a private key of RSA, P-256, P-384, P-521 or X25519".to_owned());
+            return Err(
+                "not a private key of RSA, P-256, P-384, P-521 or X25519: give one".to_owned()
+            );
         };
         pair.material(None, None)
     }
@@ -119,18 +121,25 @@ impl Material {
             }
         };
         if text("use")?.is_some_and(|stated| stated != "enc") {
-            return Err("its `use` is not `enc`".to_owned());
+            return Err("its `use` is not `enc`: give a key that is for encryption".to_owned());
         }
         if let Some(operations) = jwk.member("key_ops") {
             const READ: [&str; 4] = ["decrypt", "unwrapKey", "deriveKey", "deriveBits"];
             let operations = operations.as_array().unwrap_or_default();
             if !operations.iter().any(|one| one.as_str().is_some_and(|one| READ.contains(&&*one))) {
-                return Err("its `key_ops` do not allow to decrypt".to_owned());
+                return Err(
+                    "its `key_ops` do not allow to decrypt: wanted `decrypt`, `unwrapKey`, \
+                            `deriveKey` or `deriveBits`, or none at all"
+                        .to_owned(),
+                );
             }
         }
         let algorithm = text("alg")?
             .map(|alg| {
-                KeyManagement::parse(&alg).ok_or_else(|| "its `alg` is not supported".to_owned())
+                KeyManagement::parse(&alg).ok_or_else(|| {
+                    "its `alg` is not supported: wanted RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW"
+                        .to_owned()
+                })
             })
             .transpose()?;
         let kid = text("kid")?.map(std::borrow::Cow::into_owned);

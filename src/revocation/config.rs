@@ -206,9 +206,9 @@ impl Revocation {
         }
         for (index, name) in self.claims.iter().enumerate() {
             let what = match name.as_str() {
-                "" => "a claim without a name",
+                "" => "a claim without a name: say which",
                 "iss" | "sub" | "sid" | "jti" | "client_id" => {
-                    "it is always looked at: no name is needed"
+                    "it is always looked at: leave it out"
                 }
                 _ => continue,
             };
@@ -222,7 +222,9 @@ impl Revocation {
         if let OnStale::AllowFor(time) = self.on_stale
             && !Source::AGES.contains(&time)
         {
-            let what = format!("on_stale: {time:?} is not between 1 second and 366 days");
+            let what = format!(
+                "on_stale: {time:?} is not between 1 second and 366 days: say one in between"
+            );
             faults.push_at("on_stale", ConfigFault::Revocation(what));
         }
     }
@@ -383,16 +385,21 @@ impl Source {
         let fault =
             |what: String| ConfigFault::Revocation(format!("source {}: {what}", key(&self.name)));
         let taken = match &*self.name {
-            "" => Some("a source needs a name of its own"),
-            super::LOCAL => Some("`local` is this process"),
-            super::status_list::SOURCE => Some("`status_lists` are the status lists"),
+            "" => Some("a source needs a name of its own: say it"),
+            super::LOCAL => Some("`local` is this process: take another name"),
+            super::status_list::SOURCE => {
+                Some("`status_lists` are the status lists: take another name")
+            }
             _ => None,
         };
         if let Some(what) = taken {
             faults.push_at("name", fault(what.to_owned()));
         }
         if others.iter().any(|other| other.name == self.name) {
-            faults.push_at("name", fault("another source has this name".to_owned()));
+            faults.push_at(
+                "name",
+                fault("another source has this name: give each its own".to_owned()),
+            );
         }
         if self.speaks_for.is_empty() {
             let what = "say with `speaks_for` about whose tokens it is believed".to_owned();
@@ -401,7 +408,8 @@ impl Source {
         for (index, issuer) in self.speaks_for.iter().enumerate() {
             let known = issuers.open || issuers.configured.contains(issuer);
             if !known {
-                let what = format!("issuer {issuer:?} is none of the server's");
+                let what =
+                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
                 faults.at_element("speaks_for", index, |faults| faults.push(fault(what)));
             } else if issuers.without_iat.contains(issuer) {
                 let what = format!(
@@ -424,7 +432,8 @@ impl Source {
         ];
         for (member, age) in ages {
             if let Some(age) = age.filter(|age| !Self::AGES.contains(age)) {
-                let what = format!("{age:?} is not between 1 second and 366 days");
+                let what =
+                    format!("{age:?} is not between 1 second and 366 days: say one in between");
                 faults.push_at(member, fault(what));
             }
         }

@@ -41,16 +41,16 @@ pub enum RevokeError {
     Unusable,
     /// No token of this issuer is accepted: its identifier is another one. (Where issuers become known
     /// at run time, every name is taken.)
-    #[error("{0:?} is none of the server's issuers")]
+    #[error("{0:?} is none of the server's issuers: write it as it is configured")]
     UnknownIssuer(Box<str>),
     /// The server was built without [`crate::ServerBuilder::revocation`].
     #[error("nothing is revoked: the server was built without `.revocation(...)`")]
     NotConfigured,
     /// The token names no session (`sid`).
-    #[error("the token has no `sid`")]
+    #[error("the token has no `sid`: have the issuer write it, or revoke by subject")]
     NoSession,
     /// The token has no `jti` by which it could be told apart.
-    #[error("the token has no `jti`")]
+    #[error("the token has no `jti`: have the issuer write it, or revoke by subject or session")]
     NoTokenId,
 }
 

@@ -99,7 +99,9 @@ pub struct Applied {
 pub enum ApplyError {
     /// There is no room for it: see [`super::Revocation::at_most`]. Nothing that still matters is ever
     /// dropped for it.
-    #[error("no room: {records} records are kept, {most} is the most")]
+    #[error(
+        "no room: {records} records are kept, {most} is the most; allow more with `Revocation::at_most`"
+    )]
     #[non_exhaustive]
     Full {
         /// How many there are.

@@ -103,7 +103,9 @@ impl EventStream {
             faults.push_at("audience", fault(what));
         }
         if self.stream_id.as_deref() == Some("") {
-            faults.push_at("stream_id", fault("a stream identifier without a character"));
+            let what =
+                "a stream identifier without a character: give the transmitter's, or leave it out";
+            faults.push_at("stream_id", fault(what));
         }
         faults.at("subjects", |faults| self.subjects.check(faults));
         self.check_deliveries(setting, &fault, faults);
@@ -199,7 +201,7 @@ impl EventStream {
                 }
             }
             None if !discovers => {
-                let what = "no URL: only the metadata of `EventStream::discover` has it";
+                let what = "no URL, which only the metadata of `EventStream::discover` has: say it";
                 faults.push_at("url", fault(what));
             }
             None => {}
@@ -211,7 +213,7 @@ impl EventStream {
                         `signature_only` that it shows nothing";
                     faults.push_at("authorization", fault(what));
                 } else if !push.accepted.is_empty() && push.open {
-                    let what = "`authorization` and `signature_only` contradict each other";
+                    let what = "`authorization` and `signature_only` contradict each other: keep one";
                     faults.push_at("authorization", fault(what));
                 }
                 let empty = |value: &AuthorizationValue| match value {
@@ -219,12 +221,14 @@ impl EventStream {
                     AuthorizationValue::At(_) => false,
                 };
                 if push.accepted.iter().any(empty) {
-                    faults.push_at("authorization", fault("an empty secret"));
+                    let what = "an empty secret: give the whole value that the transmitter shows";
+                    faults.push_at("authorization", fault(what));
                 }
                 if let Some(asked) = &push.verification {
                     faults.at("verification", |faults| place(&asked.at, faults));
                     if self.stream_id.is_none() && !discovers {
-                        let what = "a verification event is asked for by `stream_id`";
+                        let what = "a verification event is asked for by `stream_id`: say it, or use \
+                                    `EventStream::discover`";
                         faults.push_at("verification", fault(what));
                     }
                 }
@@ -236,7 +240,9 @@ impl EventStream {
                 if let Pace::Every(time) = poll.pace
                     && !Poll::PACES.contains(&time)
                 {
-                    let what = format!("every {time:?}: not between 1 second and 24 hours");
+                    let what = format!(
+                        "every {time:?}: not between 1 second and 24 hours: say one in between"
+                    );
                     faults.push_at("every", fault(&what));
                 }
                 if !(1..=Poll::MOST_EVENTS).contains(&poll.max_events) {

@@ -144,7 +144,7 @@ impl Subjects {
                 _ if matches!(name, "" | "user" | "format") => {
                     "a user is known by the format of its identifier, not as a member"
                 }
-                Claim::Named(claim) if claim.is_empty() => "a claim without a name",
+                Claim::Named(claim) if claim.is_empty() => "a claim without a name: say which",
                 Claim::Named(claim) if matches!(&**claim, "iss" | "jti" | "sub" | "sid") => {
                     "`iss`, `jti`, `sub` and `sid` have a meaning of their own: use `Claim::Subject` \
                      and `Claim::Session`"

@@ -236,7 +236,9 @@ impl JsonFeed {
             faults.push_at("url", wrong);
         }
         if self.id.as_deref().is_some_and(|id| !is_uri(id)) {
-            faults.push_at("id", fault("the identifier of a feed is a URI"));
+            let what =
+                "the identifier of a feed is not a URI: write it as in `urn:example:revocations`";
+            faults.push_at("id", fault(what));
         }
         match self.delta.as_deref().map(|delta| self.check_delta(delta)) {
             Some(Err(Some(wrong))) => faults.push_at("delta", wrong),
@@ -247,7 +249,8 @@ impl JsonFeed {
             Some(Ok(())) | None => {}
         }
         if let Some(every) = self.every.filter(|every| !Self::PACES.contains(every)) {
-            let what = format!("every {every:?}: not between 1 second and 24 hours");
+            let what =
+                format!("every {every:?}: not between 1 second and 24 hours: say one in between");
             faults.push_at("every", fault(&what));
         }
         for (member, what, found, maximum) in [

@@ -149,7 +149,7 @@ impl StatusLists {
             faults.push_at("issuers", fault(what.to_owned()));
         }
         for (index, issuer) in own.iter().enumerate().filter(|(_, id)| !issuers.contains(id)) {
-            let what = format!("issuer {issuer:?} is none of the server's");
+            let what = format!("issuer {issuer:?} is none of the server's: add it, or correct it");
             faults.at_element("issuers", index, |faults| faults.push(fault(what)));
         }
     }
@@ -172,12 +172,12 @@ impl StatusLists {
             ),
         ] {
             if let Some(time) = time.filter(|time| !range.contains(time)) {
-                let what = format!("{time:?} is not between {wanted}");
+                let what = format!("{time:?} is not between {wanted}: say one in between");
                 faults.push_at(member, ConfigFault::Revocation(what));
             }
         }
         if self.min_ttl > self.max_ttl {
-            let what = "`min_ttl` is longer than `max_ttl`".to_owned();
+            let what = "`min_ttl` is longer than `max_ttl`: make one of them fit".to_owned();
             faults.push_at("min_ttl", ConfigFault::Revocation(what));
         }
     }
@@ -195,7 +195,8 @@ impl StatusLists {
         let largest = entries.min(StatusList::MOST_OCTETS);
         if self.most_bytes < largest {
             let what = format!(
-                "{} bytes for all status lists: one with {entries} entries can need {largest}",
+                "{} bytes for all status lists: one with {entries} entries can need {largest}: say at \
+                 least that, or fewer with `most_entries`",
                 self.most_bytes
             );
             faults.push_at("most_bytes", ConfigFault::Revocation(what));
@@ -207,9 +208,9 @@ impl StatusLists {
         let mut seen = Vec::new();
         for (status, action) in &self.specific {
             let wrong = if !matches!(status, 3 | 12..=15) {
-                Some("has no meaning of the issuer's own: 3 and 12 to 15 have (§7.1)")
+                Some("has no meaning of the issuer's own: 3 and 12 to 15 have (§7.1): remove it")
             } else if seen.contains(status) {
-                Some("is named twice")
+                Some("is named twice: keep one")
             } else {
                 None
             };
