@@ -141,7 +141,7 @@ impl Nonces {
         let before = faults.len();
         if !LIFETIMES.contains(&self.lifetime) {
             let found = format!("{:?}", self.lifetime);
-            let wanted = "is not between 10 seconds and 1 hour";
+            let wanted = "is not between 10 seconds and 1 hour; say one in between";
             faults.push_at("lifetime", NameError::new("nonce lifetime", &found, wanted));
         }
         let keys = match &self.keys {
@@ -155,7 +155,9 @@ impl Nonces {
                 for (index, key) in keys.iter().enumerate() {
                     let found = key.expose().len();
                     if found < SHORTEST_KEY {
-                        let what = format!("a nonce key of {found} bytes; at least 32 are wanted");
+                        let what = format!(
+                            "a nonce key of {found} bytes; at least 32 random ones are wanted"
+                        );
                         faults.at_element("keys", index, |faults| {
                             faults.push(ConfigFault::Secret(what));
                         });
@@ -182,7 +184,8 @@ fn mac_key(octets: &[u8]) -> hmac::Key {
 fn own_key(faults: &mut Faults) -> hmac::Key {
     let mut octets = [0; SHORTEST_KEY];
     if rand::fill(&mut octets).is_err() {
-        let what = "no key for nonces could be made: the machine has no randomness";
+        let what = "no key for nonces could be made: the machine has no randomness; give \
+                    one with `Nonces::keys`";
         faults.push(ConfigFault::Secret(what.to_owned()));
     }
     mac_key(&octets)

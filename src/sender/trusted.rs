@@ -92,7 +92,7 @@ impl TrustedPeers {
             match Thumbprint::parse(text) {
                 Some(thumbprint) => certificates.push(thumbprint),
                 None => faults.at_element("certificates", index, |faults| {
-                    let wanted = "is not canonical base64url of 32 octets";
+                    let wanted = "is not canonical base64url of 32 octets; write the certificate's SHA-256 so";
                     faults.push(NameError::new("certificate thumbprint", text, wanted));
                 }),
             }

@@ -286,7 +286,7 @@ fn what_a_proxy_takes_away_is_put_back_and_what_it_adds_is_taken_away() {
         let Some(path) = path else {
             let htu = format!("https://api.example.com{target}");
             let unknown = "what the request is for is unknown: its path does not begin with what a \
-                           proxy adds (`proxy_adds`)";
+                           proxy adds (`proxy_adds`): correct that, or the proxy";
             assert_eq!(why(&origins, &get(target), &htu), unknown);
             continue;
         };
@@ -472,7 +472,8 @@ fn fields_of_an_untrusted_peer_are_as_good_as_absent() {
                 assert_eq!(
                     why(&origins, &request, htu),
                     "what the request is for is unknown: it came from no trusted proxy, and no \
-                     public origin is configured",
+                     public origin is configured: name the proxy in `TrustedPeers`, or an origin with \
+                     `public_origin`",
                 );
             }
         }
