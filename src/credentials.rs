@@ -31,7 +31,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-pub use crate::name::Scheme;
+pub(crate) use crate::name::Scheme;
 
 /// The longest token that is ever looked at, in bytes. HTTP servers commonly bound the whole head
 /// of a request to 8 to 64 KiB.

@@ -141,7 +141,10 @@ mod verify;
 pub use access::{Access, Actor, SubjectKind};
 pub use error::{BuildError, ConfigFault, Outcome, Rejection, RejectionKind, Step};
 pub use issuer::config::Issuer;
-pub use sender::{Binding, Dpop, Mtls, PeerAddr};
+pub use sender::binding::Binding;
+pub use sender::dpop::Dpop;
+pub use sender::mtls::Mtls;
+pub use sender::peer::PeerAddr;
 pub use server::{
     Guard, Metadata, MetadataService, Policy, Preflight, ResourceServer, ServerBuilder,
 };

@@ -17,8 +17,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portcullis::jose::{Algorithm, Compact, PublicKey, base64url};
 use portcullis::sender::{
-    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault,
-    ProofRules, TargetUri,
+    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError,
+    ProofErrorKind, ProofRules, TargetUri,
 };
 use portcullis::testing::{ClientKey, ManualClock, ProofBuilder, TestKey};
 use portcullis::time::{Clock as _, Timestamp};
@@ -62,7 +62,7 @@ fn verify_at(proof: &str, now: Timestamp) -> Result<Proof, ProofError> {
     )
 }
 
-type Row = (&'static str, String, Option<ProofFault>);
+type Row = (&'static str, String, Option<ProofErrorKind>);
 
 fn check(rows: Vec<Row>) {
     for (name, proof, expected) in rows {
@@ -93,25 +93,25 @@ fn a_request_has_one_field_with_one_proof() {
     let longest = "a".repeat(MAX_PROOF);
     assert_eq!(field(&[longest.as_bytes()]), Ok(longest.clone()));
     for (name, lines, fault) in [
-        ("no field", &[][..], ProofFault::Missing),
-        ("two lines", &[octets, octets], ProofFault::Several),
-        ("two lines, one empty", &[octets, b""], ProofFault::Several),
-        ("three lines", &[octets, b"x", b"y"], ProofFault::Several),
-        ("joined", &[format!("{proof}, {proof}").as_bytes()], ProofFault::Several),
-        ("joined tightly", &[format!("{proof},{proof}").as_bytes()], ProofFault::Several),
-        ("a trailing comma", &[format!("{proof},").as_bytes()], ProofFault::Several),
-        ("only a comma", &[b","], ProofFault::Several),
-        ("empty", &[b""], ProofFault::Malformed),
-        ("a space in it", &[format!("{proof} {proof}").as_bytes()], ProofFault::Malformed),
-        ("a scheme before it", &[format!("DPoP {proof}").as_bytes()], ProofFault::Malformed),
-        ("quoted", &[format!("\"{proof}\"").as_bytes()], ProofFault::Malformed),
-        ("padded", &[format!("{proof}=").as_bytes()], ProofFault::Malformed),
-        ("a semicolon", &[format!("{proof};a=b").as_bytes()], ProofFault::Malformed),
-        ("JSON", &[br#"{"payload":"x"}"#], ProofFault::Malformed),
-        ("not ASCII", &["é".as_bytes()], ProofFault::Malformed),
-        ("not UTF-8", &[b"a\xff"], ProofFault::Malformed),
-        ("too long", &[format!("{longest}a").as_bytes()], ProofFault::Malformed),
-        ("too long and joined", &[format!("{longest},").as_bytes()], ProofFault::Malformed),
+        ("no field", &[][..], ProofErrorKind::Missing),
+        ("two lines", &[octets, octets], ProofErrorKind::Several),
+        ("two lines, one empty", &[octets, b""], ProofErrorKind::Several),
+        ("three lines", &[octets, b"x", b"y"], ProofErrorKind::Several),
+        ("joined", &[format!("{proof}, {proof}").as_bytes()], ProofErrorKind::Several),
+        ("joined tightly", &[format!("{proof},{proof}").as_bytes()], ProofErrorKind::Several),
+        ("a trailing comma", &[format!("{proof},").as_bytes()], ProofErrorKind::Several),
+        ("only a comma", &[b","], ProofErrorKind::Several),
+        ("empty", &[b""], ProofErrorKind::Malformed),
+        ("a space in it", &[format!("{proof} {proof}").as_bytes()], ProofErrorKind::Malformed),
+        ("a scheme before it", &[format!("DPoP {proof}").as_bytes()], ProofErrorKind::Malformed),
+        ("quoted", &[format!("\"{proof}\"").as_bytes()], ProofErrorKind::Malformed),
+        ("padded", &[format!("{proof}=").as_bytes()], ProofErrorKind::Malformed),
+        ("a semicolon", &[format!("{proof};a=b").as_bytes()], ProofErrorKind::Malformed),
+        ("JSON", &[br#"{"payload":"x"}"#], ProofErrorKind::Malformed),
+        ("not ASCII", &["é".as_bytes()], ProofErrorKind::Malformed),
+        ("not UTF-8", &[b"a\xff"], ProofErrorKind::Malformed),
+        ("too long", &[format!("{longest}a").as_bytes()], ProofErrorKind::Malformed),
+        ("too long and joined", &[format!("{longest},").as_bytes()], ProofErrorKind::Malformed),
     ] {
         assert_eq!(field(lines), Err(fault), "{name}");
     }
@@ -192,7 +192,7 @@ fn published_proofs_are_read_as_they_are_meant() {
         assert_eq!(proof.nonce(), NonceUse::Unused, "{name}");
         let other = ExpectedProof::new(&method, "another token", &target, now);
         let refused = Proof::verify(&case.proof, &other, &rules).unwrap_err();
-        assert_eq!(refused.kind(), ProofFault::OtherToken, "{name}");
+        assert_eq!(refused.kind(), ProofErrorKind::OtherToken, "{name}");
         passed += 1;
     }
     assert_eq!(passed, 1);
@@ -203,7 +203,7 @@ fn published_proofs_are_read_as_they_are_meant() {
 /// DPOP-C02: one compact JWS of two JSON objects, of bounded size.
 #[test]
 fn a_proof_is_a_compact_jws_of_two_objects() {
-    use ProofFault::Malformed;
+    use ProofErrorKind::Malformed;
     let client = client();
     let proof = good(&client).sign();
     let parts: Vec<&str> = proof.split('.').collect();
@@ -241,7 +241,7 @@ fn a_proof_is_a_compact_jws_of_two_objects() {
 /// DPOP-C04, decision 4: the type without case and with or without `application/`.
 #[test]
 fn the_type_is_that_of_a_proof() {
-    use ProofFault::Malformed;
+    use ProofErrorKind::Malformed;
     let client = client();
     let typ = |typ: &str| good(&client).header("typ", typ).sign();
     check(vec![
@@ -266,7 +266,7 @@ fn a_header_asks_for_nothing_that_is_not_done() {
     let client = client();
     for name in ["crit", "b64", "zip", "enc", "cty"] {
         let proof = good(&client).header(name, ["x"]).sign();
-        assert_eq!(verify(&proof).unwrap_err().kind(), ProofFault::Malformed, "{name}");
+        assert_eq!(verify(&proof).unwrap_err().kind(), ProofErrorKind::Malformed, "{name}");
     }
     let ignored = good(&client)
         .header("kid", "somebody else's")
@@ -279,7 +279,7 @@ fn a_header_asks_for_nothing_that_is_not_done() {
 /// DPOP-C05: asymmetric algorithms of the list, and no other.
 #[test]
 fn the_algorithm_is_on_the_list() {
-    use ProofFault::{AlgorithmNotAllowed, Malformed};
+    use ProofErrorKind::{AlgorithmNotAllowed, Malformed};
     let client = client();
     let alg = |alg: &str| good(&client).header("alg", alg).sign();
     check(vec![
@@ -314,12 +314,12 @@ fn every_algorithm_is_there_by_choice() {
             Algorithm::ALL.iter().copied().filter(|other| *other != algorithm).collect();
         for list in [&others[..], &[]] {
             let refused = with(list).unwrap_err();
-            assert_eq!(refused.kind(), ProofFault::AlgorithmNotAllowed, "{algorithm}");
+            assert_eq!(refused.kind(), ProofErrorKind::AlgorithmNotAllowed, "{algorithm}");
         }
         let by_default = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ed25519];
         assert_eq!(verify(&proof).is_ok(), by_default.contains(&algorithm), "{algorithm}");
         let forged = verify_by(&good(&client).tampered(), &[algorithm]).unwrap_err();
-        assert_eq!(forged.kind(), ProofFault::BadSignature, "{algorithm}");
+        assert_eq!(forged.kind(), ProofErrorKind::BadSignature, "{algorithm}");
     }
 }
 
@@ -338,17 +338,17 @@ fn every_claim_is_there_and_of_its_type() {
     assert!(verify(&good(&client).sign()).is_ok());
     for name in ["jti", "htm", "htu", "iat", "ath"] {
         let refused = verify(&good(&client).without(name).sign()).unwrap_err();
-        assert_eq!(refused.kind(), ProofFault::Malformed, "{name}");
+        assert_eq!(refused.kind(), ProofErrorKind::Malformed, "{name}");
         assert_eq!(refused.to_string(), format!("claim `{name}` is absent"));
         for odd in ["null", "true", "[]", "{}", "\"\"", "[\"x\"]", "-1", "1e400"] {
             let refused = verify(&good(&client).raw_claim(name, odd).sign()).unwrap_err();
-            assert_eq!(refused.kind(), ProofFault::Malformed, "{name} {odd}");
+            assert_eq!(refused.kind(), ProofErrorKind::Malformed, "{name} {odd}");
         }
     }
     for name in ["exp", "nbf"] {
         for odd in ["null", "\"1800000000\"", "-1", "[1800000000]"] {
             let refused = verify(&good(&client).raw_claim(name, odd).sign()).unwrap_err();
-            assert_eq!(refused.kind(), ProofFault::Malformed, "{name} {odd}");
+            assert_eq!(refused.kind(), ProofErrorKind::Malformed, "{name} {odd}");
         }
     }
     // What has no meaning here may be anything.
@@ -363,7 +363,7 @@ fn a_jti_is_as_long_as_a_proof_lets_it_be() {
     let jti = "j".repeat(4_000);
     assert_eq!(verify(&good(&client).claim("jti", &jti).sign()).unwrap().jti(), jti);
     let huge = good(&client).claim("jti", "j".repeat(1_000_000)).sign();
-    assert_eq!(verify(&huge).unwrap_err().kind(), ProofFault::Malformed);
+    assert_eq!(verify(&huge).unwrap_err().kind(), ProofErrorKind::Malformed);
 }
 
 /// DPOP-C08.
@@ -389,7 +389,7 @@ fn the_method_is_that_of_the_request_byte_for_byte() {
         let expected = ExpectedProof::new(&method, TOKEN, &here, NOW);
         let found = Proof::verify(&proof, &expected, &ProofRules::default());
         let fault = found.err().map(|error| error.kind());
-        assert_eq!(fault, (!passes).then_some(ProofFault::OtherMethod), "{htm:?} {method}");
+        assert_eq!(fault, (!passes).then_some(ProofErrorKind::OtherMethod), "{htm:?} {method}");
     }
 }
 
@@ -410,10 +410,10 @@ fn the_uri_is_judged_by_whoever_knows_it() {
     };
     assert_eq!(judged(URI), Ok(URI.to_owned()));
     let elsewhere = "https://rs.example/other";
-    assert_eq!(judged(elsewhere), Err(ProofFault::OtherUri));
+    assert_eq!(judged(elsewhere), Err(ProofErrorKind::OtherUri));
     assert_eq!(asked.borrow().as_slice(), [URI, elsewhere]);
     for odd in ["/notes", "notes", "rs.example/notes", "ftp://rs.example/notes", "https://", " "] {
-        assert_eq!(judged(odd), Err(ProofFault::Malformed), "{odd:?}");
+        assert_eq!(judged(odd), Err(ProofErrorKind::Malformed), "{odd:?}");
     }
     assert_eq!(asked.borrow().len(), 2, "what is no URI is shown to nobody");
 }
@@ -421,7 +421,7 @@ fn the_uri_is_judged_by_whoever_knows_it() {
 /// DPOP-C12a, DPOP-39: SHA-256, and one spelling of it.
 #[test]
 fn the_proof_is_for_this_token() {
-    use ProofFault::{Malformed, OtherToken};
+    use ProofErrorKind::{Malformed, OtherToken};
     let client = client();
     let ath = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo";
     let hex: String =
@@ -471,7 +471,7 @@ fn a_proof_is_accepted_in_its_window_and_not_outside() {
         ("1970", Timestamp::EPOCH),
         ("9999", Timestamp::from_secs(Timestamp::MAX_SECONDS)),
     ] {
-        assert_eq!(fresh(at), Err(ProofFault::NotFresh), "{name}");
+        assert_eq!(fresh(at), Err(ProofErrorKind::NotFresh), "{name}");
     }
     assert!(verify(&good(&client).raw_claim("iat", "1.8e9").sign()).is_ok());
     let mut narrow = ProofRules::default();
@@ -484,7 +484,7 @@ fn a_proof_is_accepted_in_its_window_and_not_outside() {
 /// DPOP-40.
 #[test]
 fn an_end_and_a_beginning_are_honoured() {
-    use ProofFault::NotFresh;
+    use ProofErrorKind::NotFresh;
     let client = client();
     let with = |name: &str, at: Timestamp| good(&client).raw_claim(name, &at.to_string()).sign();
     check(vec![
@@ -516,7 +516,7 @@ fn a_proof_says_until_when_it_is_accepted() {
         assert_eq!(verify_at(&proof, until.minus(tick)).unwrap().accepted_until(), until, "{name}");
         for later in [until, until.plus(seconds(1)), until.plus(seconds(86_400))] {
             let refused = verify_at(&proof, later).unwrap_err();
-            assert_eq!(refused.kind(), ProofFault::NotFresh, "{name} at {later}");
+            assert_eq!(refused.kind(), ProofErrorKind::NotFresh, "{name} at {later}");
         }
     }
 }
@@ -542,7 +542,7 @@ fn with_nonces(proof: &str, demand: NonceDemand<'_>) -> Result<Proof, ProofError
 /// DPOP-C10, DPOP-29, DPOP-34: no way around a nonce that is required.
 #[test]
 fn a_nonce_is_judged_where_it_is_asked_for() {
-    use ProofFault::{Malformed, NonceMissing, NonceNotAccepted};
+    use ProofErrorKind::{Malformed, NonceMissing, NonceNotAccepted};
     let client = client();
     let with = |nonce: &str| good(&client).nonce(nonce).sign();
     let (none, number) = (good(&client).sign(), good(&client).claim("nonce", 7).sign());
@@ -588,18 +588,18 @@ fn a_client_with_a_nonce_needs_no_clock() {
             assert_eq!((proof.accepted_until(), proof.issued_at()), (UNTIL, at));
         }
         let refused = with_nonces(&nonce, NonceDemand::Off).unwrap_err();
-        assert_eq!(refused.kind(), ProofFault::NotFresh, "a nonce that nobody asks about");
+        assert_eq!(refused.kind(), ProofErrorKind::NotFresh, "a nonce that nobody asks about");
         let none = good(&client).issued_at(at).sign();
         let refused = with_nonces(&none, NonceDemand::Optional(&judge)).unwrap_err();
-        assert_eq!(refused.kind(), ProofFault::NotFresh);
+        assert_eq!(refused.kind(), ProofErrorKind::NotFresh);
         let stale = good(&client).issued_at(at).nonce("stale").sign();
         let refused = with_nonces(&stale, NonceDemand::Optional(&judge)).unwrap_err();
-        assert_eq!(refused.kind(), ProofFault::NonceNotAccepted);
+        assert_eq!(refused.kind(), ProofErrorKind::NonceNotAccepted);
     }
     // Its own end counts beside a nonce.
     let ended = good(&client).nonce("fresh").claim("exp", 1_000).sign();
     let refused = with_nonces(&ended, NonceDemand::Required(&judge)).unwrap_err();
-    assert_eq!(refused.kind(), ProofFault::NotFresh);
+    assert_eq!(refused.kind(), ProofErrorKind::NotFresh);
 }
 
 /// DPOP-19: the later of the nonce's end and the window's, so that the proof cannot come again where
@@ -623,7 +623,7 @@ fn a_proof_with_a_nonce_is_remembered_for_the_longer_time() {
 /// DPOP-C06.
 #[test]
 fn the_signature_is_of_the_key_in_the_header() {
-    use ProofFault::BadSignature;
+    use ProofErrorKind::BadSignature;
     let (client, other) = (client(), client());
     let another = TestKey::generate(Algorithm::Ed25519, "other");
     let proof = good(&client).sign();
@@ -644,14 +644,14 @@ fn the_signature_is_of_the_key_in_the_header() {
         ("of another proof", moved, Some(BadSignature)),
         ("r and s are zero", signed(&[0; 64]), Some(BadSignature)),
         ("one octet", signed(&[0]), Some(BadSignature)),
-        ("none", format!("{input}."), Some(ProofFault::Malformed)),
+        ("none", format!("{input}."), Some(ProofErrorKind::Malformed)),
     ]);
 }
 
 /// DPOP-C07 (attack 32): a key that is private, symmetric, weak, off its curve or for another use.
 #[test]
 fn the_key_in_the_header_is_public_and_strong() {
-    use ProofFault::{BadSignature, UnusableKey};
+    use ProofErrorKind::{BadSignature, UnusableKey};
     let clock = ManualClock::new();
     let ec = client();
     let okp = ClientKey::generate(Algorithm::Ed25519, &clock);
@@ -712,7 +712,7 @@ fn an_rsa_key_is_neither_weak_nor_costly() {
         let mut jwk = client.public_jwk();
         jwk[name] = json!("AQAB");
         let refused = judged(&good(&client).jwk(jwk).sign()).unwrap_err();
-        assert_eq!(refused, ProofFault::UnusableKey, "{name}");
+        assert_eq!(refused, ProofErrorKind::UnusableKey, "{name}");
     }
     // Whether there is a private key to it does not matter: it is refused before.
     for octets in [64, 128, 192, 255, 513, 1024] {
@@ -720,13 +720,13 @@ fn an_rsa_key_is_neither_weak_nor_costly() {
         modulus[octets / 2] = 7;
         let jwk = json!({"kty": "RSA", "n": base64url::encode(modulus), "e": "AQAB"});
         let refused = judged(&good(&client).jwk(jwk).sign()).unwrap_err();
-        assert_eq!(refused, ProofFault::UnusableKey, "{octets}");
+        assert_eq!(refused, ProofErrorKind::UnusableKey, "{octets}");
     }
     for e in ["AQ", "Aw", "AQAA", "AgAAAAAB"] {
         let mut jwk = client.public_jwk();
         jwk["e"] = json!(e);
         let refused = judged(&good(&client).jwk(jwk).sign()).unwrap_err();
-        assert_eq!(refused, ProofFault::UnusableKey, "{e}");
+        assert_eq!(refused, ProofErrorKind::UnusableKey, "{e}");
     }
 
     let pair = RsaKeyPair::generate(KeySize::Rsa4096).unwrap();
@@ -743,7 +743,7 @@ fn an_rsa_key_is_neither_weak_nor_costly() {
     assert!(judged(&format!("{input}.{}", base64url::encode(&signature))).is_ok());
     signature[0] ^= 1;
     let refused = judged(&format!("{input}.{}", base64url::encode(&signature))).unwrap_err();
-    assert_eq!(refused, ProofFault::BadSignature);
+    assert_eq!(refused, ProofErrorKind::BadSignature);
 }
 
 /// DPOP-C12b: a good proof says whose it is, for the caller to compare with the token's `cnf`.
@@ -763,17 +763,17 @@ fn a_proof_names_its_key() {
 #[test]
 fn cheap_checks_come_before_costly_ones() {
     type Wrong = fn(ProofBuilder) -> ProofBuilder;
-    let steps: &[(&str, ProofFault, Wrong)] = &[
-        ("typ", ProofFault::Malformed, |proof| proof.header("typ", "JWT")),
-        ("alg", ProofFault::AlgorithmNotAllowed, |proof| proof.header("alg", "ES384")),
-        ("claims", ProofFault::Malformed, |proof| proof.without("jti")),
-        ("htm", ProofFault::OtherMethod, |proof| proof.claim("htm", "PUT")),
-        ("htu", ProofFault::OtherUri, |proof| proof.claim("htu", "https://rs.example/other")),
-        ("nonce", ProofFault::NonceMissing, |proof| proof.without("nonce")),
-        ("exp", ProofFault::NotFresh, |proof| proof.claim("exp", 1)),
-        ("jwk", ProofFault::UnusableKey, |proof| proof.header("jwk", json!({"kty": "EC"}))),
-        ("signature", ProofFault::BadSignature, |proof| proof),
-        ("ath", ProofFault::OtherToken, |proof| proof.token("another")),
+    let steps: &[(&str, ProofErrorKind, Wrong)] = &[
+        ("typ", ProofErrorKind::Malformed, |proof| proof.header("typ", "JWT")),
+        ("alg", ProofErrorKind::AlgorithmNotAllowed, |proof| proof.header("alg", "ES384")),
+        ("claims", ProofErrorKind::Malformed, |proof| proof.without("jti")),
+        ("htm", ProofErrorKind::OtherMethod, |proof| proof.claim("htm", "PUT")),
+        ("htu", ProofErrorKind::OtherUri, |proof| proof.claim("htu", "https://rs.example/other")),
+        ("nonce", ProofErrorKind::NonceMissing, |proof| proof.without("nonce")),
+        ("exp", ProofErrorKind::NotFresh, |proof| proof.claim("exp", 1)),
+        ("jwk", ProofErrorKind::UnusableKey, |proof| proof.header("jwk", json!({"kty": "EC"}))),
+        ("signature", ProofErrorKind::BadSignature, |proof| proof),
+        ("ath", ProofErrorKind::OtherToken, |proof| proof.token("another")),
     ];
     let client = client();
     let sign = |proof: ProofBuilder, wrong: [&str; 2]| match wrong.contains(&"signature") {
@@ -892,7 +892,7 @@ fn a_client_makes_good_proofs_by_its_clock() {
     let first = verify(&good(&client).sign()).unwrap();
     clock.advance(seconds(61));
     let second = good(&client);
-    assert_eq!(verify(&second.sign()).unwrap_err().kind(), ProofFault::NotFresh);
+    assert_eq!(verify(&second.sign()).unwrap_err().kind(), ProofErrorKind::NotFresh);
     let second = verify_at(&second.sign(), clock.now()).unwrap();
     assert_ne!(first.jti(), second.jti());
     assert_eq!(first.thumbprint(), second.thumbprint());

@@ -19,6 +19,24 @@ pub enum KeyState {
     Expired,
 }
 
+impl KeyState {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] =
+        &[Self::Fixed, Self::NeverLoaded, Self::Fresh, Self::Stale, Self::Expired];
+
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::NeverLoaded => "never_loaded",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// How an issuer's keys are doing, for a health endpoint, a log line or an alert.
 ///
 /// Alert on [`KeyState::Stale`] (an outage has begun) and on a `last_error` that stays.

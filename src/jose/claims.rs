@@ -37,7 +37,7 @@ pub struct ClaimsSet<'a>(Object<'a>);
 /// How a scope claim is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ScopeForm {
+pub(crate) enum ScopeForm {
     /// One string of scope tokens separated by spaces (RFC 8693 §4.2).
     Text,
     /// That, or an array with one scope token in each element, as some issuers write it.
@@ -152,7 +152,7 @@ impl<'a> ClaimsSet<'a> {
     /// # Errors
     /// If the claim is there and is not of this form, or has a character that RFC 6749 §3.3 does
     /// not allow.
-    pub fn scope_in(
+    pub(crate) fn scope_in(
         &self,
         name: &str,
         form: ScopeForm,

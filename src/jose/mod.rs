@@ -48,7 +48,8 @@ mod jwks;
 mod thumbprint;
 
 pub use algorithm::{Algorithm, KeyShape};
-pub use claims::{ClaimError, ClaimsSet, ScopeForm};
+pub(crate) use claims::ScopeForm;
+pub use claims::{ClaimError, ClaimsSet};
 pub use compact::{Compact, CompactError, MAX_HEADER};
 pub use header::{Header, HeaderError};
 pub use jwk::{BadSignature, KeyFault, PublicKey};

@@ -26,12 +26,6 @@ pub enum OnStale {
 }
 
 impl OnStale {
-    /// [`OnStale::InsecureUnbounded`], in the words of a configuration file.
-    #[must_use]
-    pub const fn insecure_unbounded() -> Self {
-        Self::InsecureUnbounded
-    }
-
     /// The greatest age that is accepted of a source with this maximum age; `None`: any.
     pub(crate) fn most(self, max_age: Duration) -> Option<Duration> {
         match self {
@@ -153,6 +147,10 @@ pub enum SourceState {
 }
 
 impl SourceState {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] =
+        &[Self::Fresh, Self::Stale, Self::NeverSynchronised, Self::Unbounded, Self::Local];
+
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -18,6 +18,10 @@ pub enum HandshakeErrorKind {
 }
 
 impl HandshakeErrorKind {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] =
+        &[Self::Timeout, Self::Connection, Self::Certificate, Self::Protocol];
+
     /// A short name in snake case, for a metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

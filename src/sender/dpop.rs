@@ -6,7 +6,8 @@ use super::nonce::{CheckedNonces, Nonces};
 use super::origin::{ForwardedOrigin, Origins, PublicOrigin};
 use super::proof::KnownSender;
 use super::proof::{
-    ExpectedProof, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault, ProofRules,
+    ExpectedProof, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofErrorKind,
+    ProofRules,
 };
 use crate::access::ProofUse;
 use crate::credentials::{RequestHead, Unread};
@@ -254,18 +255,18 @@ impl CheckedDpop {
 
     fn refused(&self, error: &ProofError, now: Timestamp) -> Refusal {
         let kind = match error.kind() {
-            ProofFault::Missing => RejectionKind::ProofMissing,
-            ProofFault::Several => RejectionKind::SeveralProofs,
-            ProofFault::Malformed => RejectionKind::ProofMalformed,
-            ProofFault::AlgorithmNotAllowed => RejectionKind::ProofAlgorithm,
-            ProofFault::UnusableKey => RejectionKind::ProofKey,
-            ProofFault::BadSignature => RejectionKind::ProofSignature,
-            ProofFault::OtherMethod => RejectionKind::ProofMethod,
-            ProofFault::OtherUri => RejectionKind::ProofUri,
-            ProofFault::NotFresh => RejectionKind::ProofNotFresh,
-            ProofFault::OtherToken => RejectionKind::ProofToken,
-            ProofFault::NonceMissing => RejectionKind::NonceMissing,
-            ProofFault::NonceNotAccepted => RejectionKind::NonceNotAccepted,
+            ProofErrorKind::Missing => RejectionKind::ProofMissing,
+            ProofErrorKind::Several => RejectionKind::SeveralProofs,
+            ProofErrorKind::Malformed => RejectionKind::ProofMalformed,
+            ProofErrorKind::AlgorithmNotAllowed => RejectionKind::ProofAlgorithm,
+            ProofErrorKind::UnusableKey => RejectionKind::ProofKey,
+            ProofErrorKind::BadSignature => RejectionKind::ProofSignature,
+            ProofErrorKind::OtherMethod => RejectionKind::ProofMethod,
+            ProofErrorKind::OtherUri => RejectionKind::ProofUri,
+            ProofErrorKind::NotFresh => RejectionKind::ProofNotFresh,
+            ProofErrorKind::OtherToken => RejectionKind::ProofToken,
+            ProofErrorKind::NonceMissing => RejectionKind::NonceMissing,
+            ProofErrorKind::NonceNotAccepted => RejectionKind::NonceNotAccepted,
         };
         let mut refusal = Refusal::new(kind, error.to_string());
         if matches!(kind, RejectionKind::NonceMissing | RejectionKind::NonceNotAccepted) {

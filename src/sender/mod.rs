@@ -12,13 +12,13 @@
 //! What it does not do: a proof covers method and URI, not the body and not other fields (RFC 9449
 //! §11.7); of a certificate nothing but its thumbprint is looked at, unless a check asks for more.
 
-mod binding;
-mod dpop;
+pub(crate) mod binding;
+pub(crate) mod dpop;
 mod forwarded;
-mod mtls;
+pub(crate) mod mtls;
 mod nonce;
 mod origin;
-mod peer;
+pub(crate) mod peer;
 mod proof;
 mod replay;
 #[cfg(feature = "rustls")]
@@ -26,25 +26,21 @@ mod spiffe;
 mod trusted;
 mod uri;
 
-pub use binding::Binding;
-pub(crate) use binding::Mechanisms;
-pub use dpop::Dpop;
-pub(crate) use dpop::{CheckedDpop, RouteNonces};
+pub(crate) use binding::{Binding, Mechanisms};
+pub(crate) use dpop::{CheckedDpop, Dpop, RouteNonces};
 pub(crate) use forwarded::ForwardedFields;
 pub use forwarded::{
     ForwardedCertificate, ForwardedError, MAX_CLIENT_CERT, MAX_CLIENT_CERT_CHAIN, MAX_ESCAPED_PEM,
     MAX_XFCC, XfccElement, parse_client_cert, parse_escaped_pem, parse_xfcc,
 };
-pub(crate) use mtls::CheckedMtls;
-pub use mtls::Mtls;
+pub(crate) use mtls::{CheckedMtls, Mtls};
 pub use nonce::Nonces;
 pub use origin::{ForwardedOrigin, OriginalUri, PublicOrigin};
-pub(crate) use peer::Networks;
-pub use peer::PeerAddr;
+pub(crate) use peer::{Networks, PeerAddr};
 pub(crate) use proof::KnownSender;
 pub use proof::{
-    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError, ProofFault,
-    ProofRules, TargetCheck,
+    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofError,
+    ProofErrorKind, ProofRules, TargetCheck,
 };
 pub use replay::{
     MemoryReplayStore, ReplayAnswer, ReplayEntry, ReplayError, ReplayErrorKind, ReplayFuture,

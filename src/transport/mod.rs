@@ -66,6 +66,24 @@ pub enum FetchErrorKind {
     Redirect,
 }
 
+impl FetchErrorKind {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] =
+        &[Self::Forbidden, Self::Connection, Self::Timeout, Self::TooLarge, Self::Redirect];
+
+    /// A short name in snake case, for logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::Redirect => "redirect",
+        }
+    }
+}
+
 /// A fetch that failed.
 #[derive(Clone)]
 pub struct FetchError {

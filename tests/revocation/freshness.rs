@@ -63,7 +63,7 @@ async fn of_a_source_that_never_spoke_nothing_is_known() {
     for (on_stale, expected) in [
         (OnStale::Deny, Some(Kind::RevocationUnavailable)),
         (OnStale::AllowFor(Duration::from_hours(100)), Some(Kind::RevocationUnavailable)),
-        (OnStale::insecure_unbounded(), None),
+        (OnStale::InsecureUnbounded, None),
     ] {
         let (clock, hand) = (ManualClock::new(), Hand::default());
         let issuer = TestIssuer::new(ISSUER, &clock);

@@ -299,10 +299,10 @@ async fn a_stale_list_that_counts_is_fetched_again() {
 /// Whoever says that an outage switches revocation off, gets that; and not before there is one.
 #[tokio::test]
 async fn unbounded_is_insecure_and_does_what_it_says() {
-    let world = World::with(StatusLists::new().on_stale(OnStale::insecure_unbounded())).await;
+    let world = World::with(StatusLists::new().on_stale(OnStale::InsecureUnbounded)).await;
     world.list.set(1, 1);
     assert_eq!(world.kind(1).await, Some(Kind::Revoked), "there is no outage");
-    let world = World::with(StatusLists::new().on_stale(OnStale::insecure_unbounded())).await;
+    let world = World::with(StatusLists::new().on_stale(OnStale::InsecureUnbounded)).await;
     world.list.set(1, 1).fail(Failure::Connection);
     assert_eq!(world.kind(1).await, None, "nothing was ever known");
     world.list.recover();

@@ -7,7 +7,7 @@ use std::fmt;
 /// [`Self::NonceMissing`] and [`Self::NonceNotAccepted`] are `use_dpop_nonce` (§9), with a new nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ProofFault {
+pub enum ProofErrorKind {
     /// No `DPoP` field.
     Missing,
     /// More than one `DPoP` field line, or a comma in the only one (RFC 9449 §4.3 check 1).
@@ -42,18 +42,18 @@ pub enum ProofFault {
 /// for `typ` and `htm`, quoted and cut, and what a [`super::TargetCheck`] says of `htu`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofError {
-    kind: ProofFault,
+    kind: ProofErrorKind,
     detail: Cow<'static, str>,
 }
 
 impl ProofError {
-    pub(super) fn new(kind: ProofFault, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(kind: ProofErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into() }
     }
 
     /// What is wrong, without detail.
     #[must_use]
-    pub fn kind(&self) -> ProofFault {
+    pub fn kind(&self) -> ProofErrorKind {
         self.kind
     }
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use http::HeaderMap;
 
-pub use error::{ProofError, ProofFault};
+pub use error::{ProofError, ProofErrorKind};
 pub use expected::{ExpectedProof, NonceDemand, NonceUse, NonceVerdict, ProofRules, TargetCheck};
 
 pub(crate) use known::KnownSender;
@@ -67,7 +67,7 @@ const TICK: Duration = Duration::from_nanos(1);
 ///
 /// ```
 /// use http::Method;
-/// use portcullis::sender::{ExpectedProof, Proof, ProofFault, ProofRules, TargetUri};
+/// use portcullis::sender::{ExpectedProof, Proof, ProofErrorKind, ProofRules, TargetUri};
 /// use portcullis::time::Timestamp;
 ///
 /// // The request of RFC 9449 §7.1.
@@ -91,7 +91,7 @@ const TICK: Duration = Duration::from_nanos(1);
 ///
 /// let expected = ExpectedProof::new(&Method::POST, token, &target, now);
 /// let refused = Proof::verify(text, &expected, &ProofRules::default()).unwrap_err();
-/// assert_eq!(refused.kind(), ProofFault::OtherMethod);
+/// assert_eq!(refused.kind(), ProofErrorKind::OtherMethod);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -108,17 +108,17 @@ impl Proof {
     /// The proof that a request presents, unread.
     ///
     /// # Errors
-    /// [`ProofFault::Missing`] without a `DPoP` field, [`ProofFault::Several`] with more than one
-    /// line or with a comma, [`ProofFault::Malformed`] if it is longer than [`MAX_PROOF`] or has a
+    /// [`ProofErrorKind::Missing`] without a `DPoP` field, [`ProofErrorKind::Several`] with more than one
+    /// line or with a comma, [`ProofErrorKind::Malformed`] if it is longer than [`MAX_PROOF`] or has a
     /// character that no compact JWS has.
     pub fn field(headers: &HeaderMap) -> Result<&str, ProofError> {
         let mut fields = headers.get_all(FIELD).iter();
         let field = match (fields.next(), fields.next()) {
             (None, _) => {
-                return fault(ProofFault::Missing, "no DPoP field; one with a proof is wanted");
+                return fault(ProofErrorKind::Missing, "no DPoP field; one with a proof is wanted");
             }
             (Some(_), Some(_)) => {
-                return fault(ProofFault::Several, "more than one DPoP field; one is wanted");
+                return fault(ProofErrorKind::Several, "more than one DPoP field; one is wanted");
             }
             (Some(field), None) => field.as_bytes(),
         };
@@ -126,12 +126,15 @@ impl Proof {
             return too_long();
         }
         if field.contains(&b',') {
-            return fault(ProofFault::Several, "a DPoP field with a comma; one proof is wanted");
+            return fault(
+                ProofErrorKind::Several,
+                "a DPoP field with a comma; one proof is wanted",
+            );
         }
         let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         match std::str::from_utf8(field) {
             Ok(text) if !text.is_empty() && field.iter().all(legal) => Ok(text),
-            _ => fault(ProofFault::Malformed, "a DPoP field that is not one compact JWS"),
+            _ => fault(ProofErrorKind::Malformed, "a DPoP field that is not one compact JWS"),
         }
     }
 
@@ -139,7 +142,7 @@ impl Proof {
     /// is cheap before the signature.
     ///
     /// # Errors
-    /// The first of the steps that fails; see [`ProofFault`].
+    /// The first of the steps that fails; see [`ProofErrorKind`].
     pub fn verify(
         proof: &str,
         expected: &ExpectedProof<'_>,
@@ -162,23 +165,26 @@ impl Proof {
             return too_long();
         }
         let jws = Compact::parse(proof)
-            .map_err(|error| ProofError::new(ProofFault::Malformed, error.to_string()))?;
+            .map_err(|error| ProofError::new(ProofErrorKind::Malformed, error.to_string()))?;
         let header = jws.header().map_err(|error| unusable_header(error, &jws, rules))?;
         if !header.is_type("dpop+jwt") {
             let found = header.typ().map_or(Cow::Borrowed("absent"), quoted);
-            return fault(ProofFault::Malformed, format!("`typ` is {found}, wanted `dpop+jwt`"));
+            return fault(
+                ProofErrorKind::Malformed,
+                format!("`typ` is {found}, wanted `dpop+jwt`"),
+            );
         }
         let algorithm = header.algorithm();
         if !rules.algorithms.contains(&algorithm) {
             let list = names(&rules.algorithms);
             let detail =
                 format!("`alg` is {algorithm}, which is not on the list for proofs: wanted {list}");
-            return fault(ProofFault::AlgorithmNotAllowed, detail);
+            return fault(ProofErrorKind::AlgorithmNotAllowed, detail);
         }
 
         // 3. The claims, each of its type.
         let claims = ClaimsSet::parse(jws.payload()).map_err(|error| {
-            ProofError::new(ProofFault::Malformed, format!("the payload is {error}"))
+            ProofError::new(ProofErrorKind::Malformed, format!("the payload is {error}"))
         })?;
         let jti = text(&claims, "jti")?;
         let htm = text(&claims, "htm")?;
@@ -188,18 +194,21 @@ impl Proof {
         let expires_at = claims.time("exp").map_err(unusable_claim)?;
         let not_before = claims.time("nbf").map_err(unusable_claim)?;
         let htu = TargetUri::parse(&htu).map_err(|error| {
-            ProofError::new(ProofFault::Malformed, format!("claim `htu` {error}"))
+            ProofError::new(ProofErrorKind::Malformed, format!("claim `htu` {error}"))
         })?;
 
         // 4. The method.
         if htm != expected.method.as_str() {
             let (found, wanted) = (quoted(&htm), expected.method.as_str());
-            return fault(ProofFault::OtherMethod, format!("`htm` is {found}, wanted {wanted:?}"));
+            return fault(
+                ProofErrorKind::OtherMethod,
+                format!("`htm` is {found}, wanted {wanted:?}"),
+            );
         }
 
         // 5. The URI.
         if let Err(detail) = (expected.target)(&htu) {
-            return fault(ProofFault::OtherUri, detail);
+            return fault(ProofErrorKind::OtherUri, detail);
         }
 
         // 6. The nonce.
@@ -209,13 +218,13 @@ impl Proof {
         // be wrong by any amount then (RFC 9449 §11.1).
         let untimely = outside_window(issued_at, now, rules);
         if let (None, Some(detail)) = (nonce_until, &untimely) {
-            return fault(ProofFault::NotFresh, detail.clone());
+            return fault(ProofErrorKind::NotFresh, detail.clone());
         }
         if expires_at.is_some_and(|expires_at| now >= expires_at.plus(rules.leeway)) {
-            return fault(ProofFault::NotFresh, "`exp` of the proof has passed");
+            return fault(ProofErrorKind::NotFresh, "`exp` of the proof has passed");
         }
         if not_before.is_some_and(|not_before| not_before > now.plus(rules.leeway)) {
-            return fault(ProofFault::NotFresh, "`nbf` of the proof has not come");
+            return fault(ProofErrorKind::NotFresh, "`nbf` of the proof has not come");
         }
 
         // 8. The key.
@@ -228,7 +237,7 @@ impl Proof {
         // 9. The signature.
         key.key
             .verify(algorithm, &jws)
-            .map_err(|error| ProofError::new(ProofFault::BadSignature, error.to_string()))?;
+            .map_err(|error| ProofError::new(ProofErrorKind::BadSignature, error.to_string()))?;
 
         // 10. The token.
         let hash = || base64url::encode(digest::digest(&digest::SHA256, expected.token.as_bytes()));
@@ -237,7 +246,7 @@ impl Proof {
             None => ath == hash(),
         };
         if !is_its {
-            return fault(ProofFault::OtherToken, NO_HASH);
+            return fault(ProofErrorKind::OtherToken, NO_HASH);
         }
 
         // Where no nonce is asked for, the same proof is accepted by its `iat`: now, or once the window
@@ -323,12 +332,12 @@ impl fmt::Debug for Proof {
     }
 }
 
-fn fault<T>(kind: ProofFault, detail: impl Into<Cow<'static, str>>) -> Result<T, ProofError> {
+fn fault<T>(kind: ProofErrorKind, detail: impl Into<Cow<'static, str>>) -> Result<T, ProofError> {
     Err(ProofError::new(kind, detail))
 }
 
 fn too_long<T>() -> Result<T, ProofError> {
-    fault(ProofFault::Malformed, format!("a proof longer than {MAX_PROOF} bytes"))
+    fault(ProofErrorKind::Malformed, format!("a proof longer than {MAX_PROOF} bytes"))
 }
 
 /// What the client wrote, as an operator may see it.
@@ -349,9 +358,9 @@ fn unusable_header(error: HeaderError, jws: &Compact<'_>, rules: &ProofRules) ->
             let stated = stated.as_deref().map_or(Cow::Borrowed("absent"), quoted);
             let list = names(&rules.algorithms);
             let detail = format!("`alg` is {stated}, wanted one of {list}");
-            ProofError::new(ProofFault::AlgorithmNotAllowed, detail)
+            ProofError::new(ProofErrorKind::AlgorithmNotAllowed, detail)
         }
-        _ => ProofError::new(ProofFault::Malformed, error.to_string()),
+        _ => ProofError::new(ProofErrorKind::Malformed, error.to_string()),
     }
 }
 
@@ -361,7 +370,7 @@ fn names(algorithms: &[Algorithm]) -> String {
 }
 
 fn unusable_claim(error: ClaimError) -> ProofError {
-    ProofError::new(ProofFault::Malformed, error.to_string())
+    ProofError::new(ProofErrorKind::Malformed, error.to_string())
 }
 
 fn text<'a>(claims: &ClaimsSet<'a>, name: &str) -> Result<Cow<'a, str>, ProofError> {
@@ -382,11 +391,11 @@ fn judge_nonce(
             NonceVerdict::Fresh { until } => Ok((NonceUse::Fresh, Some(until))),
             NonceVerdict::Ageing { until } => Ok((NonceUse::Ageing, Some(until))),
             NonceVerdict::Refused(reason) => {
-                fault(ProofFault::NonceNotAccepted, format!("the nonce is {reason}"))
+                fault(ProofErrorKind::NonceNotAccepted, format!("the nonce is {reason}"))
             }
         },
         (None, NonceDemand::Required(_)) => {
-            fault(ProofFault::NonceMissing, "the proof has no nonce, and one is required")
+            fault(ProofErrorKind::NonceMissing, "the proof has no nonce, and one is required")
         }
         (None, _) => Ok((NonceUse::Unused, None)),
     }
@@ -403,7 +412,7 @@ fn outside_window(issued_at: Timestamp, now: Timestamp, rules: &ProofRules) -> O
 }
 
 fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, ProofError> {
-    let unusable = |detail: Cow<'static, str>| ProofError::new(ProofFault::UnusableKey, detail);
+    let unusable = |detail: Cow<'static, str>| ProofError::new(ProofErrorKind::UnusableKey, detail);
     let jwk = header.jwk().ok_or_else(|| unusable("the header has no `jwk`".into()))?;
     let jwk = jwk.as_object().ok_or_else(|| unusable("`jwk` is not an object".into()))?;
     PublicKey::embedded(&jwk, algorithm).map_err(|error| {

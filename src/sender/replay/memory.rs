@@ -45,8 +45,9 @@ pub struct MemoryReplayStore {
     warned_full: AtomicBool,
 }
 
-/// How full a [`MemoryReplayStore`] is, for operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How full a [`ReplayStore`](super::ReplayStore) is, for operators. One of your own starts from the
+/// default, and says what it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayHealth {
     /// Entries, with those that are over and not yet dropped.
