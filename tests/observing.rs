@@ -385,32 +385,52 @@ async fn an_exception_is_reported_as_its_end_comes_near() {
     assert_eq!(reports().len(), 1);
 }
 
+/// What this thread logs while it lives.
+struct Log {
+    lines: Lines,
+    _default: tracing::subscriber::DefaultGuard,
+    _other: tracing::Dispatch,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> Self {
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        // A second dispatcher keeps the interest of call sites from being cached for one alone.
+        let other = tracing::Dispatch::new(tracing_subscriber::registry());
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let format =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(format);
+        let default = tracing::subscriber::set_default(subscriber);
+        tracing::callsite::rebuild_interest_cache();
+        Self { lines, _default: default, _other: other }
+    }
+
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.lines.0.lock().unwrap())).unwrap()
+    }
+}
+
 /// One line in the log for each decision, with its reason and without its token.
 #[test]
 fn a_decision_is_one_line_of_the_log() {
-    use tracing_subscriber::layer::SubscriberExt as _;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    // A second dispatcher keeps the interest of call sites from being cached for one alone.
-    let _other = tracing::Dispatch::new(tracing_subscriber::registry());
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let format =
-        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-    let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(format));
-    tracing::callsite::rebuild_interest_cache();
-
+    let lines = Log::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let world = World::new().await;
@@ -420,7 +440,7 @@ fn a_decision_is_one_line_of_the_log() {
         assert!(send(&layer, bearer(&token)).await.passed());
         send(&layer, bearer(&refused)).await;
         send(&layer, with_field("authorization", "Basic YTpi")).await;
-        let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let log = lines.take();
         let decisions: Vec<_> =
             log.lines().filter(|line| line.contains("portcullis::decision")).collect();
         assert_eq!(decisions.len(), 3, "{log}");
@@ -442,6 +462,69 @@ fn a_decision_is_one_line_of_the_log() {
             assert!(!log.contains(token.rsplit('.').next().unwrap()), "{log}");
         }
     });
+}
+
+/// What the line of a refusal says was found, and what was wanted.
+const SAID: [(Kind, u16, &str, &str); 18] = [
+    (Kind::NoCredentials, 401, "no Authorization field", "one with an access token is wanted"),
+    (Kind::SeveralCredentials, 400, "more than one Authorization field", "one is wanted"),
+    (Kind::WrongType, 401, "`typ` is \"zQ7NamedMarker\"", "takes `at+jwt`"),
+    (Kind::AlgorithmNotAllowed, 401, "`alg` is \"zQ7NamedMarker\"", "wanted RS, PS or ES"),
+    (Kind::UnknownKey, 401, "kid \"zQ7NamedMarker\"", "issuer https://as.example"),
+    (Kind::BadSignature, 401, "the signature", "the key of https://as.example for kid \"k1\""),
+    (Kind::WrongAudience, 401, "`aud` is \"https://zQ7", "wanted \"https://rs.example\""),
+    (Kind::Expired, 401, "`exp` is 1799999700", "it is 1800000000, with a leeway of 10s"),
+    (Kind::LifetimeTooLong, 401, "`exp` is 3660s after `iat`", "at most 3600s"),
+    (Kind::NotBound, 401, "bound to no sender", "wanted binding `either`, by class `agents`"),
+    (Kind::ProofAlgorithm, 401, "`alg` is \"zQ7NamedMarker\"", "wanted one of ES256"),
+    (Kind::ProofMethod, 401, "`htm` is \"zQ7NamedMarker\"", "wanted \"GET\""),
+    (Kind::ProofNotFresh, 401, "`iat` is 600s ago", "at most 60s are accepted"),
+    (Kind::InsufficientScope, 403, "scope is not enough", "wanted notes:read notes:write"),
+    (Kind::InsufficientAuthentication, 401, "`acr` is absent", "wanted `acr` phr"),
+    (Kind::RevocationUnavailable, 503, "was never synchronised", "at most 60s ago is accepted"),
+    (Kind::KeysUnavailable, 503, "no keys of https://down.example", "none were fetched"),
+    (Kind::VerificationOverloaded, 503, "1 signatures are verified at once", "which is the most"),
+];
+
+/// Who reads the line of a refusal is told what was found, what was wanted and what to do; who sent the
+/// request is told nothing of that.
+#[tokio::test]
+async fn the_line_of_a_refusal_says_what_was_found_and_wanted_and_what_to_do() {
+    let log = Log::start();
+    let mut said = Vec::new();
+    for case in every_refusal(|builder| builder).await {
+        log.take();
+        let kind = case.kind;
+        let sent = send(&case.layer, case.request).await;
+        let text = log.take();
+        let line = text.lines().find(|line| line.contains("portcullis::decision")).unwrap();
+        let (before, advice) = line.split_once(" advice=").unwrap();
+        assert_eq!(advice, format!("{:?}", kind.advice()), "{kind}");
+        let (_, reason) = before.split_once(" reason=").unwrap();
+        let reason = reason.replace("\\\"", "\"");
+        assert!(reason.len() > 10, "{kind}: {reason}");
+        if let Some((_, status, found, wanted)) = SAID.iter().find(|row| row.0 == kind) {
+            assert_eq!(sent.response.status(), *status, "{kind}");
+            assert!(reason.contains(found), "{kind}: {reason} does not name {found:?}");
+            assert!(reason.contains(wanted), "{kind}: {reason} does not say {wanted:?}");
+            said.push(kind);
+        }
+        let answer = format!("{:?} {}", sent.response.headers(), sent.response.body());
+        assert!(!answer.contains(kind.advice()), "{kind}: {answer}");
+    }
+    let missed: Vec<_> = SAID.iter().filter(|row| !said.contains(&row.0)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Nothing is advised about a request that passes.
+#[tokio::test]
+async fn the_line_of_an_accepted_token_has_no_advice() {
+    let log = Log::start();
+    let world = World::new().await;
+    assert!(send(&world.api.layer(), bearer(&world.token().sign())).await.passed());
+    let text = log.take();
+    assert!(text.contains("outcome=\"accepted\""), "{text}");
+    assert!(!text.contains("advice=") && !text.contains("reason="), "{text}");
 }
 
 /// The `metrics` facade: labels from a bounded set, and the days that exceptions have left.

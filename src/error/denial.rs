@@ -78,6 +78,18 @@ impl StepUp {
         self.max_age
     }
 
+    /// What is wanted, behind why it is not met.
+    fn write_wanted(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, class) in self.acr_value_list().enumerate() {
+            f.write_str(if index == 0 { ", wanted `acr` " } else { " or " })?;
+            f.write_str(class)?;
+        }
+        match self.max_age {
+            Some(age) => write!(f, ", wanted at most {age:?} ago"),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn faults(&self) -> Vec<NameError> {
         let mut faults = Vec::new();
         if self.acr_values.is_none() && self.max_age.is_none() {
@@ -208,7 +220,7 @@ impl fmt::Display for Denial {
         if !self.scopes.is_empty() {
             f.write_str(": the client has to ask for a token that grants this")?;
         }
-        Ok(())
+        self.step_up.as_ref().map_or(Ok(()), |step_up| step_up.write_wanted(f))
     }
 }
 
@@ -265,6 +277,12 @@ mod tests {
              for a token that grants this"
         );
         assert_eq!(Denial::forbidden("not yours").to_string(), "not yours");
+        let strong = StepUp::new().acr_values(["phrh", "phr"]).max_age(Duration::from_mins(5));
+        assert_eq!(
+            Denial::step_up(strong, "`acr` is absent").to_string(),
+            "`acr` is absent, wanted `acr` phrh or phr, wanted at most 300s ago"
+        );
+        assert_eq!(Denial::step_up(StepUp::new(), "too weak").to_string(), "too weak");
         assert!(Denial::missing_scopes(["not a scope"]).is_err());
     }
 }
