@@ -401,7 +401,10 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
         let default = TokenClass::default_at_most(MINUTE);
         builder.binding(Binding::WhereBound).class(default).class(class()).class(class())
     });
-    assert_eq!(twice, ["classes[1]: token class `x`: another class has this name"]);
+    assert_eq!(
+        twice,
+        ["classes[1]: token class `x`: another class has this name: give each its own"]
+    );
     let many = faults(|builder| {
         (0..70).fold(builder.binding(Binding::WhereBound), |builder, number| {
             let class = TokenClass::named(format!("c{number}")).clients(["a"]).at_most(MINUTE);
@@ -460,7 +463,9 @@ fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
     });
     assert_eq!(
         two,
-        ["exceptions[1].because: exception for a: another exception has this very reason"]
+        [
+            "exceptions[1].because: exception for a: another exception has this very reason: give each its own"
+        ]
     );
     // One that has ended is no reason not to start: it lets nobody pass.
     let ended = faults(|builder| {

@@ -433,7 +433,7 @@ mod tests {
         ("Exception", |b| b.exception(Exception::for_clients(["partner"])), "partner", "say `because(...)`"),
         ("DuplicatePolicy", |b| b.named_policy("a", Policy::new(subjects(["b"]))).named_policy("a", Policy::new(subjects(["b"]))), "`a`", "keep one"),
         ("Policy", |b| b.policy(Policy::new(subjects(Vec::<String>::new()))), "no subject", "name at least one"),
-        ("Dpop", |b| b.dpop(Dpop::new().max_age(Duration::from_mins(6))), "360s", "say one in between"),
+        ("Dpop", |b| b.dpop(Dpop::new().max_age(Duration::from_mins(6))), "360s", "5 minutes: say one"),
         ("Revocation", |b| b.revocation(Revocation::new().source(Source::new("deeds", JsonFeed::over_tls("https://f.example")))), "deeds", "say with `speaks_for`"),
         ("KnownTokens", |b| b.known_tokens_bytes(u64::MAX), "18446744073709551615", "say less"),
         ("FirstVerifications", |b| b.first_verifications(FirstVerifications::new().queue_at_most(1_000_000)), "1000000", "say fewer"),

@@ -134,7 +134,7 @@ impl Dpop {
                     names(Self::POSSIBLE)
                 )),
                 _ if self.algorithms.iter().take(index).any(|other| other == algorithm) => {
-                    Some(format!("{algorithm} is named twice"))
+                    Some(format!("{algorithm} is named twice: keep one"))
                 }
                 Some((rule, allowed)) if !allowed.contains(algorithm) => {
                     Some(format!("{algorithm} is not among {}: {rule}", names(allowed)))
@@ -148,7 +148,9 @@ impl Dpop {
         let ages = Duration::from_secs(1)..=Duration::from_mins(5);
         if !ages.contains(&self.max_age) {
             let found = self.max_age;
-            let what = format!("proofs of an age of {found:?}: not between 1 second and 5 minutes");
+            let what = format!(
+                "proofs of an age of {found:?} are not between 1 second and 5 minutes: say one"
+            );
             faults.push_at("max_age", fault(what));
         }
         let nonces = self.nonces.as_ref().map(|nonces| {

@@ -174,7 +174,11 @@ fn secrets_and_files_that_cannot_be_read_are_faults_with_their_place() {
         ("/token_hash_key", json!({ "env": "PORTCULLIS_UNSET" }), "it is not set"),
         ("/token_hash_key", json!({ "file": "/nowhere" }), "\"/nowhere\""),
         // 10 bytes: read, and too short.
-        ("/token_hash_key", json!({ "env": "CARGO_PKG_NAME" }), "shorter than 16 bytes"),
+        (
+            "/token_hash_key",
+            json!({ "env": "CARGO_PKG_NAME" }),
+            "has 10 bytes, at least 16 are wanted",
+        ),
         ("/issuers/0/fetch_token", json!({ "file": "/nowhere" }), "\"/nowhere\""),
         ("/issuers/0/keys", json!("/nowhere"), "\"/nowhere\" cannot be read"),
         ("/issuers/0/keys", json!(""), "wanted the path"),

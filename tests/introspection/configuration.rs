@@ -244,7 +244,12 @@ fn fapi_2_is_met_by_asking_about_every_token() {
     ] {
         let error = build(issuers, introspections).unwrap_err();
         assert_eq!(places(&error), ["revocation"], "{name}: {error}");
-        assert!(error.to_string().contains("a revocation source, or introspection"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("`.revocation(...)`, with a source, or `.introspection(...)`"),
+            "{error}"
+        );
     }
 }
 

@@ -235,9 +235,10 @@ impl Proof {
         };
 
         // 9. The signature.
-        key.key
-            .verify(algorithm, &jws)
-            .map_err(|error| ProofError::new(ProofErrorKind::BadSignature, error.to_string()))?;
+        key.key.verify(algorithm, &jws).map_err(|error| {
+            let detail = format!("{error} with the key in `jwk` of the proof");
+            ProofError::new(ProofErrorKind::BadSignature, detail)
+        })?;
 
         // 10. The token.
         let hash = || base64url::encode(digest::digest(&digest::SHA256, expected.token.as_bytes()));
