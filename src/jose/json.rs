@@ -185,6 +185,7 @@ impl fmt::Debug for Value<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::names::FEW;
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// How many names are compared one by one.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// The member names of one object, to find a repeated one: a list while it is short, a hash set
 /// with a random key beyond, so that ten thousand members cost no more than their number.
