@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use http::{HeaderMap, HeaderValue, Method};
 use portcullis::jose::{Algorithm, ClaimsSet, base64url};
 use portcullis::sender::{
-    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofFault, ProofRules,
-    TargetUri,
+    ExpectedProof, MAX_PROOF, NonceDemand, NonceUse, NonceVerdict, Proof, ProofErrorKind,
+    ProofRules, TargetUri,
 };
 use portcullis::time::Timestamp;
 
@@ -54,7 +54,7 @@ pub fn proof(data: &[u8]) {
         (Err(error), Verdict::Fault(fault)) => assert_eq!(error.kind(), fault, "{error}"),
         (Err(error), Verdict::OtherKey) => {
             let kind = error.kind();
-            let unproven = [ProofFault::UnusableKey, ProofFault::BadSignature];
+            let unproven = [ProofErrorKind::UnusableKey, ProofErrorKind::BadSignature];
             assert!(unproven.contains(&kind), "{kind:?} {error}");
         }
         (read, expected) => panic!("{read:?}, and by the second reading {expected:?}"),
@@ -71,17 +71,17 @@ fn field(data: &[u8]) {
     let text = std::str::from_utf8(data).ok();
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let expected = match text {
-        _ if data.len() > MAX_PROOF => Err(ProofFault::Malformed),
-        _ if data.contains(&b',') => Err(ProofFault::Several),
+        _ if data.len() > MAX_PROOF => Err(ProofErrorKind::Malformed),
+        _ if data.contains(&b',') => Err(ProofErrorKind::Several),
         Some(text) if !text.is_empty() && text.chars().all(legal) => Ok(text),
-        _ => Err(ProofFault::Malformed),
+        _ => Err(ProofErrorKind::Malformed),
     };
     assert_eq!(Proof::field(&headers).map_err(|error| error.kind()), expected);
     if let Some(text) = text {
         assert!(verify(text).is_err(), "accepted what nobody signed");
     }
     headers.append("dpop", value);
-    assert_eq!(Proof::field(&headers).unwrap_err().kind(), ProofFault::Several);
+    assert_eq!(Proof::field(&headers).unwrap_err().kind(), ProofErrorKind::Several);
 }
 
 fn verify(proof: &str) -> Result<Proof, portcullis::sender::ProofError> {
@@ -109,14 +109,14 @@ enum Verdict {
         issued_at: u128,
         nonce: bool,
     },
-    Fault(ProofFault),
+    Fault(ProofErrorKind),
     /// The key is not the one that signed: it is unusable, or the signature is not its.
     OtherKey,
 }
 
 /// The checks of RFC 9449 §4.3, one after the other; `None` where `serde_json` cannot tell.
 fn judge(header: &[u8], payload: &[u8], length: usize) -> Option<Verdict> {
-    use ProofFault as Fault;
+    use ProofErrorKind as Fault;
     let fault = |fault| Some(Verdict::Fault(fault));
 
     if length > MAX_PROOF || header.is_empty() || payload.is_empty() {

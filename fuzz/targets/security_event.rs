@@ -326,7 +326,7 @@ fn subject_format(subject: &Members) -> Option<String> {
         match value {
             Tree::Object(inner) if member(inner, "format").is_some() => {
                 count += 1;
-                if text(inner, "format")? == "complex" || count > SubjectId::MOST_PARTS {
+                if text(inner, "format")? == "complex" || count > SubjectId::MAX_PARTS {
                     return None;
                 }
                 simple(inner, true)?;
@@ -344,7 +344,7 @@ fn simple(subject: &Members, aliases: bool) -> Option<String> {
         return wanted.iter().all(|name| text(subject, name).is_some()).then(|| format.to_owned());
     }
     let elements = |name| match member(subject, name) {
-        Some(Tree::Array(elements)) if (1..=SubjectId::MOST_PARTS).contains(&elements.len()) => {
+        Some(Tree::Array(elements)) if (1..=SubjectId::MAX_PARTS).contains(&elements.len()) => {
             Some(elements)
         }
         _ => None,

@@ -11,14 +11,14 @@ use super::tree::{self, Reading, Tree, member};
 const NOW: u64 = 1_800_000_000;
 const URI: &str = "https://as.example/lists/1";
 const ISSUER: &str = "https://as.example";
-const MOST_ENTRIES: u64 = 1 << 16;
+const MAX_ENTRIES: u64 = 1 << 16;
 
 /// The first octet is the number of bits, and the rest is a zlib stream; or, with its highest bit, the
 /// rest is a payload, which is signed whatever it is.
 pub fn status_list(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     if first & 0x80 == 0 {
-        let read = StatusList::from_compressed(*first, rest, MOST_ENTRIES);
+        let read = StatusList::from_compressed(*first, rest, MAX_ENTRIES);
         compare(&read, *first, rest);
     } else {
         payload(rest);
@@ -31,7 +31,7 @@ fn compare(read: &Result<StatusList, StatusListError>, bits: u8, zlib: &[u8]) {
         assert_eq!(*read, Err(StatusListError::Bits));
         return;
     }
-    let most = usize::try_from(MOST_ENTRIES).unwrap() * usize::from(bits) / 8;
+    let most = usize::try_from(MAX_ENTRIES).unwrap() * usize::from(bits) / 8;
     match (read, inflate(zlib, most)) {
         (Ok(list), Ok(octets)) => {
             let per_octet = 8 / usize::from(bits);
@@ -65,7 +65,7 @@ fn payload(payload: &[u8]) {
 
     let expected = ExpectedStatusList::new(URI, Timestamp::from_secs(NOW))
         .issuer(ISSUER)
-        .most_entries(MOST_ENTRIES);
+        .max_entries(MAX_ENTRIES);
     let read = StatusListToken::parse(&token).and_then(|token| token.verify(&key, &expected));
     match (read, judge(payload)) {
         (Ok(signed), Judgement::Good { bits, zlib }) => {

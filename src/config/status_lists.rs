@@ -42,11 +42,11 @@ pub(super) struct StatusListsTable {
     /// They are refused unless said otherwise.
     application_specific: BTreeMap<String, StatusActionWord>,
     /// How many lists are known at once, 1 to 10000; 1000 unless said otherwise.
-    most_lists: Option<Count>,
+    max_lists: Option<Count>,
     /// How many bytes all lists together take; 268435456 unless said otherwise.
-    most_bytes: Option<Count>,
+    max_bytes: Option<Count>,
     /// How many entries a list has; 16777216 unless said otherwise.
-    most_entries: Option<Count>,
+    max_entries: Option<Count>,
     /// How long a request waits for a list that is not there, at most "2s"; "2s" unless said otherwise.
     wait_at_most: Option<Time>,
     /// Documents that name lists which are kept fresh, used or not (Token Status List §9).
@@ -143,14 +143,14 @@ impl StatusListsTable {
     }
 
     fn sizes(&self, mut lists: StatusLists) -> StatusLists {
-        if let Some(Count(count)) = self.most_lists {
-            lists = lists.most_lists(count);
+        if let Some(Count(count)) = self.max_lists {
+            lists = lists.max_lists(count);
         }
-        if let Some(Count(bytes)) = self.most_bytes {
-            lists = lists.most_bytes(bytes);
+        if let Some(Count(bytes)) = self.max_bytes {
+            lists = lists.max_bytes(bytes);
         }
-        match self.most_entries {
-            Some(Count(entries)) => lists.most_entries(u64::try_from(entries).unwrap_or(u64::MAX)),
+        match self.max_entries {
+            Some(Count(entries)) => lists.max_entries(u64::try_from(entries).unwrap_or(u64::MAX)),
             None => lists,
         }
     }

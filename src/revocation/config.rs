@@ -70,9 +70,9 @@ impl WhenFull {
 
 impl Revocation {
     /// The most records that are kept unless said otherwise. A million revoked tokens take some 27 MB.
-    pub const MOST: usize = 1_000_000;
+    pub const DEFAULT_RECORDS: usize = 1_000_000;
     /// The largest value of [`Self::at_most`].
-    pub const LARGEST: usize = 100_000_000;
+    pub const MAX_RECORDS: usize = 100_000_000;
     /// The most claims that records can name beside those that every token has.
     const MOST_CLAIMS: usize = 16;
     const MOST_SOURCES: usize = 64;
@@ -116,7 +116,7 @@ impl Revocation {
         self
     }
 
-    /// How many records are kept at most; [`Self::MOST`] unless said otherwise.
+    /// How many records are kept at most; [`Self::DEFAULT_RECORDS`] unless said otherwise.
     pub fn at_most(mut self, records: usize) -> Self {
         self.most = Some(records);
         self
@@ -157,7 +157,7 @@ impl Revocation {
     }
 
     pub(super) fn most(&self) -> usize {
-        self.most.unwrap_or(Self::MOST)
+        self.most.unwrap_or(Self::DEFAULT_RECORDS)
     }
 
     /// The claims that records can name beside those that every token has.
@@ -179,11 +179,11 @@ impl Revocation {
 
     /// Everything but what the sources themselves find.
     pub(super) fn check(&self, issuers: &Issuers<'_>, faults: &mut Faults) {
-        if !(1..=Self::LARGEST).contains(&self.most()) {
+        if !(1..=Self::MAX_RECORDS).contains(&self.most()) {
             let fault = ConfigFault::Bound {
                 what: "largest number of revocation records",
                 found: self.most(),
-                maximum: Self::LARGEST,
+                maximum: Self::MAX_RECORDS,
             };
             faults.push_at("at_most", fault);
         }

@@ -32,7 +32,7 @@ pub enum RevokeError {
     #[error("{0}")]
     Apply(#[from] ApplyError),
     /// The record names a claim that no token is looked at for: see [`super::Revocation::claim`]. Or a
-    /// name in it is empty, or longer than [`Record::LONGEST`]; or its time is more than five minutes
+    /// name in it is empty, or longer than [`Record::MAX_LENGTH`]; or its time is more than five minutes
     /// ahead.
     #[error(
         "the record names a claim that is not looked at, a name that no token can have, or a time that \

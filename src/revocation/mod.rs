@@ -18,7 +18,7 @@
 //!    token class of the server allows, and the leeway.
 //! 6. Records come in any order, and twice. Nothing that still matters is dropped to make room, and an
 //!    eighth of the room is left to this process. A token with a name that no record can have
-//!    ([`Record::LONGEST`]) is refused.
+//!    ([`Record::MAX_LENGTH`]) is refused.
 //! 7. With a [`Journal`] a record is acknowledged once it is on disk, and known again after a restart.
 //!
 //! # Which source

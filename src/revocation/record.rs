@@ -52,7 +52,7 @@ pub enum Target {
 }
 
 /// Claims that a token has to have, all of them. There is at least one, and at most
-/// [`Claims::MOST`] count.
+/// [`Claims::MAX`] count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claims(Vec<(Claim, Box<str>)>);
 
@@ -140,7 +140,7 @@ impl Record {
 
     /// The longest name or value that a record can have, in bytes: longer ones are in no token that
     /// is accepted.
-    pub const LONGEST: usize = 2_048;
+    pub const MAX_LENGTH: usize = 2_048;
 
     /// This target, this effect, from this time.
     #[must_use]
@@ -269,7 +269,7 @@ impl Record {
 
     /// Whether every name in it has a length that a name can have.
     pub(crate) fn is_sane(&self) -> bool {
-        let sane = |text: &str| !text.is_empty() && text.len() <= Self::LONGEST;
+        let sane = |text: &str| !text.is_empty() && text.len() <= Self::MAX_LENGTH;
         let target = match &self.target {
             Target::Token(name) | Target::Key(name) => sane(name),
             Target::Issuer => true,
@@ -279,7 +279,7 @@ impl Record {
                     _ => true,
                 };
                 !claims.is_empty()
-                    && claims.len() <= Claims::MOST
+                    && claims.len() <= Claims::MAX
                     && claims.iter().all(|(claim, value)| named(claim) && sane(value))
             }
         };
@@ -289,7 +289,7 @@ impl Record {
 
 impl Claims {
     /// The most claims that one record can name.
-    pub const MOST: usize = 8;
+    pub const MAX: usize = 8;
 
     /// The subject, `sub`.
     #[must_use]

@@ -141,7 +141,7 @@ pub(super) fn check_lengths(facts: &Facts) -> Result<(), ClaimError> {
     ];
     let named = facts.named.iter().map(|(_, value)| ("a claim that records name", Some(&**value)));
     for (name, value) in names.into_iter().chain(named) {
-        if value.is_some_and(|value| value.len() > Record::LONGEST) {
+        if value.is_some_and(|value| value.len() > Record::MAX_LENGTH) {
             return Err(ClaimError::malformed(name, "short enough to be revoked by it"));
         }
     }

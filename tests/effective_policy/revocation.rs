@@ -407,13 +407,13 @@ fn list_lines() -> Vec<Line> {
             |s| s.lists.specific = StatusAction::Refuse,
             |w, api| status(w, api, 3).await
         ),
-        line!(["/revocation/status_lists/most_lists"], |s| s.lists.most.0 = 2, |w, api| {
+        line!(["/revocation/status_lists/max_lists"], |s| s.lists.most.0 = 2, |w, api| {
             two(w, api).await
         }),
-        line!(["/revocation/status_lists/most_bytes"], |s| s.lists.most.1 = 3_000, |w, api| {
+        line!(["/revocation/status_lists/max_bytes"], |s| s.lists.most.1 = 3_000, |w, api| {
             two(w, api).await
         }),
-        line!(["/revocation/status_lists/most_entries"], |s| s.lists.most.2 = 1_000, |w, api| {
+        line!(["/revocation/status_lists/max_entries"], |s| s.lists.most.2 = 1_000, |w, api| {
             status(w, api, 0).await
         }),
         line!(

@@ -250,9 +250,9 @@ impl Lists {
             .on_stale(self.on_stale)
             .suspended(self.suspended)
             .application_specific(3, self.specific)
-            .most_lists(self.most.0)
-            .most_bytes(self.most.1)
-            .most_entries(self.most.2)
+            .max_lists(self.most.0)
+            .max_bytes(self.most.1)
+            .max_entries(self.most.2)
             .wait_at_most(self.wait)
             .prefetch_of(self.prefetch[0], self.prefetch[1]);
         if self.require { lists.require() } else { lists }

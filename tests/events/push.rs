@@ -287,7 +287,7 @@ async fn bodies_that_do_not_come_are_bounded() {
     let world = World::with(|tx| tx.fixed_keys().push(Push::new().signature_only()), pushed);
     let set = || world.transmitter.session_revoked(ISSUER, "alice");
     let mut held = Vec::new();
-    for _ in 1..EventReceiver::MOST_BODIES {
+    for _ in 1..EventReceiver::MAX_BODIES {
         let request = unfinished(&world, false);
         // Each by a receiver of its own: the places are the stream's.
         let receiver = world.receiver();
@@ -315,7 +315,7 @@ async fn deliveries_in_progress_are_bounded() {
     world.transmitter.issuer().hold();
     let set = || world.transmitter.session_revoked(ISSUER, "alice");
     let mut held = Vec::new();
-    for _ in 0..EventReceiver::MOST_AT_ONCE {
+    for _ in 0..EventReceiver::MAX_AT_ONCE {
         let request = world.transmitter.push(set().sign());
         // Each by a receiver of its own: the places are the stream's.
         let receiver = world.receiver();
@@ -531,7 +531,7 @@ async fn a_delivery_that_is_given_up_takes_no_place() {
     world.transmitter.issuer().hold();
     let receiver = Arc::new(world.receiver());
     for _ in 0..3 {
-        let held: Vec<_> = (0..EventReceiver::MOST_AT_ONCE)
+        let held: Vec<_> = (0..EventReceiver::MAX_AT_ONCE)
             .map(|_| {
                 let set = world.transmitter.session_revoked(ISSUER, "alice").sign();
                 let request = world.transmitter.push(set);

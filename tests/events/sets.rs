@@ -332,7 +332,7 @@ fn a_set_is_bounded() {
     let set = |length| transmitter.session_revoked(ISSUER, "alice").claim("x", "x".repeat(length));
     assert_eq!(code(read(&transmitter, &set(48_000).sign(), clock.now())), None);
     let long = set(49_000).sign();
-    assert!(long.len() > SecurityEventToken::LONGEST);
+    assert!(long.len() > SecurityEventToken::MAX_LENGTH);
     assert_eq!(code(read(&transmitter, &long, clock.now())), Some(Code::InvalidRequest));
 }
 

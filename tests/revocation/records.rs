@@ -526,8 +526,8 @@ async fn an_old_lift_takes_back_nothing_newer() {
 async fn what_can_have_no_effect_is_an_error_or_counted() {
     let world = World::new().await;
     let now = world.now();
-    let long = "x".repeat(Record::LONGEST + 1);
-    let many = (0..=Claims::MOST).fold(Claims::subject("ann"), |claims, number| {
+    let long = "x".repeat(Record::MAX_LENGTH + 1);
+    let many = (0..=Claims::MAX).fold(Claims::subject("ann"), |claims, number| {
         claims.and(Claim::Session, number.to_string())
     });
     for record in [

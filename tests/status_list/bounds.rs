@@ -42,7 +42,7 @@ async fn tsl_29_a_list_is_no_bomb() {
     assert_eq!(world.kind((1 << 24) - 1).await, None, "2^24 entries are allowed");
     assert_eq!(world.health().entries, Some(1 << 24));
 
-    let world = World::with(StatusLists::new().most_entries(1_000)).await;
+    let world = World::with(StatusLists::new().max_entries(1_000)).await;
     world.list.resize(2, 1_004);
     world.assert_unavailable(0, "a few too many").await;
     world.list.resize(2, 1_000);
@@ -53,7 +53,7 @@ async fn tsl_29_a_list_is_no_bomb() {
 /// TSL-07, TSL-29: neither is a body, as it is sent and as it is decoded.
 #[tokio::test]
 async fn tsl_29_a_body_is_no_bomb() {
-    let few = || StatusLists::new().most_entries(1_024);
+    let few = || StatusLists::new().max_entries(1_024);
     for (name, body, coding, told) in [
         ("a long body", vec![b'a'; 100_000], None, "too large"),
         ("a bomb", gzip(50 << 20), Some("gzip"), "longer than"),
@@ -81,7 +81,7 @@ async fn so_many_lists_are_known_and_no_more() {
     let mut parts = Parts::new();
     let uris = ["https://as.example/b", "https://as.example/c"];
     let [b, c] = uris.map(|uri| parts.list_at(uri));
-    parts.lists = StatusLists::new().most_lists(2);
+    parts.lists = StatusLists::new().max_lists(2);
     let world = parts.build().await;
     let a = &world.list;
     let known = || -> Vec<String> {
@@ -115,7 +115,7 @@ async fn a_flood_of_lists_is_its_issuers_own_trouble() {
             list
         })
         .collect();
-    parts.lists = StatusLists::new().most_lists(10);
+    parts.lists = StatusLists::new().max_lists(10);
     let world = parts.build().await;
     assert_eq!(world.kind(0).await, None);
     for list in &theirs {
@@ -137,7 +137,7 @@ async fn so_many_bytes_are_held_and_no_more() {
         list.resize(8, 1_000);
     }
     parts.list.resize(1, 64);
-    parts.lists = StatusLists::new().most_entries(1_000).most_bytes(3_100);
+    parts.lists = StatusLists::new().max_entries(1_000).max_bytes(3_100);
     let world = parts.build().await;
     assert_eq!(world.kind(0).await, None);
     for list in &lists {

@@ -55,19 +55,19 @@ fn every_fault_has_its_place() {
             new().on_stale(OnStale::AllowFor(second - just)),
         ),
         ("wait_at_most", new().wait_at_most(2 * second), new().wait_at_most(2 * second + just)),
-        ("most_lists", new().most_lists(1), new().most_lists(0)),
-        ("most_lists", new().most_lists(10_000), new().most_lists(10_001)),
-        ("most_entries", new().most_entries(1), new().most_entries(0)),
-        ("most_entries", new().most_entries(1 << 30), new().most_entries((1 << 30) + 1)),
+        ("max_lists", new().max_lists(1), new().max_lists(0)),
+        ("max_lists", new().max_lists(10_000), new().max_lists(10_001)),
+        ("max_entries", new().max_entries(1), new().max_entries(0)),
+        ("max_entries", new().max_entries(1 << 30), new().max_entries((1 << 30) + 1)),
         (
-            "most_bytes",
-            new().most_entries(1_000).most_bytes(1_000),
-            new().most_entries(1_000).most_bytes(999),
+            "max_bytes",
+            new().max_entries(1_000).max_bytes(1_000),
+            new().max_entries(1_000).max_bytes(999),
         ),
         (
-            "most_bytes",
-            new().most_entries(1 << 30).most_bytes(StatusList::MOST_OCTETS),
-            new().most_entries(1 << 30).most_bytes(StatusList::MOST_OCTETS - 1),
+            "max_bytes",
+            new().max_entries(1 << 30).max_bytes(StatusList::MAX_OCTETS),
+            new().max_entries(1 << 30).max_bytes(StatusList::MAX_OCTETS - 1),
         ),
         (
             "application_specific",
@@ -107,7 +107,7 @@ fn every_fault_has_its_place() {
         let places: Vec<_> = error.places().map(|(place, _)| place.to_owned()).collect();
         assert_eq!(places, [format!("revocation.status_lists.{place}")], "{error}");
     }
-    let all = new().algorithms([]).most_lists(0).issuers(["x"]).min_ttl(day * 8);
+    let all = new().algorithms([]).max_lists(0).issuers(["x"]).min_ttl(day * 8);
     assert_eq!(build(all, &[ISSUER]).unwrap_err().faults().len(), 5);
 }
 

@@ -91,7 +91,7 @@ async fn real_answers_are_bounded() {
         response
     })
     .await;
-    let lists = StatusLists::new().allow_uris_at(&origin).most_entries(1 << 16);
+    let lists = StatusLists::new().allow_uris_at(&origin).max_entries(1 << 16);
     let api = ResourceServer::builder(RESOURCE)
         .issuer(issuer.fixed_keys())
         .binding(Binding::WhereBound)

@@ -106,7 +106,7 @@ fn the_published_token_is_verified() {
         ("of another URI", ExpectedStatusList::new("https://example.com/x", at(iat).now), "`sub`"),
         ("of another issuer", at(iat).issuer("https://example.com/"), "`iss`"),
         ("of another algorithm", at(iat).algorithms(&[Algorithm::EdDsa]), "ES256"),
-        ("with too many entries", at(iat).most_entries(15), "entries"),
+        ("with too many entries", at(iat).max_entries(15), "entries"),
     ] {
         let error = verify(&jwt, &expected).unwrap_err().to_string();
         assert!(error.contains(wanted), "{name}: {error}");

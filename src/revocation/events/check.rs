@@ -179,8 +179,8 @@ impl EventStream {
             owed: Owed::new(),
             reporting: tokio::sync::Mutex::default(),
             door,
-            bodies: Semaphore::new(EventReceiver::MOST_BODIES),
-            deliveries: Semaphore::new(EventReceiver::MOST_AT_ONCE),
+            bodies: Semaphore::new(EventReceiver::MAX_BODIES),
+            deliveries: Semaphore::new(EventReceiver::MAX_AT_ONCE),
             complained: AtomicU64::new(0),
             verification,
             poll,
@@ -245,9 +245,9 @@ impl EventStream {
                     );
                     faults.push_at("every", fault(&what));
                 }
-                if !(1..=Poll::MOST_EVENTS).contains(&poll.max_events) {
+                if !(1..=Poll::MAX_EVENTS).contains(&poll.max_events) {
                     let what = "number of events of one answer";
-                    let (found, maximum) = (poll.max_events, Poll::MOST_EVENTS);
+                    let (found, maximum) = (poll.max_events, Poll::MAX_EVENTS);
                     faults.push_at("max_events", ConfigFault::Bound { what, found, maximum });
                 }
             });

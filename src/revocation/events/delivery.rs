@@ -141,7 +141,7 @@ impl Verification {
 
 impl Poll {
     /// The most events of one answer that can be asked for.
-    pub const MOST_EVENTS: usize = 1_000;
+    pub const MAX_EVENTS: usize = 1_000;
     pub(super) const PACES: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_hours(24);
 
@@ -186,7 +186,7 @@ impl Poll {
         self
     }
 
-    /// How many events one answer may have, at most [`Self::MOST_EVENTS`]. An answer that is too large
+    /// How many events one answer may have, at most [`Self::MAX_EVENTS`]. An answer that is too large
     /// all the same is asked for again with half as many.
     pub fn max_events(mut self, events: usize) -> Self {
         self.max_events = events;

@@ -29,9 +29,9 @@ use crate::transport::media_type;
 /// 2. Who sends shows an `Authorization` that is accepted, or 400 `authentication_failed`; 503 where
 ///    what is accepted cannot be read.
 /// 3. The body is `application/secevent+jwt`, or 415.
-/// 4. At most [`Self::MOST_BODIES`] bodies are read at once, or 503. Each comes within two seconds and
-///    has at most [`SecurityEventToken::LONGEST`] bytes, or 408 and 413.
-/// 5. At most [`Self::MOST_AT_ONCE`] deliveries are in progress after that, or 503.
+/// 4. At most [`Self::MAX_BODIES`] bodies are read at once, or 503. Each comes within two seconds and
+///    has at most [`SecurityEventToken::MAX_LENGTH`] bytes, or 408 and 413.
+/// 5. At most [`Self::MAX_AT_ONCE`] deliveries are in progress after that, or 503.
 /// 6. The SET is good, or 400 with the reason (RFC 8935 §2.4). Where that cannot be told, because the
 ///    transmitter's keys are not there, 503. So is a SET from the future: a clock is wrong.
 /// 7. What it says is applied, and stored where there is a journal: 202. Where it cannot be, 503.
@@ -40,7 +40,7 @@ use crate::transport::media_type;
 /// accepted again. Until what got 503 has come again, the stream does not count as synchronised.
 ///
 /// What remains: where a signature is enough ([`super::Push::signature_only`]), strangers who keep
-/// [`Self::MOST_BODIES`] bodies open without end, each for two seconds, keep the transmitter out for as
+/// [`Self::MAX_BODIES`] bodies open without end, each for two seconds, keep the transmitter out for as
 /// long as they do. Its SETs get 503 and come again. Let a proxy in front bound what one address may
 /// open, or ask for an `Authorization`: then only whoever shows it takes a place.
 #[derive(Clone)]
@@ -54,10 +54,10 @@ type Answer = Response<Full<Bytes>>;
 
 impl EventReceiver {
     /// The most deliveries that are in progress at once, their bodies read.
-    pub const MOST_AT_ONCE: usize = 256;
+    pub const MAX_AT_ONCE: usize = 256;
 
     /// The most bodies that are read at once.
-    pub const MOST_BODIES: usize = 1_024;
+    pub const MAX_BODIES: usize = 1_024;
 
     /// How long a body may take.
     const BODY_WITHIN: Duration = Duration::from_secs(2);
@@ -181,16 +181,16 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let too_large = || {
-        let what = format!("longer than {} bytes", SecurityEventToken::LONGEST);
+        let what = format!("longer than {} bytes", SecurityEventToken::MAX_LENGTH);
         Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE, &SetError::request(what)))
     };
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if said.is_some_and(|length: u64| {
-        usize::try_from(length).is_ok_and(|length| length > SecurityEventToken::LONGEST)
+        usize::try_from(length).is_ok_and(|length| length > SecurityEventToken::MAX_LENGTH)
     }) {
         return Err(too_large());
     }
-    match Limited::new(body, SecurityEventToken::LONGEST).collect().await {
+    match Limited::new(body, SecurityEventToken::MAX_LENGTH).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => {

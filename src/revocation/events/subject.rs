@@ -60,14 +60,14 @@ const MEMBERS: [&str; 7] =
 impl SubjectId {
     /// The most members of a complex subject, aliases and addresses that are read. SSF names seven
     /// members.
-    pub const MOST_PARTS: usize = 32;
+    pub const MAX_PARTS: usize = 32;
 
     /// Reads a subject identifier, such as the claim `sub_id`. Members that its format does not have
     /// are ignored (SSF §4.2.3).
     ///
     /// # Errors
     /// If a member is absent that its format wants, or is of another type; if there are more parts
-    /// than [`Self::MOST_PARTS`]; if aliases are nested.
+    /// than [`Self::MAX_PARTS`]; if aliases are nested.
     pub fn parse(object: &Object<'_>) -> Result<Self, SetError> {
         let format = format_of(object)?;
         if &*format != "complex" {
@@ -83,7 +83,7 @@ impl SubjectId {
                 }
                 continue;
             };
-            if members.len() >= Self::MOST_PARTS {
+            if members.len() >= Self::MAX_PARTS {
                 return Err(too_many());
             }
             let format = format_of(&member)?;
@@ -183,11 +183,11 @@ fn elements<'a>(object: &Object<'a>, name: &'static str) -> Result<Vec<Value<'a>
         let what = format!("a subject identifier has no `{name}` that is an array with an element");
         return Err(SetError::request(what));
     }
-    if elements.len() > SubjectId::MOST_PARTS { Err(too_many()) } else { Ok(elements) }
+    if elements.len() > SubjectId::MAX_PARTS { Err(too_many()) } else { Ok(elements) }
 }
 
 fn too_many() -> SetError {
-    SetError::request(format!("a subject has more than {} parts", SubjectId::MOST_PARTS))
+    SetError::request(format!("a subject has more than {} parts", SubjectId::MAX_PARTS))
 }
 
 impl fmt::Debug for SubjectId {

@@ -87,7 +87,7 @@ pub struct SecurityEventToken<'a> {
 
 impl<'a> SecurityEventToken<'a> {
     /// The longest SET, in bytes.
-    pub const LONGEST: usize = 64 * 1024;
+    pub const MAX_LENGTH: usize = 64 * 1024;
 
     /// Reads a SET, and looks at everything that costs little and needs no key:
     ///
@@ -99,8 +99,8 @@ impl<'a> SecurityEventToken<'a> {
     /// See [`SetErrorCode`].
     pub fn read(text: &'a str, rules: &SetRules) -> Result<Self, SetError> {
         // 1.
-        if text.len() > Self::LONGEST {
-            return Err(SetError::request(format!("longer than {} bytes", Self::LONGEST)));
+        if text.len() > Self::MAX_LENGTH {
+            return Err(SetError::request(format!("longer than {} bytes", Self::MAX_LENGTH)));
         }
         let jws = Compact::parse(text).map_err(|error| match error {
             CompactError::Unsigned | CompactError::Encrypted => key(error.to_string()),
@@ -146,7 +146,7 @@ impl<'a> SecurityEventToken<'a> {
     pub(super) fn jti(&self) -> Option<Box<str>> {
         let claims = ClaimsSet::parse(self.jws.payload()).ok()?;
         let jti = claims.text("jti").ok()??;
-        (jti.len() <= SecurityEvent::LONGEST_JTI).then(|| (*jti).into())
+        (jti.len() <= SecurityEvent::MAX_JTI).then(|| (*jti).into())
     }
 
     /// The key that it says it is signed with.
@@ -185,8 +185,8 @@ impl<'a> SecurityEventToken<'a> {
             }
         }
         let jti = claims.text("jti").map_err(malformed)?.ok_or_else(|| absent("jti"))?;
-        if jti.len() > SecurityEvent::LONGEST_JTI {
-            let what = format!("`jti` is longer than {} bytes", SecurityEvent::LONGEST_JTI);
+        if jti.len() > SecurityEvent::MAX_JTI {
+            let what = format!("`jti` is longer than {} bytes", SecurityEvent::MAX_JTI);
             return Err(SetError::request(what));
         }
         let time = |name| claims.time(name).map_err(malformed);
@@ -233,7 +233,7 @@ pub struct SecurityEvent {
 
 impl SecurityEvent {
     /// The longest `jti`, in bytes.
-    pub const LONGEST_JTI: usize = 512;
+    pub const MAX_JTI: usize = 512;
 
     /// How far ahead a time can be: clocks differ.
     pub const LEEWAY: Duration = Duration::from_mins(5);

@@ -84,7 +84,7 @@ impl JsonFeed {
     /// The longest document unless said otherwise, in bytes: some 600 000 records.
     pub const MAX_BYTES: usize = 64 * 1024 * 1024;
     const LARGEST: usize = 1024 * 1024 * 1024;
-    const MOST_RECORDS: usize = 10_000_000;
+    const MAX_RECORDS: usize = 10_000_000;
     const PACES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
     /// Where the number of the last document stands in the URL of a delta.
     const SEQUENCE: &str = "{sequence}";
@@ -113,7 +113,7 @@ impl JsonFeed {
             every: None,
             authorization: None,
             max_bytes: Self::MAX_BYTES,
-            max_records: FeedDocument::MOST_RECORDS,
+            max_records: FeedDocument::MAX_RECORDS,
             transport: None,
             loopback_http: LoopbackHttp::Refused,
         }
@@ -161,7 +161,7 @@ impl JsonFeed {
         self
     }
 
-    /// The most records of one document; [`FeedDocument::MOST_RECORDS`] unless said otherwise. See also
+    /// The most records of one document; [`FeedDocument::MAX_RECORDS`] unless said otherwise. See also
     /// [`crate::revocation::Revocation::at_most`].
     pub fn max_records(mut self, records: usize) -> Self {
         self.max_records = records;
@@ -255,7 +255,7 @@ impl JsonFeed {
         }
         for (member, what, found, maximum) in [
             ("max_bytes", "longest document of a feed, in bytes", self.max_bytes, Self::LARGEST),
-            ("max_records", "number of records of a feed", self.max_records, Self::MOST_RECORDS),
+            ("max_records", "number of records of a feed", self.max_records, Self::MAX_RECORDS),
         ] {
             if !(1..=maximum).contains(&found) {
                 faults.push_at(member, ConfigFault::Bound { what, found, maximum });

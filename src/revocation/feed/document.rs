@@ -123,9 +123,9 @@ pub(super) enum Form {
 
 impl FeedDocument {
     /// The largest number that every reader of JSON reads exactly (RFC 8259 §6).
-    pub const LARGEST_SEQUENCE: u64 = (1 << 53) - 1;
+    pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
     /// The most records that are taken unless [`super::JsonFeed::max_records`] says otherwise.
-    pub const MOST_RECORDS: usize = 1_000_000;
+    pub const MAX_RECORDS: usize = 1_000_000;
     const LONGEST_ID: usize = 2_048;
     /// How far the clocks of one publisher may differ.
     const SKEW: std::time::Duration = std::time::Duration::from_mins(1);
@@ -135,7 +135,7 @@ impl FeedDocument {
     /// # Errors
     /// See [`FeedError`].
     pub fn parse(bytes: &[u8], issuer: Option<&str>) -> Result<Self, FeedError> {
-        let (most_records, form) = (Self::MOST_RECORDS, Form::Plain);
+        let (most_records, form) = (Self::MAX_RECORDS, Form::Plain);
         Self::read(bytes, Reading { issuer, most_records, form })
     }
 
@@ -306,7 +306,7 @@ fn number(member: &'static str, value: Value<'_>) -> Result<u64, FeedError> {
     let wanted = "a whole number between 0 and 2^53 - 1";
     let digits = value.as_number().and_then(|text| text.parse().ok());
     digits
-        .filter(|number| *number <= FeedDocument::LARGEST_SEQUENCE)
+        .filter(|number| *number <= FeedDocument::MAX_SEQUENCE)
         .ok_or(FeedError::Malformed { member, wanted })
 }
 

@@ -63,7 +63,7 @@ pub(super) fn read(text: &str, list: List, issuer: Option<&str>) -> Result<Recor
     if record.is_sane() {
         Ok(record)
     } else {
-        let longest = Record::LONGEST;
+        let longest = Record::MAX_LENGTH;
         Err(format!("a name that is empty, or longer than {longest} bytes, or too many claims"))
     }
 }
@@ -99,7 +99,7 @@ impl<'a> Members<'a> {
         let object = value.as_object()?;
         let before = self.claims.len();
         for (name, value) in object.members() {
-            if MEMBERS_OF_THEIR_OWN.contains(&name) || self.claims.len() > Claims::MOST {
+            if MEMBERS_OF_THEIR_OWN.contains(&name) || self.claims.len() > Claims::MAX {
                 return None;
             }
             self.claims.push((Claim::Named(name.into()), value.as_str()?.into()));

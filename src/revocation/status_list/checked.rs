@@ -33,9 +33,9 @@ pub(crate) struct CheckedLists {
     suspended: StatusAction,
     /// By status; only those count that have the issuer's own meaning.
     specific: [StatusAction; 16],
-    pub(super) most_lists: usize,
-    pub(super) most_bytes: usize,
-    pub(super) most_entries: u64,
+    pub(super) max_lists: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_entries: u64,
     pub(super) wait: Duration,
     pub(super) prefetch: Box<[Prefetch]>,
     pub(super) loopback: LoopbackHttp,
@@ -74,7 +74,7 @@ impl CheckedLists {
 
     /// How long a list is fresh that says this of itself.
     pub(super) fn fresh_for(&self, said: Option<Duration>) -> Duration {
-        said.unwrap_or(StatusLists::UNSAID).clamp(*self.ttl.start(), *self.ttl.end())
+        said.unwrap_or(StatusLists::DEFAULT_FRESHNESS).clamp(*self.ttl.start(), *self.ttl.end())
     }
 
     /// What a status means (Token Status List §7.1).
@@ -132,9 +132,9 @@ impl StatusLists {
             on_stale: self.on_stale.unwrap_or_default(),
             suspended: self.suspended,
             specific,
-            most_lists: self.most_lists,
-            most_bytes: self.most_bytes,
-            most_entries: self.most_entries,
+            max_lists: self.max_lists,
+            max_bytes: self.max_bytes,
+            max_entries: self.max_entries,
             wait: self.wait,
             prefetch,
             loopback: self.loopback,
@@ -164,12 +164,7 @@ impl StatusLists {
             ("max_ttl", Some(self.max_ttl), Self::TTLS, "1 second and 7 days"),
             ("max_age", self.max_age, Self::AGES, "1 second and 366 days"),
             ("on_stale", allow, Self::AGES, "1 second and 366 days"),
-            (
-                "wait_at_most",
-                Some(self.wait),
-                Duration::ZERO..=Self::LONGEST_WAIT,
-                "0 and 2 seconds",
-            ),
+            ("wait_at_most", Some(self.wait), Duration::ZERO..=Self::MAX_WAIT, "0 and 2 seconds"),
         ] {
             if let Some(time) = time.filter(|time| !range.contains(time)) {
                 let what = format!("{time:?} is not between {wanted}: say one in between");
@@ -188,18 +183,18 @@ impl StatusLists {
                 faults.push_at(member, ConfigFault::Bound { what, found, maximum });
             }
         };
-        let entries = usize::try_from(self.most_entries).unwrap_or(usize::MAX);
-        let most_entries = StatusList::MOST_OCTETS.saturating_mul(8);
-        bound("most_lists", "largest number of status lists", self.most_lists, Self::MOST_LISTS);
-        bound("most_entries", "largest number of statuses of a list", entries, most_entries);
-        let largest = entries.min(StatusList::MOST_OCTETS);
-        if self.most_bytes < largest {
+        let entries = usize::try_from(self.max_entries).unwrap_or(usize::MAX);
+        let max_entries = StatusList::MAX_OCTETS.saturating_mul(8);
+        bound("max_lists", "largest number of status lists", self.max_lists, Self::MAX_LISTS);
+        bound("max_entries", "largest number of statuses of a list", entries, max_entries);
+        let largest = entries.min(StatusList::MAX_OCTETS);
+        if self.max_bytes < largest {
             let what = format!(
                 "{} bytes for all status lists: one with {entries} entries can need {largest}: say at \
-                 least that, or fewer with `most_entries`",
-                self.most_bytes
+                 least that, or fewer with `max_entries`",
+                self.max_bytes
             );
-            faults.push_at("most_bytes", ConfigFault::Revocation(what));
+            faults.push_at("max_bytes", ConfigFault::Revocation(what));
         }
     }
 

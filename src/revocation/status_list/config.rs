@@ -64,9 +64,9 @@ pub struct StatusLists {
     pub(super) on_stale: Option<OnStale>,
     pub(super) suspended: StatusAction,
     pub(super) specific: Vec<(u8, StatusAction)>,
-    pub(super) most_lists: usize,
-    pub(super) most_bytes: usize,
-    pub(super) most_entries: u64,
+    pub(super) max_lists: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_entries: u64,
     pub(super) wait: Duration,
     pub(super) prefetch: Vec<(Option<String>, String)>,
     pub(super) loopback: LoopbackHttp,
@@ -80,12 +80,12 @@ pub(super) enum Demanded {
 }
 
 impl StatusLists {
-    /// The largest value of [`Self::most_lists`].
-    pub const MOST_LISTS: usize = 10_000;
+    /// The largest value of [`Self::max_lists`].
+    pub const MAX_LISTS: usize = 10_000;
     /// The longest that a request can wait for a list that was never seen.
-    pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
+    pub const MAX_WAIT: Duration = Duration::from_secs(2);
     /// How long a list is fresh that says nothing of it: neither `ttl` nor `exp`.
-    pub const UNSAID: Duration = Duration::from_mins(5);
+    pub const DEFAULT_FRESHNESS: Duration = Duration::from_mins(5);
 
     /// The lists of every issuer of the server, at the issuer's own origin and nowhere else; a token
     /// that names none passes.
@@ -101,10 +101,10 @@ impl StatusLists {
             on_stale: None,
             suspended: StatusAction::Refuse,
             specific: Vec::new(),
-            most_lists: 1_000,
-            most_bytes: 256 * 1024 * 1024,
-            most_entries: StatusList::MOST_ENTRIES,
-            wait: Self::LONGEST_WAIT,
+            max_lists: 1_000,
+            max_bytes: 256 * 1024 * 1024,
+            max_entries: StatusList::MAX_ENTRIES,
+            wait: Self::MAX_WAIT,
             prefetch: Vec::new(),
             loopback: LoopbackHttp::Refused,
         }
@@ -154,7 +154,7 @@ impl StatusLists {
 
     /// A list that was signed longer ago than this (`iat`) is not taken, and one that is held is too
     /// old by then. Any time unless said otherwise: a list with neither `ttl` nor `exp` is fresh for
-    /// [`Self::UNSAID`] after it was fetched. Without this, whoever stores lists on the way can send an
+    /// [`Self::DEFAULT_FRESHNESS`] after it was fetched. Without this, whoever stores lists on the way can send an
     /// old one for ever where the list itself has no `exp`: set it to a little more than the time
     /// between two lists of the issuer.
     pub fn max_age(mut self, age: Duration) -> Self {
@@ -182,25 +182,25 @@ impl StatusLists {
         self
     }
 
-    /// How many lists are known at most; 1 000 unless said otherwise, at most [`Self::MOST_LISTS`].
+    /// How many lists are known at most; 1 000 unless said otherwise, at most [`Self::MAX_LISTS`].
     /// Beyond that one is let go, and fetched again when it is needed: of the issuer with the most,
     /// that which was not used for the longest time.
-    pub fn most_lists(mut self, lists: usize) -> Self {
-        self.most_lists = lists;
+    pub fn max_lists(mut self, lists: usize) -> Self {
+        self.max_lists = lists;
         self
     }
 
     /// How many bytes all lists together take at most; 256 MiB unless said otherwise. Beyond that
     /// some are let go likewise.
-    pub fn most_bytes(mut self, bytes: usize) -> Self {
-        self.most_bytes = bytes;
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
-    /// How many entries a list has at most; [`StatusList::MOST_ENTRIES`] unless said otherwise. A list
-    /// never has more than [`StatusList::MOST_OCTETS`].
-    pub fn most_entries(mut self, entries: u64) -> Self {
-        self.most_entries = entries;
+    /// How many entries a list has at most; [`StatusList::MAX_ENTRIES`] unless said otherwise. A list
+    /// never has more than [`StatusList::MAX_OCTETS`].
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.max_entries = entries;
         self
     }
 
@@ -250,9 +250,9 @@ impl StatusLists {
             "max_ttl": shown_duration(self.max_ttl),
             "on_stale": self.on_stale.unwrap_or_default().report(),
             "suspended": self.suspended.as_str(),
-            "most_lists": self.most_lists,
-            "most_bytes": self.most_bytes,
-            "most_entries": self.most_entries,
+            "max_lists": self.max_lists,
+            "max_bytes": self.max_bytes,
+            "max_entries": self.max_entries,
             "wait_at_most": shown_duration(self.wait),
         });
         let Some(members) = report.as_object_mut() else { return report };

@@ -87,10 +87,10 @@ pub enum StatusListError {
     #[error("`lst` is not one zlib stream with a good checksum and nothing after it")]
     Zlib,
     /// It has more entries than are accepted.
-    #[error("the status list has more than {most_entries} entries or 2^27 octets")]
+    #[error("the status list has more than {max_entries} entries or 2^27 octets")]
     #[non_exhaustive]
     TooLarge {
         /// How many it may have.
-        most_entries: u64,
+        max_entries: u64,
     },
 }

@@ -224,10 +224,10 @@ impl Content {
 
 /// The longest status list token with at most so many entries: what no compression shortens, in
 /// base64url twice, and what else stands in a token.
-pub(super) fn longest_token(most_entries: u64) -> usize {
+pub(super) fn longest_token(max_entries: u64) -> usize {
     const REST: usize = 64 * 1024;
-    let octets = usize::try_from(most_entries).unwrap_or(usize::MAX);
-    let octets = octets.min(StatusList::MOST_OCTETS);
+    let octets = usize::try_from(max_entries).unwrap_or(usize::MAX);
+    let octets = octets.min(StatusList::MAX_OCTETS);
     // DEFLATE adds five octets to 65 535 that it cannot compress.
     let zlib = octets.saturating_add(octets / 8_192).saturating_add(64);
     zlib.saturating_mul(16).div_ceil(9).saturating_add(REST)

@@ -13,12 +13,12 @@ use super::StatusListError;
 ///
 /// // The list of §4.1, whose statuses begin with 1, 0, 0, 1.
 /// let zlib = [0x78, 0xda, 0xdb, 0xb9, 0x18, 0x00, 0x02, 0x17, 0x01, 0x5d];
-/// let list = StatusList::from_compressed(1, &zlib, StatusList::MOST_ENTRIES)?;
+/// let list = StatusList::from_compressed(1, &zlib, StatusList::MAX_ENTRIES)?;
 /// assert_eq!(list.len(), 16);
 /// assert_eq!((list.get(0), list.get(1), list.get(3)), (Some(1), Some(0), Some(1)));
 /// assert_eq!(list.get(16), None, "no statement about that token");
 ///
-/// assert!(StatusList::from_compressed(1, &zlib[..9], StatusList::MOST_ENTRIES).is_err());
+/// assert!(StatusList::from_compressed(1, &zlib[..9], StatusList::MAX_ENTRIES).is_err());
 /// # Ok::<(), portcullis::revocation::StatusListError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub struct StatusList {
 
 impl StatusList {
     /// The most entries that a list has unless said otherwise: 2^24.
-    pub const MOST_ENTRIES: u64 = 1 << 24;
+    pub const MAX_ENTRIES: u64 = 1 << 24;
     /// The most octets that a list can have, whatever is said: 2^27.
-    pub const MOST_OCTETS: usize = 1 << 27;
+    pub const MAX_OCTETS: usize = 1 << 27;
 
     /// Reads the octets of `lst`, decoded: one zlib stream (RFC 1950) with its checksum and nothing
     /// after it, of statuses of 1, 2, 4 or 8 bits. What it inflates to is bounded while it is
@@ -39,11 +39,11 @@ impl StatusList {
     ///
     /// # Errors
     /// [`StatusListError::Bits`], [`StatusListError::Zlib`], and [`StatusListError::TooLarge`] for
-    /// more than `most_entries` or [`Self::MOST_OCTETS`].
+    /// more than `max_entries` or [`Self::MAX_OCTETS`].
     pub fn from_compressed(
         bits: u8,
         zlib: &[u8],
-        most_entries: u64,
+        max_entries: u64,
     ) -> Result<Self, StatusListError> {
         /// What one octet of DEFLATE can become (RFC 1951: two bits are a copy of 258 octets).
         const EXPANSION: usize = 1_032;
@@ -51,9 +51,9 @@ impl StatusList {
         if !matches!(bits, 1 | 2 | 4 | 8) {
             return Err(StatusListError::Bits);
         }
-        let too_large = StatusListError::TooLarge { most_entries };
-        let most = most_entries.saturating_mul(bits.into()).div_ceil(8);
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(Self::MOST_OCTETS);
+        let too_large = StatusListError::TooLarge { max_entries };
+        let most = max_entries.saturating_mul(bits.into()).div_ceil(8);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(Self::MAX_OCTETS);
         // One more than may be used: what fills it is too large. The operating system gives memory
         // only where something is written.
         let room = most.min(zlib.len().saturating_mul(EXPANSION)).saturating_add(1);
@@ -70,7 +70,7 @@ impl StatusList {
         }
         octets.truncate(given);
         let list = Self { bits, octets: octets.into() };
-        if list.len() > most_entries { Err(too_large) } else { Ok(list) }
+        if list.len() > max_entries { Err(too_large) } else { Ok(list) }
     }
 
     /// The status at this index; `None` past the end, about which nothing is said.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn read(bits: u8, zlib: &[u8]) -> Result<StatusList, StatusListError> {
-        StatusList::from_compressed(bits, zlib, StatusList::MOST_ENTRIES)
+        StatusList::from_compressed(bits, zlib, StatusList::MAX_ENTRIES)
     }
 
     /// TSL-17: the same octets, in each width.
@@ -262,7 +262,7 @@ mod tests {
             let read = |most| StatusList::from_compressed(bits, &list, most);
             assert_eq!(read(entries).map(|list| list.len()), Ok(entries));
             for most in [entries - 1, 1, 0] {
-                let too_large = Err(StatusListError::TooLarge { most_entries: most });
+                let too_large = Err(StatusListError::TooLarge { max_entries: most });
                 assert_eq!(read(most), too_large, "{bits} {most}");
             }
         }

@@ -171,7 +171,7 @@ impl Lists {
             return Ok(Arc::clone(slot));
         }
         let mut table = Table::clone(&table);
-        while count(&table) >= self.core.rules.most_lists {
+        while count(&table) >= self.core.rules.max_lists {
             let one = |_: &ListSlot| 1;
             let Some(victim) = victim(&table, (issuer, uri), 1, one) else { break };
             let_go(&mut table, &victim);
@@ -198,7 +198,7 @@ impl Lists {
         let mut table = None;
         loop {
             let now = table.as_ref().unwrap_or(&*before);
-            if others(now).saturating_add(new) <= self.core.rules.most_bytes {
+            if others(now).saturating_add(new) <= self.core.rules.max_bytes {
                 break;
             }
             let Some(victim) = victim(now, (slot.issuer(), slot.uri()), new, ListSlot::bytes)

@@ -31,7 +31,7 @@ impl ListSlot {
         // What has ended is asked for whole.
         let is_good = before.as_ref().is_some_and(|held| !held.has_ended(asked, rules));
         let known = self.tag.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let most = longest_token(rules.most_entries);
+        let most = longest_token(rules.max_entries);
         let getter = Getter {
             transport: keys.own_transport().map_or(&**transport, |own| &**own),
             clock: &**clock,
@@ -116,7 +116,7 @@ impl ListSlot {
             algorithms,
             now: clock.now(),
             max_age: rules.max_age,
-            most_entries: rules.most_entries,
+            max_entries: rules.max_entries,
         };
         let signed = offload(text.len(), move || expected.verify(as_text(&text)?, &key)).await??;
         Ok((signed, tag))
@@ -130,7 +130,7 @@ struct Expected {
     algorithms: Box<[Algorithm]>,
     now: Timestamp,
     max_age: Option<Duration>,
-    most_entries: u64,
+    max_entries: u64,
 }
 
 impl Expected {
@@ -139,7 +139,7 @@ impl Expected {
             issuer: Some(&self.issuer),
             algorithms: &self.algorithms,
             max_age: self.max_age,
-            most_entries: self.most_entries,
+            max_entries: self.max_entries,
             ..ExpectedStatusList::new(&self.uri, self.now)
         };
         Ok(StatusListToken::parse(text)?.verify(key, &expected)?)

@@ -84,11 +84,11 @@ fn keep(lists: &Arc<Lists>, place: &Prefetch, uris: &[String]) {
             slot.keep(uris.iter().any(|uri| uri == slot.uri()));
         }
     }
-    if uris.len() > rules.most_lists {
-        let (named, most) = (uris.len(), rules.most_lists);
+    if uris.len() > rules.max_lists {
+        let (named, most) = (uris.len(), rules.max_lists);
         tracing::warn!(issuer, named, most, "more status lists to prefetch than are kept");
     }
-    for uri in uris.iter().take(rules.most_lists) {
+    for uri in uris.iter().take(rules.max_lists) {
         match lists.add(issuer, uri) {
             Ok(slot) => slot.keep(true),
             Err(_) => tracing::warn!(issuer, uri, "a status list to prefetch is at another origin"),

@@ -29,7 +29,7 @@ pub struct ExpectedStatusList<'a> {
     /// How long ago it may have been signed; `None`: any time.
     pub max_age: Option<Duration>,
     /// How many entries it may have.
-    pub most_entries: u64,
+    pub max_entries: u64,
 }
 
 impl<'a> ExpectedStatusList<'a> {
@@ -37,7 +37,7 @@ impl<'a> ExpectedStatusList<'a> {
     pub const LEEWAY: Duration = Duration::from_mins(1);
 
     /// The list at this URI, now: signed by anybody with any algorithm, at any time before
-    /// [`Self::LEEWAY`] from now, with at most [`StatusList::MOST_ENTRIES`] entries.
+    /// [`Self::LEEWAY`] from now, with at most [`StatusList::MAX_ENTRIES`] entries.
     #[must_use]
     pub const fn new(uri: &'a str, now: Timestamp) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl<'a> ExpectedStatusList<'a> {
             now,
             leeway: Self::LEEWAY,
             max_age: None,
-            most_entries: StatusList::MOST_ENTRIES,
+            max_entries: StatusList::MAX_ENTRIES,
         }
     }
 
@@ -74,8 +74,8 @@ impl<'a> ExpectedStatusList<'a> {
 
     /// The same, with at most this many entries.
     #[must_use]
-    pub const fn most_entries(mut self, entries: u64) -> Self {
-        self.most_entries = entries;
+    pub const fn max_entries(mut self, entries: u64) -> Self {
+        self.max_entries = entries;
         self
     }
 }
@@ -184,7 +184,7 @@ impl<'a> StatusListToken<'a> {
         let lst = list.member("lst").and_then(Value::as_str);
         let lst = lst.ok_or_else(|| ClaimError::malformed("status_list.lst", "a string"))?;
         let zlib = base64url::decode(&*lst).map_err(|_| StatusListError::Encoding)?;
-        let list_of = StatusList::from_compressed(bits, &zlib, expected.most_entries)?;
+        let list_of = StatusList::from_compressed(bits, &zlib, expected.max_entries)?;
         Ok(SignedStatusList {
             list: list_of,
             issued_at,
