@@ -250,6 +250,26 @@ async fn whoever_decides_is_named() {
     assert_eq!(places, [(DecidedBy::Guard, None), (DecidedBy::Handler, refused)]);
 }
 
+/// A refusal below the layer is told with everything that the layer found out.
+#[tokio::test]
+async fn a_refusal_below_is_told_with_what_is_known_of_the_token() {
+    let (world, kept) = observed(|builder| builder).await;
+    let token = world.token().client_id("app").scope("a").sign();
+    let inner = service_fn(async |_: http::Request<String>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    });
+    let service = (world.api.protect(scope("a")), require(scope("b"))).layer(inner);
+    assert_eq!(service.oneshot(bearer(&token)).await.unwrap().status(), 403);
+    let [accepted, refused] = kept.take().try_into().unwrap();
+    assert_eq!((accepted.kind, refused.kind), (None, Some(Kind::InsufficientScope)));
+    assert_eq!(refused.issuer.unwrap(), ISSUER);
+    assert_eq!(refused.client_id.unwrap(), "app");
+    assert_eq!(refused.binding, Some(SenderBinding::Bearer));
+    assert_eq!(refused.expires_in, accepted.expires_in);
+    assert_eq!(refused.token_hash, accepted.token_hash);
+    assert!(refused.token_hash.is_some() && refused.issuer_proven);
+}
+
 #[tokio::test]
 async fn a_request_that_needs_no_token_is_an_event_too() {
     let (world, kept) = observed(|builder| builder).await;

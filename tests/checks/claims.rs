@@ -97,6 +97,16 @@ async fn a_claim_is_compared_exactly() {
         row("contains, number that is not there", claim("mixed").contains(2), false),
         row("contains, object", claim("mixed").contains(json!({ "a": 1 })), true),
         row("contains, not of a member", claim("mixed").contains("x"), false),
+        row(
+            "equals, null among others",
+            claim("mixed").equals(json!([1, true, null, "1", { "a": 1 }, ["x"]])),
+            true,
+        ),
+        row(
+            "equals, null for a truth",
+            claim("mixed").equals(json!([1, null, null, "1", { "a": 1 }, ["x"]])),
+            false,
+        ),
         row("contains any", claim("roles").contains_any(["root", "user"]), true),
         row("contains any, none", claim("roles").contains_any(["root", "guest"]), false),
         row("contains any, of one text", claim("role").contains_any(["root", "admin"]), true),

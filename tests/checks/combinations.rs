@@ -2,10 +2,10 @@
 
 use portcullis::SubjectKind;
 use portcullis::check::{
-    Check, acr, actors, all_scopes, allow_all, authorization_detail, claim, clients, no_actor,
-    scope, subject_kind,
+    Check, CheckContext, CheckError, Denial, acr, actors, all_scopes, allow_all,
+    authorization_detail, claim, clients, no_actor, scope, subject_kind,
 };
-use portcullis::testing::challenges;
+use portcullis::testing::{TestAccess, challenges, check};
 use portcullis::{Policy, RejectionKind as Kind};
 use serde_json::json;
 
@@ -100,4 +100,22 @@ async fn a_request_without_a_token_is_told_the_scopes_only() {
     let names: Vec<_> = challenges[0].params.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["realm", "resource_metadata", "scope"]);
     assert_eq!(challenges[0].param("scope"), Some("a b"));
+}
+
+/// What a check of one's own decides by is the request as it came.
+#[test]
+fn a_check_sees_the_method_and_the_path() {
+    fn reads_notes(request: &CheckContext<'_>) -> Result<(), CheckError> {
+        match (request.method().as_str(), request.uri().path()) {
+            ("GET", "/notes") => Ok(()),
+            _ => Err(Denial::forbidden("notes are read").into()),
+        }
+    }
+    let access = TestAccess::new().build();
+    for (method, path, passes) in
+        [("GET", "/notes", true), ("DELETE", "/notes", false), ("GET", "/", false)]
+    {
+        let found = check(&reads_notes, &access, method, path);
+        assert_eq!(found.is_ok(), passes, "{method} {path}");
+    }
 }

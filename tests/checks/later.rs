@@ -385,6 +385,8 @@ async fn a_question_holds_no_credentials() {
     };
     let mut request = bearer(&token(&world).sign());
     *request.uri_mut() = "/notes?x=1".parse().unwrap();
+    *request.method_mut() = http::Method::DELETE;
+    request.extensions_mut().insert(portcullis::PeerAddr::new([192, 0, 2, 7].into()));
     for (name, value) in [
         ("cookie", "session=secret-1"),
         ("dpop", "secret-2"),
@@ -398,11 +400,13 @@ async fn a_question_holds_no_credentials() {
     let seen = seen.lock().unwrap().take().unwrap();
     let names: Vec<_> = seen.headers().keys().map(|name| name.as_str().to_owned()).collect();
     assert_eq!(names, ["x-request-id"]);
-    assert_eq!((seen.method().as_str(), seen.uri().to_string().as_str()), ("GET", "/notes?x=1"));
+    assert_eq!((seen.method().as_str(), seen.uri().to_string().as_str()), ("DELETE", "/notes?x=1"));
+    assert_eq!(seen.peer().unwrap().ip().to_string(), "192.0.2.7");
     assert_eq!(seen.access().subject(), &"alice");
     assert_eq!(seen.now(), world.clock.now());
     let shown = format!("{seen:?}");
     assert!(!shown.contains("secret") && !shown.contains("x=1"), "{shown}");
+    assert!(shown.contains("DELETE") && shown.contains("/notes"), "{shown}");
     // The inner service still gets what it was sent.
     let inner = sent.seen.unwrap();
     assert_eq!(inner.headers().get_all("cookie").iter().count(), 2);
@@ -422,6 +426,13 @@ async fn a_question_stands_in_the_effective_policy() {
     let policy = policies.iter().find(|policy| policy["name"] == "asks").unwrap();
     assert_eq!(policy["all_of"][0], serde_json::json!({ "async": "slow" }));
     assert_eq!(policy["async_timeout"], "2s");
+
+    // Without a name of its own it stands as what it is in the code.
+    let _guard = world.api.guard(self::policy(yes).named("asks too")).unwrap();
+    let effective = world.api.effective_policy();
+    let policies = effective["mounted"].as_array().unwrap();
+    let policy = policies.iter().find(|policy| policy["name"] == "asks too").unwrap();
+    assert!(policy["all_of"][0]["async"].as_str().unwrap().ends_with("::yes"), "{policy}");
 }
 
 /// What time or a list changed while the question was open is decided once more.

@@ -540,6 +540,26 @@ async fn a_table_is_bounded() {
             _ => panic!("{clients} of {peers}: {found:?}"),
         }
     }
+
+    // The last that fits counts as the first does.
+    let other = TestCertificate::named("other").self_signed().certificate();
+    let filled = |clients: usize, peers: usize| {
+        let mut table = ClientPeers::table();
+        for client in 0..clients {
+            for _ in 0..peers {
+                table = table.certificate(format!("client-{client}"), other.thumbprint().as_str());
+            }
+        }
+        table
+    };
+    let passes = |table: ClientTable, client: &str| {
+        let access = TestAccess::new().client_id(client).certificate(own.clone()).build();
+        check(&client_matches_peer(table), &access, "GET", "/").is_ok()
+    };
+    let sixteen = filled(1, 15).certificate("client-0", thumbprint);
+    assert!(passes(sixteen, "client-0") && !passes(filled(1, 16), "client-0"));
+    let full = filled(4_095, 1).certificate("last", thumbprint);
+    assert!(passes(full, "last") && !passes(filled(4_095, 1), "client-0"));
 }
 
 #[tokio::test]
