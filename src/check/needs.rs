@@ -78,7 +78,6 @@ impl Needs {
     }
 
     /// How its user has to have authenticated.
-    #[must_use]
     pub fn step_ups(&self) -> &[StepUp] {
         &self.step_ups
     }
