@@ -144,7 +144,7 @@ impl Change {
                 let probe = world.issuer(Who::Fed).token(RESOURCE);
                 let mut jtis = vec![format!("told-{}", record.now)];
                 let text = probe.claim("jti", &jtis[0]).sign();
-                jtis.extend(conductor.victim(&[Who::Fed]).map(|(_, jti)| jti));
+                jtis.extend(conductor.victim(&[Who::Fed]).map(|(_, jti, _)| jti));
                 conductor.publish(&jtis);
                 let now = world.clock.now();
                 record.revoked.extend(jtis.into_iter().map(|jti| ((Who::Fed, jti), now)));
@@ -301,7 +301,7 @@ impl Change {
         let now = world.clock.now();
         match self {
             Self::RevokeToken => {
-                let Some((who, jti)) = conductor.victim(&Who::ALL) else { return Plan::Nothing };
+                let Some((who, jti, _)) = conductor.victim(&Who::ALL) else { return Plan::Nothing };
                 record.revoked.insert((who, jti.clone()), now);
                 Plan::Say(Said::token(world.issuer(who).id(), jti, now))
             }
@@ -348,10 +348,11 @@ impl Change {
                 Plan::Tenant(record.is_tenant)
             }
             Self::Deactivate => {
-                let Some((_, jti)) = conductor.victim(&[Who::Asked]) else { return Plan::Nothing };
-                let token = jti.replace("jti-", "opaque-");
-                record.inactive.insert(token.clone(), now);
-                Plan::Deactivate(token)
+                let Some((_, jti, token)) = conductor.victim(&[Who::Asked]) else {
+                    return Plan::Nothing;
+                };
+                record.inactive.insert(jti.clone(), now);
+                Plan::Deactivate(token, jti)
             }
             _ => {
                 // Within every leeway, and within no time-out: the steady time does not notice.
@@ -382,7 +383,7 @@ pub(crate) enum Plan {
     Say(Said),
     Push(String),
     Tenant(bool),
-    Deactivate(String),
+    Deactivate(String, String),
     Nudge(Timestamp),
 }
 
@@ -395,7 +396,7 @@ impl Plan {
             Self::Push(set) => conductor.push(set.clone()).await,
             Self::Tenant(true) => world.tenants.add(world.issuer(Who::Tenant).jwks()).unwrap(),
             Self::Tenant(false) => world.tenants.remove(world.issuer(Who::Tenant).id()),
-            Self::Deactivate(token) => world.wire.deactivate(token),
+            Self::Deactivate(token, jti) => world.wire.deactivate_if(token, jti),
             Self::Nudge(to) => conductor.nudge(*to),
         }
     }
@@ -404,7 +405,7 @@ impl Plan {
     pub(crate) async fn settle(&self, conductor: &mut Conductor, record: &mut Record) {
         match self {
             // What was kept of it is over.
-            Self::Deactivate(_) => conductor.pass(KEPT + SECOND, record).await,
+            Self::Deactivate(..) => conductor.pass(KEPT + SECOND, record).await,
             Self::Nudge(_) => conductor.set_offset(0, record).await,
             // So that tokens of the next second are not met.
             _ => conductor.pass(SECOND, record).await,

@@ -22,7 +22,7 @@ use crate::dice::Dice;
 use crate::record::{Record, Who};
 use crate::support::present;
 use crate::wire::FEED;
-use crate::world::{World, feed};
+use crate::world::{Made, World, feed};
 
 /// Requests between two changes.
 const REQUESTS: u32 = 48;
@@ -224,9 +224,9 @@ impl Conductor {
     }
 
     /// One of the tokens that were made lately, of one of these.
-    pub(crate) fn victim(&mut self, of: &[Who]) -> Option<(Who, String)> {
+    pub(crate) fn victim(&mut self, of: &[Who]) -> Option<Made> {
         let lately = self.world.lately.lock().unwrap();
-        let of_them: Vec<_> = lately.iter().filter(|(who, _)| of.contains(who)).collect();
+        let of_them: Vec<_> = lately.iter().filter(|(who, ..)| of.contains(who)).collect();
         (!of_them.is_empty()).then(|| self.dice.pick(&of_them).clone())
     }
 

@@ -15,6 +15,8 @@ pub(crate) const SESSIONS: usize = 48;
 pub(crate) const CLIENTS: usize = 12;
 /// Of so many tokens that were made lately one may be revoked.
 const LATELY: usize = 256;
+/// Opaque tokens that nobody made.
+const INVENTED: usize = 1_000;
 
 /// A token of anybody, with this flaw.
 pub(crate) fn mint(world: &World, dice: &mut Dice, flaw: Flaw) -> Token {
@@ -75,7 +77,9 @@ pub(crate) fn mint_of(world: &World, dice: &mut Dice, who: Who, flaw: Flaw) -> T
         _ => claims,
     };
     let text = match flaw {
-        _ if who == Who::Asked => format!("opaque-{number}"),
+        // Anybody can invent tokens: some of them come again.
+        Flaw::Unknown => format!("unknown-{}", dice.below(INVENTED)),
+        _ if who == Who::Asked => world.opaque(number),
         Flaw::Malformed => format!("{}.x", claims.signing_input()),
         Flaw::Signature => {
             let signed = claims.sign_with(&key);
@@ -91,7 +95,7 @@ pub(crate) fn mint_of(world: &World, dice: &mut Dice, who: Who, flaw: Flaw) -> T
     }
     if flaw == Flaw::None {
         let mut lately = world.lately.lock().unwrap();
-        lately.push_back((who, jti.clone()));
+        lately.push_back((who, jti.clone(), text.clone()));
         if lately.len() > LATELY {
             lately.pop_front();
         }

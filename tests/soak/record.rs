@@ -130,7 +130,7 @@ pub(crate) struct Record {
     pub(crate) list_is_up: bool,
     pub(crate) feed_is_up: bool,
     pub(crate) endpoint_is_up: bool,
-    /// Opaque tokens that their issuer takes back, and since when.
+    /// Opaque tokens that their issuer takes back, by `jti`, and since when.
     pub(crate) inactive: HashMap<String, Timestamp>,
     /// The clock is so far behind that a proof made now could be one that was forgotten.
     pub(crate) is_far_behind: bool,
@@ -158,7 +158,7 @@ impl Record {
             return match self.endpoint_is_up {
                 false => Some(Kind::IntrospectionUnavailable),
                 true if token.flaw == Flaw::Unknown => Some(Kind::Inactive),
-                true if self.inactive.contains_key(&token.text) => Some(Kind::Inactive),
+                true if self.inactive.contains_key(&token.jti) => Some(Kind::Inactive),
                 true => None,
             };
         }

@@ -101,7 +101,7 @@ impl Worker {
         if self.dice.percent(chance) {
             let token = mint(&self.world, &mut self.dice, Flaw::None);
             let old = std::mem::replace(&mut self.slots[at], token);
-            self.world.wire.deactivate(&old.text);
+            self.world.release(&old);
         }
         let token = self.slots[at].clone();
         self.present("a known token", epoch, &token).await;
@@ -122,7 +122,7 @@ impl Worker {
         let flaw = self.dice.pick(&flaws);
         let token = mint(&self.world, &mut self.dice, flaw);
         self.present("an unknown token", epoch, &token).await;
-        self.world.wire.deactivate(&token.text);
+        self.world.release(&token);
     }
 
     /// Presents a token as it has to be, or otherwise.
@@ -212,7 +212,7 @@ impl Worker {
         let then = again(&wants, sent.kind(), Kind::TokenUsed);
         let (what, request) = ("the same again", bearer(&token.text));
         self.send(what, epoch, route, request, &then, Some(&token)).await;
-        self.world.wire.deactivate(&token.text);
+        self.world.release(&token);
     }
 
     /// A request that is dropped on its way, unless it is faster.
@@ -242,7 +242,7 @@ impl Worker {
             }
             None => *self.counts.sent.entry("dropped").or_default() += 1,
         }
-        self.world.wire.deactivate(&token.text);
+        self.world.release(&token);
     }
 
     async fn not_even_a_token(&mut self, epoch: &Epoch) {

@@ -47,6 +47,15 @@ impl Wire {
         self.endpoint().active.remove(token);
     }
 
+    /// The same of the token that has this `jti` and no other.
+    pub(crate) fn deactivate_if(&self, token: &str, jti: &str) {
+        let mut endpoint = self.endpoint();
+        let claim = format!("\"{jti}\"");
+        if endpoint.active.get(token).is_some_and(|answer| answer.contains(&claim)) {
+            endpoint.active.remove(token);
+        }
+    }
+
     pub(crate) fn take_down(&self, is_down: bool) {
         self.endpoint().is_down = is_down;
     }

@@ -24,7 +24,7 @@ use portcullis::{
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::record::{Epoch, LIFE, Record, Who};
+use crate::record::{Epoch, Flaw, LIFE, Record, Token, Who};
 use crate::support::RESOURCE;
 use crate::wire::{ENDPOINT, FEED, Wire};
 
@@ -63,12 +63,37 @@ pub(crate) struct World {
     /// One for each request that was answered.
     pub(crate) answered: Semaphore,
     /// Tokens that were made lately, for whoever revokes one.
-    pub(crate) lately: Mutex<VecDeque<(Who, String)>>,
+    pub(crate) lately: Mutex<VecDeque<Made>>,
+    /// Opaque tokens that were used, and since when no more, in steady time.
+    names: Mutex<VecDeque<(Duration, String)>>,
     pub(crate) made: AtomicU64,
     pub(crate) wrong: Mutex<Vec<String>>,
 }
 
+/// A token that was made: by whom, its `jti`, and its text.
+pub(crate) type Made = (Who, String, String);
+
 impl World {
+    /// An opaque token. The server remembers for an hour which were active, as many as 65 536: so that this
+    /// is full after a moment, tokens come again when nothing that was said of them counts any more.
+    pub(crate) fn opaque(&self, number: u64) -> String {
+        let mut names = self.names.lock().unwrap();
+        let is_over = |(since, _): &(Duration, String)| *since + KEPT * 2 < self.clock.steady();
+        match names.front() {
+            Some(name) if is_over(name) => names.pop_front().unwrap().1,
+            _ => format!("opaque-{number}"),
+        }
+    }
+
+    /// Nobody will use this token any more.
+    pub(crate) fn release(&self, token: &Token) {
+        if token.who == Who::Asked && token.flaw == Flaw::None {
+            self.wire.deactivate(&token.text);
+            let mut names = self.names.lock().unwrap();
+            names.push_back((self.clock.steady(), token.text.clone()));
+        }
+    }
+
     pub(crate) fn issuer(&self, who: Who) -> &TestIssuer {
         &self.issuers[&who]
     }
@@ -147,6 +172,7 @@ impl World {
             epoch: RwLock::new(epoch),
             answered: Semaphore::new(0),
             lately: Mutex::default(),
+            names: Mutex::default(),
             made: AtomicU64::new(0),
             wrong: Mutex::default(),
         }
