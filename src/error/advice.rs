@@ -129,8 +129,8 @@ impl RejectionKind {
                  never guessed at"
             }
             Self::OtherTokenKind => {
-                "have the client send its access token and no ID or refresh token; what the issuer's \
-                 access tokens have says its `TokenProfile`"
+                "have the client send its access token and no ID or refresh token; the issuer's \
+                 `TokenProfile` says what its access tokens have"
             }
 
             // 6. Audience, times, token class.

@@ -235,10 +235,11 @@ impl JsonFeed {
         if let Err(wrong) = https_url("feed", &self.url, self.loopback_http) {
             faults.push_at("url", wrong);
         }
-        if self.id.as_deref().is_some_and(|id| !is_uri(id)) {
-            let what =
-                "the identifier of a feed is not a URI: write it as in `urn:example:revocations`";
-            faults.push_at("id", fault(what));
+        if let Some(id) = self.id.as_deref().filter(|id| !is_uri(id)) {
+            let what = format!(
+                "the identifier of the feed, {id:?}, is no URI: write it as in `urn:example:revocations`"
+            );
+            faults.push_at("id", fault(&what));
         }
         match self.delta.as_deref().map(|delta| self.check_delta(delta)) {
             Some(Err(Some(wrong))) => faults.push_at("delta", wrong),
