@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::authenticate::{Meeting, ReadJwt, check_kind};
 use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
-use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown, untimely};
+use super::validity::untimely;
+use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};

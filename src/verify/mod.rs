@@ -13,6 +13,7 @@
 
 mod answer;
 mod authenticate;
+mod authorize;
 mod class;
 mod detail;
 mod digest;
@@ -20,32 +21,36 @@ mod exception;
 mod facts;
 mod first;
 mod known;
+mod refused;
 mod sealed;
+mod stop;
+mod trace;
 mod turns;
+mod validity;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Access, Addressed, Confirmation, Facts, Origin, Sender};
-use crate::check::{Check, CheckContext, CheckError, DenialKind, combined, unmet};
+use crate::access::Access;
+use crate::check::Check;
 use crate::context::{PolicyContext, Schemes};
-use crate::credentials::{Fields, RequestHead, Scheme, Unread};
+use crate::credentials::{Fields, RequestHead};
 use crate::error::{Outcome, Refusal, RejectionKind, Step};
-use crate::introspection::{Introspector, Introspectors, Question};
-use crate::issuer::{Attempt, IssuerKeys, KeyMiss, Registry, Resolved};
+use crate::introspection::{Introspectors, Question};
+use crate::issuer::{Attempt, IssuerKeys, Registry, Resolved};
 #[cfg(feature = "jwe")]
 use crate::jwe::{Decryptor, Opening};
-use crate::name::{Audience, IssuerId};
-use crate::observe::{Decision, SenderBinding};
-use crate::revocation::{ClearAt, Demand, ListSlot, Objection, Runtime};
-use crate::sender::{Binding, KnownSender, Mechanisms, PeerAddr, RouteNonces};
+use crate::name::Audience;
+use crate::revocation::{Demand, Runtime};
+use crate::sender::{Binding, Mechanisms, RouteNonces};
 use crate::stripe::Striped;
-use crate::time::{Moment, Timestamp};
+use crate::time::Moment;
 
-use authenticate::{Authentic, Meeting, Said};
+use authenticate::{Authentic, Said};
+use authorize::Presented;
 pub use class::TokenClass;
-pub(crate) use class::{Applied, ClassPlace, Classes, IssuerNames, Revocable};
+pub(crate) use class::{Classes, IssuerNames, Revocable};
 use detail::{detail, shown};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;
@@ -55,8 +60,13 @@ pub(crate) use first::report as first_verifications;
 pub use first::{FirstVerificationHealth, FirstVerifications};
 pub(crate) use known::KnownTokens;
 pub use known::KnownTokensHealth;
-use turns::Place;
+pub(crate) use refused::{refusal_of, refused_by_check};
+#[cfg(feature = "jwe")]
+pub(crate) use stop::Sealed;
+pub(crate) use stop::{NoAnswer, Stop};
+pub(crate) use trace::Trace;
 pub(crate) use turns::{Queued, Turns};
+pub use validity::OtherAudiences;
 
 /// What a server demands of every token.
 pub(crate) struct Rules {
@@ -123,132 +133,6 @@ pub(crate) struct RouteRules<'a> {
     /// Whose the opaque tokens are that come here, if the route says so.
     pub(crate) opaque_of: Option<&'a str>,
     pub(crate) context: &'a Striped<PolicyContext>,
-}
-
-/// What is to be known of the sender.
-enum Presented<'a> {
-    /// It is to be proven now, with what is known of its proofs, in the turn of a token that was not known.
-    Now(Unread<'a>, Option<&'a KnownSender>, Option<Place<'a>>),
-    /// It was proven when this very request was first decided. Of a token that is known from another
-    /// request nothing but its [`Facts`] counts.
-    SameRequest(Option<Arc<Sender>>),
-}
-
-/// What was learned of a request on the way to its decision, for observers.
-#[derive(Debug, Default)]
-pub(crate) struct Trace {
-    /// The scheme that the request used.
-    pub(crate) scheme: Option<Scheme>,
-    /// A trusted issuer, claimed before step 4 and proven after it.
-    pub(crate) issuer: Option<Arc<IssuerId>>,
-    /// What the token says, of one that was refused once its issuer was known to have said it. Of one
-    /// that is accepted its [`Access`] knows.
-    pub(crate) facts: Option<Arc<Facts>>,
-    pub(crate) class: Option<ClassPlace>,
-    pub(crate) binding: Option<SenderBinding>,
-    pub(crate) exception: Option<Arc<str>>,
-}
-
-impl Trace {
-    /// What is known of an accepted token.
-    pub(crate) fn of(access: &Access) -> Self {
-        let facts = Arc::clone(access.facts());
-        Self {
-            scheme: Some(access.scheme()),
-            binding: Some(access.binding()),
-            issuer: Some(Arc::clone(&facts.issuer)),
-            facts: Some(facts),
-            ..Self::default()
-        }
-    }
-
-    /// Adds to an event what is known. `accepted` is what the token says, of one that is accepted.
-    pub(crate) fn told<'a>(
-        &'a self,
-        accepted: Option<&'a Facts>,
-        decision: Decision<'a>,
-    ) -> Decision<'a> {
-        let facts = accepted.or(self.facts.as_deref());
-        let token = facts.and_then(|facts| Some((&*facts.issuer, facts.jwt_id.as_ref()?)));
-        let issuer = facts.map(|facts| &facts.issuer).or(self.issuer.as_ref());
-        Decision {
-            issuer: issuer.map(AsRef::as_ref),
-            issuer_proven: facts.is_some(),
-            client_id: facts.and_then(|facts| facts.client_id.as_ref()),
-            binding: self.binding,
-            exception: self.exception.as_deref(),
-            expires_in: facts.and_then(|facts| facts.expires_at.since(decision.at)),
-            token,
-            ..decision
-        }
-    }
-}
-
-/// What a token may do that names other audiences beside this resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OtherAudiences {
-    /// It is accepted, as RFC 9068 §4 has it. Any of its audiences can use it at the others.
-    #[default]
-    Accept,
-    /// It is refused.
-    Refuse,
-}
-
-/// Why a decision stops without an [`Access`].
-pub(crate) enum Stop {
-    Refused(Refusal),
-    /// A key is missing. Unless something can be done about it, this is the refusal.
-    NoKey {
-        issuer: Arc<IssuerKeys>,
-        miss: KeyMiss,
-        refusal: Refusal,
-    },
-    /// As many signatures are verified as may be.
-    Busy(Arc<Turns>),
-    /// The token is encrypted. Unless it can be decrypted now, this is the refusal.
-    #[cfg(feature = "jwe")]
-    Sealed(Box<Sealed>),
-    /// What the issuer says of the token is missing. Unless something can be done about it, this is the
-    /// refusal.
-    NoAnswer(Box<NoAnswer>),
-    /// A status list is missing. Unless something can be done about it, this is the refusal.
-    NoList {
-        list: Arc<ListSlot>,
-        refusal: Refusal,
-    },
-}
-
-/// A token that its issuer has to be asked about.
-pub(crate) struct NoAnswer {
-    pub(crate) introspector: Arc<Introspector>,
-    pub(crate) token: Box<str>,
-    /// How old an answer may be at most, if the route or the token's class says.
-    pub(crate) freshest: Option<Duration>,
-    pub(crate) refusal: Refusal,
-}
-
-/// A token that has to be decrypted.
-#[cfg(feature = "jwe")]
-pub(crate) struct Sealed {
-    pub(crate) decryptor: Arc<Decryptor>,
-    pub(crate) token: Box<str>,
-    pub(crate) refusal: Refusal,
-}
-
-impl From<Objection> for Stop {
-    fn from(objection: Objection) -> Self {
-        match objection {
-            Objection::Refused(refusal) => Self::Refused(refusal),
-            Objection::NoList { list, refusal } => Self::NoList { list, refusal },
-        }
-    }
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
 }
 
 impl Rules {
@@ -357,312 +241,8 @@ impl Rules {
             }
         }
     }
-
-    /// Steps 6 to 9: whether what the token says is enough, here and now. They change nothing, so
-    /// that they can be asked again.
-    fn authorize(
-        &self,
-        (facts, clear): (&Arc<Facts>, Option<&ClearAt>),
-        presented: Presented<'_>,
-        head: RequestHead<'_>,
-        route: RouteRules<'_>,
-        at: Moment,
-        trace: &mut Trace,
-    ) -> Result<Access, Stop> {
-        // 6. Audience, `exp`, `nbf`, `iat`, token class.
-        self.check_audience(facts)?;
-        let applied = self.classes.applied(facts);
-        trace.class = Some(applied.place);
-        let lifetime = self.check_time(facts, &applied, at.wall())?;
-
-        // 7. The sender: everything in `cnf` is enforced, and the strictest of server, class and
-        // route is wanted.
-        let (exception, obstacle) = self.exception(facts, lifetime, head, at.wall());
-        let server = exception.map_or(self.binding, |_| Binding::WhereBound);
-        let class = applied.binding;
-        let wanted = class.map_or(server, |(class, _)| server.strictest(class));
-        let wanted = route.binding.map_or(wanted, |route| wanted.strictest(route));
-        let now = at.wall();
-        let sender = match presented {
-            Presented::Now(presented, known, place) => {
-                let _place = self.place_of_proof(presented, known, place)?;
-                let proven = self.mechanisms.prove(
-                    &facts.confirmation,
-                    wanted,
-                    (presented, known),
-                    head,
-                    route.nonces,
-                    now,
-                );
-                if let Some(known) = known {
-                    dispute(known, &proven);
-                }
-                proven.map(|sender| sender.map(Arc::new))
-            }
-            Presented::SameRequest(sender) => {
-                Mechanisms::prove_again(&facts.confirmation, wanted, sender.as_deref())
-                    .map(|()| sender)
-            }
-        };
-        let sender = sender.map_err(|mut refusal| {
-            if refusal.kind == RejectionKind::NotBound {
-                let mut who: Vec<String> = Vec::new();
-                if server != Binding::WhereBound {
-                    who.push("the server".to_owned());
-                }
-                who.extend(class.map(|(_, name)| format!("class `{name}`")));
-                who.extend(route.binding.map(|_| "the route".to_owned()));
-                let mut detail = format!("{}, by {}", refusal.detail, who.join(" and "));
-                if let Some((exception, obstacle)) = obstacle {
-                    let reason = exception.reason();
-                    detail.push_str(&format!("; exception {reason:?} does not apply: {obstacle}"));
-                }
-                refusal.detail = detail.into();
-            }
-            refusal
-        })?;
-        trace.binding =
-            Some(sender.as_ref().map_or(SenderBinding::Bearer, |sender| sender.binding));
-        trace.exception = exception.map(|exception| Arc::clone(exception.reason()));
-
-        // 8. Revocation, and how old what is known of it may be.
-        let demand = route.demand.and_freshness(applied.freshness);
-        check_answer(facts, demand, at)?;
-        if let Some(revocation) = &self.revocation {
-            revocation.decide(facts, clear, demand, at).map_err(|objection| match objection {
-                Objection::Refused(refusal) => {
-                    refused_for_step_up(refusal, route.context.value()).into()
-                }
-                objection => Stop::from(objection),
-            })?;
-        } else if demand.freshness.is_some() && facts.origin == Origin::Token {
-            let detail = "fresh knowledge of revocation is wanted, and there is no source of it: add one \
-                          with `.revocation(...)`";
-            return refuse(RejectionKind::RevocationUnavailable, detail);
-        }
-
-        // 9. The policy's checks, in the order given.
-        let context = route.context.handle();
-        let access = Access::new(Arc::clone(facts), context, at.wall(), sender);
-        let request = CheckContext::new(&access, head, at.wall());
-        if let Err(error) = route.check.check(&request) {
-            return Err(refused_by_check(error, &request, route.context.value()).into());
-        }
-
-        // 10. Replay memory and single use are the guard's, once, when nothing can refuse any more.
-        Ok(access)
-    }
-
-    /// The place in which a proof is verified, if it needs one. That for a known token needs none, unless the
-    /// last that came with it was forged: who stole a token could otherwise send as many of those as others
-    /// send forged tokens.
-    fn place_of_proof<'a>(
-        &'a self,
-        presented: Unread<'_>,
-        known: Option<&KnownSender>,
-        place: Option<Place<'a>>,
-    ) -> Result<Option<Place<'a>>, Stop> {
-        let is_disputed = known.is_some_and(KnownSender::is_disputed);
-        match place {
-            None if is_disputed && presented.scheme() == Scheme::Dpop => self.place(Meeting::First),
-            place => Ok(place),
-        }
-    }
-
-    /// The exception that lets this token do without the binding that the server wants, if it has
-    /// to; else the first that is for its client, and why it does not apply.
-    fn exception(
-        &self,
-        facts: &Facts,
-        lifetime: Duration,
-        head: RequestHead<'_>,
-        now: Timestamp,
-    ) -> (Option<&CheckedException>, Option<(&CheckedException, &'static str)>) {
-        let lacks = facts.confirmation == Confirmation::Absent;
-        if !lacks || self.binding == Binding::WhereBound {
-            return (None, None);
-        }
-        let peer = PeerAddr::of(head.extensions);
-        let mut first = None;
-        for exception in self.exceptions.iter().filter(|exception| exception.is_for(facts)) {
-            match exception.obstacle(lifetime, peer, now) {
-                None => return (Some(exception), None),
-                Some(obstacle) => first = first.or(Some((exception, obstacle))),
-            }
-        }
-        (None, first)
-    }
-
-    fn check_audience(&self, facts: &Facts) -> Result<(), Refusal> {
-        if facts.addressed == Addressed::Unsaid {
-            return Ok(());
-        }
-        let ours = |audience: &Audience| self.audiences.contains(audience);
-        let accepted = match self.other_audiences {
-            OtherAudiences::Accept => facts.audiences.iter().any(ours),
-            OtherAudiences::Refuse => facts.audiences.iter().all(ours),
-        };
-        if accepted {
-            return Ok(());
-        }
-        let other = facts.audiences.iter().find(|audience| !ours(audience));
-        let found = shown(other.map(Audience::as_str));
-        let wanted = self.audiences.first().map(Audience::as_str).unwrap_or_default();
-        let detail = match self.other_audiences {
-            OtherAudiences::Accept => format!("`aud` is {found}, wanted {wanted:?}"),
-            OtherAudiences::Refuse => {
-                format!(
-                    "`aud` has {found}, wanted {wanted:?} and no other (`OtherAudiences::Refuse`)"
-                )
-            }
-        };
-        Err(Refusal::new(RejectionKind::WrongAudience, detail))
-    }
-
-    /// Gives how long the token lives.
-    fn check_time(
-        &self,
-        facts: &Facts,
-        applied: &Applied<'_>,
-        now: Timestamp,
-    ) -> Result<Duration, Refusal> {
-        let expires_at = facts.expires_at;
-        if now >= expires_at.plus(self.leeway) {
-            let detail = untimely("exp", expires_at, now, self.leeway);
-            return Err(Refusal::new(RejectionKind::Expired, detail));
-        }
-        let latest = now.plus(self.leeway);
-        if let Some(not_before) = facts.not_before.filter(|not_before| *not_before > latest) {
-            let detail = untimely("nbf", not_before, now, self.leeway);
-            return Err(Refusal::new(RejectionKind::NotYetValid, detail));
-        }
-        if let Some(issued_at) = facts.issued_at.filter(|issued_at| *issued_at > latest) {
-            let detail = untimely("iat", issued_at, now, self.leeway);
-            return Err(Refusal::new(RejectionKind::IssuedInFuture, detail));
-        }
-        // Without `iat`, which only a profile can let go, the rest of its life is what is known.
-        let lifetime = match facts.issued_at {
-            Some(issued_at) => expires_at.since(issued_at).unwrap_or_default(),
-            None => expires_at.since(now).unwrap_or_default(),
-        };
-        let most = applied.max_lifetime;
-        if (lifetime.is_zero() && facts.issued_at.is_some()) || lifetime > most {
-            let class = applied.name;
-            let from = if facts.issued_at.is_some() { "after `iat`" } else { "from now" };
-            let detail =
-                format!("`exp` is {lifetime:?} {from}, class `{class}` accepts at most {most:?}");
-            return Err(Refusal::new(RejectionKind::LifetimeTooLong, detail));
-        }
-        if let Some(max_age) = applied.max_age {
-            let age = facts.issued_at.map(|issued_at| now.since(issued_at).unwrap_or_default());
-            if age.is_none_or(|age| age > max_age.saturating_add(self.leeway)) {
-                let found = age.map_or("unknown".to_owned(), |age| format!("{age:?}"));
-                let class = applied.name;
-                let detail = format!(
-                    "the token's age is {found}, its classes (the first by life: `{class}`) accept at \
-                     most {max_age:?}"
-                );
-                return Err(Refusal::new(RejectionKind::TooOld, detail));
-            }
-        }
-        Ok(lifetime)
-    }
-}
-
-/// Notes whether a token came with a proof that its sender did not make for it.
-fn dispute<T>(known: &KnownSender, proven: &Result<T, Refusal>) {
-    match proven.as_ref().map_err(|refusal| refusal.kind) {
-        Ok(_) => known.note(false),
-        Err(
-            RejectionKind::ProofSignature | RejectionKind::ProofToken | RejectionKind::OtherKey,
-        ) => known.note(true),
-        Err(_) => {}
-    }
 }
 
 fn refuse<T>(kind: RejectionKind, detail: impl Into<Cow<'static, str>>) -> Result<T, Stop> {
     Err(Stop::Refused(Refusal::new(kind, detail)))
-}
-
-/// Why a token does not count now, by one of its times.
-fn untimely(claim: &str, found: Timestamp, now: Timestamp, leeway: Duration) -> String {
-    format!("`{claim}` is {found}, it is {now}, with a leeway of {leeway:?}")
-}
-
-/// What the issuer said of a token counts for a while: a request may have waited since for something
-/// else.
-fn check_answer(facts: &Facts, demand: Demand, at: Moment) -> Result<(), Refusal> {
-    let Origin::Answer { asked, counts_for } = facts.origin else { return Ok(()) };
-    let most = demand.freshness.map_or(counts_for, |freshest| freshest.min(counts_for));
-    let age = at.since(asked);
-    if age <= most {
-        return Ok(());
-    }
-    let detail = format!(
-        "{} was asked about the token {age:?} ago, at most {most:?} is accepted: the request waited for \
-         something else, and can be sent again",
-        facts.issuer
-    );
-    Err(Refusal::new(RejectionKind::IntrospectionUnavailable, detail))
-}
-
-/// What a check's refusal is answered with, here and in layers below. A token that lacks scope
-/// while its user has to authenticate again as well is told both at once, and of every step-up
-/// that the policies want, not only of the first that was found unmet (RFC 9470 §3).
-pub(crate) fn refused_by_check(
-    error: CheckError,
-    request: &CheckContext<'_>,
-    context: &PolicyContext,
-) -> Refusal {
-    let mut refusal = refusal_of(error);
-    let steps_up = match refusal.kind {
-        RejectionKind::InsufficientAuthentication => true,
-        RejectionKind::InsufficientScope if !refusal.scopes.is_empty() => {
-            context.step_ups.iter().any(|step_up| unmet(step_up, request).is_some())
-        }
-        _ => false,
-    };
-    if steps_up {
-        if refusal.kind == RejectionKind::InsufficientScope {
-            let detail = &refusal.detail;
-            refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
-        }
-        refusal.kind = RejectionKind::InsufficientAuthentication;
-        refusal.step_up =
-            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
-    }
-    refusal
-}
-
-/// One authentication has to be enough: a record that wants a step-up is answered with what the route's
-/// policies want as well.
-fn refused_for_step_up(mut refusal: Refusal, context: &PolicyContext) -> Refusal {
-    if refusal.kind == RejectionKind::StepUpDemanded {
-        refusal.step_up =
-            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
-    }
-    refusal
-}
-
-/// What the refusal of a check means by itself.
-pub(crate) fn refusal_of(error: CheckError) -> Refusal {
-    match error {
-        CheckError::Denied(denial) => {
-            let kind = match denial.kind() {
-                DenialKind::InsufficientScope => RejectionKind::InsufficientScope,
-                DenialKind::InvalidToken => RejectionKind::NotAccepted,
-                DenialKind::InsufficientAuthentication => RejectionKind::InsufficientAuthentication,
-            };
-            let mut refusal = Refusal::new(kind, denial.to_string());
-            refusal.scopes = denial.scopes().to_vec();
-            refusal.step_up = denial.wanted_step_up().cloned().map(Box::new);
-            refusal
-        }
-        CheckError::Unavailable(unavailable) => {
-            let mut refusal =
-                Refusal::new(RejectionKind::CheckUnavailable, unavailable.to_string());
-            refusal.retry_after = unavailable.retry_after_time();
-            refusal
-        }
-    }
 }

@@ -1,0 +1,66 @@
+//! What the refusal of a check means.
+
+use crate::check::{CheckContext, CheckError, DenialKind, combined, unmet};
+use crate::context::PolicyContext;
+use crate::error::{Refusal, RejectionKind};
+
+/// What a check's refusal is answered with, here and in layers below. A token that lacks scope
+/// while its user has to authenticate again as well is told both at once, and of every step-up
+/// that the policies want, not only of the first that was found unmet (RFC 9470 §3).
+pub(crate) fn refused_by_check(
+    error: CheckError,
+    request: &CheckContext<'_>,
+    context: &PolicyContext,
+) -> Refusal {
+    let mut refusal = refusal_of(error);
+    let steps_up = match refusal.kind {
+        RejectionKind::InsufficientAuthentication => true,
+        RejectionKind::InsufficientScope if !refusal.scopes.is_empty() => {
+            context.step_ups.iter().any(|step_up| unmet(step_up, request).is_some())
+        }
+        _ => false,
+    };
+    if steps_up {
+        if refusal.kind == RejectionKind::InsufficientScope {
+            let detail = &refusal.detail;
+            refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
+        }
+        refusal.kind = RejectionKind::InsufficientAuthentication;
+        refusal.step_up =
+            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
+    }
+    refusal
+}
+
+/// One authentication has to be enough: a record that wants a step-up is answered with what the route's
+/// policies want as well.
+pub(super) fn refused_for_step_up(mut refusal: Refusal, context: &PolicyContext) -> Refusal {
+    if refusal.kind == RejectionKind::StepUpDemanded {
+        refusal.step_up =
+            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
+    }
+    refusal
+}
+
+/// What the refusal of a check means by itself.
+pub(crate) fn refusal_of(error: CheckError) -> Refusal {
+    match error {
+        CheckError::Denied(denial) => {
+            let kind = match denial.kind() {
+                DenialKind::InsufficientScope => RejectionKind::InsufficientScope,
+                DenialKind::InvalidToken => RejectionKind::NotAccepted,
+                DenialKind::InsufficientAuthentication => RejectionKind::InsufficientAuthentication,
+            };
+            let mut refusal = Refusal::new(kind, denial.to_string());
+            refusal.scopes = denial.scopes().to_vec();
+            refusal.step_up = denial.wanted_step_up().cloned().map(Box::new);
+            refusal
+        }
+        CheckError::Unavailable(unavailable) => {
+            let mut refusal =
+                Refusal::new(RejectionKind::CheckUnavailable, unavailable.to_string());
+            refusal.retry_after = unavailable.retry_after_time();
+            refusal
+        }
+    }
+}
