@@ -183,6 +183,7 @@ pub(crate) fn misplaced_in(
 }
 
 /// How a refusal is answered: see [`ProtectLayer::refusal_body`] and [`ProtectLayer::grpc`].
+/// It is sealed: an answer of somebody else's could leave out the status or the challenge.
 pub trait RefusalStyle<B>: Clone + sealed::Sealed {
     /// The answer.
     fn response(&self, rejection: &Rejection) -> Response<B>;
