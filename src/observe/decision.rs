@@ -25,6 +25,10 @@ pub enum DecisionOutcome {
 }
 
 impl DecisionOutcome {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] =
+        &[Self::Accepted, Self::Anonymous, Self::Refused, Self::Unavailable, Self::Misconfigured];
+
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +65,9 @@ pub enum DecidedBy {
 }
 
 impl DecidedBy {
+    /// Every one of them, for preregistering metric labels.
+    pub const ALL: &'static [Self] = &[Self::Guard, Self::Require, Self::Handler];
+
     /// A short name in snake case, for logs and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
