@@ -119,7 +119,7 @@ impl Conductor {
 
     /// What the record has to see of the clock.
     fn see(&self, record: &mut Record) {
-        record.now = self.world.clock.now();
+        record.see(self.world.clock.now());
         record.tidy();
     }
 
@@ -132,7 +132,7 @@ impl Conductor {
     /// Waits until the feed was asked lately, if it can be.
     pub(crate) async fn catch_up(&self, record: &mut Record) {
         let (world, began, mut fruitless) = (&self.world, Instant::now(), 0_u32);
-        record.now = world.clock.now();
+        record.see(world.clock.now());
         while record.feed_is_up && self.age_of_feed() > ASKED_LATELY {
             let health = || world.api.revocations().health();
             assert!(began.elapsed() < NOTICED_WITHIN, "the feed is not asked: {:?}", health());
@@ -141,7 +141,7 @@ impl Conductor {
             // It was being asked when the clock was set: by the old time, which says nothing now.
             if fruitless % 500 == 0 {
                 world.clock.advance(Duration::from_secs(5));
-                record.now = world.clock.now();
+                record.see(world.clock.now());
             }
         }
     }
@@ -184,7 +184,7 @@ impl Conductor {
         let set = if offset < 0 { right.minus(off) } else { right.plus(off) };
         self.world.clock.set(set);
         self.offset = offset;
-        record.is_far_behind = offset < -60;
+        record.see(set);
         self.pass(Duration::from_secs(20), record).await;
     }
 

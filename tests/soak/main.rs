@@ -28,14 +28,17 @@ mod publisher;
 
 mod changes;
 mod conductor;
+mod judge;
+mod keys;
 mod memory;
 mod mint;
+mod plans;
 mod record;
 mod traffic;
 mod wire;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -47,8 +50,9 @@ use tokio::task::{JoinSet, yield_now};
 use crate::changes::Change;
 use crate::conductor::Conductor;
 use crate::dice::Dice;
+use crate::judge::Counts;
 use crate::memory::Memory;
-use crate::traffic::{Counts, Worker};
+use crate::traffic::Worker;
 use crate::world::World;
 
 const WORKERS: u64 = 48;
@@ -156,10 +160,7 @@ fn told<N: ToString + Ord, C: ToString>(what: &str, counts: impl IntoIterator<It
     println!("{what}: {}", all.join(", "));
 }
 
-async fn soak(
-    seed: u64,
-    length: Duration,
-) -> (Counts, std::collections::HashMap<&'static str, u64>) {
+async fn soak(seed: u64, length: Duration) -> (Counts, HashMap<&'static str, u64>) {
     let world = Arc::new(World::new());
     let mut conductor = Conductor::new(&world, Dice::of_part(seed, 0));
     conductor.begin().await;

@@ -132,8 +132,8 @@ pub(crate) struct Record {
     pub(crate) endpoint_is_up: bool,
     /// Opaque tokens that their issuer takes back, by `jti`, and since when.
     pub(crate) inactive: HashMap<String, Timestamp>,
-    /// The clock is so far behind that a proof made now could be one that was forgotten.
-    pub(crate) is_far_behind: bool,
+    /// The latest time of day that there ever was.
+    pub(crate) latest: Timestamp,
 }
 
 impl Record {
@@ -220,6 +220,19 @@ impl Record {
         (token.who == Who::Fed && !self.feed_is_up).then_some(Kind::RevocationUnavailable)
     }
 
+    /// What time it is.
+    pub(crate) fn see(&mut self, now: Timestamp) {
+        self.now = now;
+        self.latest = self.latest.max(now);
+    }
+
+    /// Whether what is used now could be among what the replay memory has forgotten: it has dropped what
+    /// ended by then, and what is used now ends no later. A proof ends after seventy seconds, and all else
+    /// later than that. It is 503 rather than a second use.
+    fn may_have_forgotten(&self) -> bool {
+        self.now.plus(Duration::from_secs(60)) <= self.latest
+    }
+
     /// Forgets what can matter no more, however the clock is set.
     pub(crate) fn tidy(&mut self) {
         let long_ago = self.now.minus(LIFE * 8);
@@ -256,7 +269,9 @@ impl Epoch {
     /// The same for what is used up by passing.
     pub(crate) fn wants_once(&self, token: &Token, shown: Shown, route: Route) -> Wants {
         let mut wants = self.wants(token, shown, route);
-        if self.before.is_far_behind && wants.contains(&None) {
+        let records = [Some(&self.before), self.after.as_ref()];
+        let mut records = records.into_iter().flatten();
+        if records.any(Record::may_have_forgotten) && wants.contains(&None) {
             wants.push(Some(Kind::ReplayUnavailable));
         }
         wants

@@ -1,7 +1,6 @@
 //! What workers send: tokens that are known and tokens that nobody saw, each presented well and badly, and
 //! each answer held against the record.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,48 +9,23 @@ use http::Request;
 use http::header::HeaderValue;
 use portcullis::RejectionKind as Kind;
 use portcullis::certificate::{ChainCheck, PeerCertificate};
-use portcullis::layer::ProtectLayer;
 use tokio::task::yield_now;
 
 use crate::dice::Dice;
+use crate::judge::{Counts, layer};
 use crate::mint::mint;
-use crate::record::{Bound, Epoch, Flaw, LIFE, Route, Shown, Token, Wants, again};
-use crate::support::{RESOURCE, Sent, anonymous, bearer, send, told, with_field};
+use crate::record::{Bound, Epoch, Flaw, LIFE, Route, Shown, Token, again};
+use crate::support::{RESOURCE, anonymous, bearer, send, with_field};
 use crate::world::World;
 
 /// Tokens that a worker uses again and again.
 const SLOTS: usize = 12;
-/// More wrong decisions say nothing new.
-const ENOUGH: usize = 20;
-
-/// How often each thing was sent, and how often each answer came.
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) sent: HashMap<&'static str, u64>,
-    pub(crate) answers: HashMap<Option<Kind>, u64>,
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, other: Self) {
-        for (name, count) in other.sent {
-            *self.sent.entry(name).or_default() += count;
-        }
-        for (kind, count) in other.answers {
-            *self.answers.entry(kind).or_default() += count;
-        }
-    }
-
-    pub(crate) fn all(&self) -> u64 {
-        self.answers.values().sum()
-    }
-}
-
 /// Somebody who sends requests.
 pub(crate) struct Worker {
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
     dice: Dice,
     slots: Vec<Token>,
-    counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 impl Worker {
@@ -284,70 +258,5 @@ impl Worker {
             request.headers_mut().insert("dpop", HeaderValue::try_from(proof).unwrap());
         }
         request
-    }
-
-    async fn send(
-        &mut self,
-        what: &'static str,
-        epoch: &Epoch,
-        route: Route,
-        request: Request<String>,
-        wants: &Wants,
-        token: Option<&Token>,
-    ) -> Sent {
-        let world = Arc::clone(&self.world);
-        let sent = send(layer(&world, route), request).await;
-        self.judge(what, epoch, route, &sent, wants, token);
-        sent
-    }
-
-    /// Holds an answer against the record, and the status and challenge against its kind.
-    fn judge(
-        &mut self,
-        what: &'static str,
-        epoch: &Epoch,
-        route: Route,
-        sent: &Sent,
-        wants: &Wants,
-        token: Option<&Token>,
-    ) {
-        let kind = sent.kind();
-        *self.counts.sent.entry(what).or_default() += 1;
-        *self.counts.answers.entry(kind).or_default() += 1;
-        let (status, error) = kind.map_or((200, None), told);
-        let is_told = sent.response.status() == status
-            && sent.error().as_deref() == error
-            && sent.passed() == kind.is_none();
-        if wants.contains(&kind) && is_told {
-            return;
-        }
-        let mut wrong = self.world.wrong.lock().unwrap();
-        if wrong.len() < ENOUGH {
-            let (number, change, now) = (epoch.number, epoch.change, epoch.before.now);
-            let is_changing = epoch.after.is_some();
-            let refused = sent.response.extensions().get::<portcullis::Rejection>();
-            let about = token.map(|token| {
-                let Token { who, flaw, bound, kid, jti, about, index, .. } = token;
-                let (from, to) = (token.issued_at, token.expires_at);
-                format!("{who:?} {flaw:?} {bound:?} {kid} {jti} {about:?} {index:?} {from}..{to}")
-            });
-            wrong.push(format!(
-                "epoch {number} ({change}, changing: {is_changing}), now {now}: {what} on {route:?}, \
-                 {about:?}: wanted {wants:?}, found {kind:?}, {} {:?}: {refused:?}",
-                sent.response.status(),
-                sent.error(),
-            ));
-        }
-    }
-}
-
-fn layer(world: &World, route: Route) -> &ProtectLayer {
-    let layers = &world.layers;
-    match route {
-        Route::Plain => &layers.plain,
-        Route::Later => &layers.later,
-        Route::Write => &layers.write,
-        Route::Nonce => &layers.nonce,
-        Route::Once => &layers.once,
     }
 }

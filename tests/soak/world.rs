@@ -154,7 +154,7 @@ impl World {
             feed_is_up: true,
             endpoint_is_up: true,
             inactive: HashMap::new(),
-            is_far_behind: false,
+            latest: clock.now(),
         };
         let epoch = Epoch { number: 0, change: "the beginning", before: record, after: None };
         Self {
