@@ -158,6 +158,47 @@ fn no_public_type_is_missing_from_the_list() {
     assert!(declared.len() > 250, "the types were found: {}", declared.len());
 }
 
+/// Asks an enumeration for its name, its labels and how many variants its list has.
+macro_rules! labels {
+    ($($module:ident)::+: $($name:ident),+) => {{
+        use $($module)::+::*;
+        vec![$({
+            let labels = $name::ALL.iter().map(|one| one.as_str().to_owned());
+            (stringify!($name), labels.collect::<BTreeSet<String>>(), $name::ALL.len())
+        }),+]
+    }};
+}
+
+/// Whoever registers metrics before there are any has every label, each once.
+#[test]
+fn every_variant_has_a_label_of_its_own() {
+    let mut code = String::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    for (name, labels, count) in [
+        labels!(portcullis: Binding, SubjectKind),
+        labels!(portcullis::introspection: AnswerGap, EndpointState),
+        labels!(portcullis::issuer: KeyState, OptionalClaim),
+        labels!(portcullis::observe: DecidedBy, DecisionOutcome, SenderBinding),
+        labels!(portcullis::revocation: Hold, SetErrorCode, SourceState),
+        labels!(portcullis::rustls: HandshakeErrorKind),
+        labels!(portcullis::sender: ReplayErrorKind),
+        labels!(portcullis::transport: FetchErrorKind),
+    ]
+    .concat()
+    {
+        let body = code.split(&format!("pub enum {name} {{")).nth(1).unwrap();
+        let body = body.split("\n}").next().unwrap();
+        let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+        let variants =
+            variants.filter(|line| line.starts_with(|letter: char| letter.is_ascii_uppercase()));
+        assert_eq!(variants.count(), count, "{name}");
+        assert_eq!(labels.len(), count, "{name}: {labels:?}");
+        let snake =
+            |label: &String| label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(labels.iter().all(snake), "{name}: {labels:?}");
+    }
+}
+
 /// The names of the public structures and enumerations of a text. The lint `unreachable_pub` sees to
 /// it that what is public has a path to the outside.
 fn declared(code: &str) -> BTreeSet<String> {
