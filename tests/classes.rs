@@ -21,8 +21,8 @@ use portcullis::revocation::{Revocation, StatusLists};
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TokenBuilder};
 use portcullis::time::{Clock as _, Timestamp};
 use portcullis::{
-    Binding, ConfigFault, Dpop, Exception, Mtls, PeerAddr, Policy, RejectionKind as Kind,
-    ResourceServer, ServerBuilder, SubjectKind, TokenClass,
+    Binding, ConfigFault, Dpop, Exception, Mtls, PeerAddr, Policy, Rejection,
+    RejectionKind as Kind, ResourceServer, ServerBuilder, SubjectKind, TokenClass,
 };
 use serde_json::json;
 use support::Wants::{self, Pass};
@@ -232,6 +232,54 @@ async fn the_strictest_binding_of_server_class_and_route_is_wanted() {
         let sent = send(&world.api.protect(policy), bearer(&world.token().sign())).await;
         assert_eq!(sent.kind(), expected, "{name}");
     }
+}
+
+/// BCP-01, ASVS-10: of several classes that describe a token the strictest binding is wanted, in
+/// whatever order they stand, and the operator is told whose it is.
+#[tokio::test]
+async fn the_strictest_binding_of_several_classes_is_wanted() {
+    use Binding::{Dpop, Either, Mtls, WhereBound};
+    for (name, server, classes, by) in [
+        ("the first", WhereBound, [Dpop, WhereBound], Some("by class `one`")),
+        ("the second", WhereBound, [WhereBound, Dpop], Some("by class `two`")),
+        ("of two alike the first", WhereBound, [Either, Either], Some("by class `one`")),
+        ("two that differ", WhereBound, [Dpop, Mtls], Some("by class `two`")),
+        (
+            "the server and a class",
+            Either,
+            [Mtls, WhereBound],
+            Some("by the server and class `one`"),
+        ),
+        ("none", WhereBound, [WhereBound, WhereBound], None),
+    ] {
+        let world = World::new(|builder| {
+            let class = |name, binding| TokenClass::named(name).scopes(["a"]).binding(binding);
+            let builder = builder.binding(server).class(TokenClass::default_at_most(60 * MINUTE));
+            builder.class(class("one", classes[0])).class(class("two", classes[1]))
+        });
+        let sent = send(&world.api.layer(), bearer(&world.token().scope("a").sign())).await;
+        assert_eq!(sent.kind(), by.map(|_| Kind::NotBound), "{name}");
+        if let Some(by) = by {
+            let reason = sent.response.extensions().get::<Rejection>().unwrap().to_string();
+            assert!(reason.contains(by), "{name}: {reason}");
+        }
+    }
+}
+
+/// Of two classes that let a token live equally long, the first is the one that is named.
+#[tokio::test]
+async fn of_two_equal_classes_the_first_is_named() {
+    let world = World::new(|builder| {
+        let class = |name| TokenClass::named(name).scopes(["a"]).at_most(5 * MINUTE);
+        let builder = builder.binding(Binding::WhereBound);
+        let builder = builder.class(TokenClass::default_at_most(60 * MINUTE));
+        builder.class(class("one")).class(class("two"))
+    });
+    let token = world.living(6 * MINUTE).scope("a").sign();
+    let sent = send(&world.api.layer(), bearer(&token)).await;
+    assert_eq!(sent.kind(), Some(Kind::LifetimeTooLong));
+    let reason = sent.response.extensions().get::<Rejection>().unwrap().to_string();
+    assert!(reason.contains("class `one`"), "{reason}");
 }
 
 fn exceptional(
@@ -473,6 +521,29 @@ fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
         builder.binding(Binding::Either).class(class).exception(exception().until("2020-01-01"))
     });
     assert_eq!(ended, Vec::<String>::new());
+
+    // The bounds themselves: a thousand clients, and a last day that ends in 366 days.
+    let bounded = |clients: usize, now: Timestamp| {
+        let clock = ManualClock::new();
+        clock.set(now);
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let clients: Vec<_> = (0..clients).map(|number| format!("client-{number}")).collect();
+        bare(&clock)
+            .issuer(issuer.fixed_keys())
+            .binding(Binding::Either)
+            .class(TokenClass::default_at_most(MINUTE))
+            .exception(Exception::for_clients(clients).until("2027-01-31").because("ticket 1"))
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    // 2027-02-01T00:00:00Z
+    let end = Timestamp::from_secs(1_801_440_000);
+    let earliest = end.minus(Duration::from_hours(24 * 366));
+    assert!(bounded(1_000, earliest).is_ok());
+    let error = bounded(1_001, end).unwrap_err();
+    assert!(error.contains("more than 1000 are no exception"), "{error}");
+    let error = bounded(1, earliest.minus(Duration::from_nanos(1))).unwrap_err();
+    assert!(error.contains("2027-01-31 is more than a year ahead"), "{error}");
 }
 
 /// JWS-47 for clients: where there are several issuers, or tenants, a client id alone says nothing.

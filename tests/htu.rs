@@ -106,6 +106,7 @@ fn a_uri_has_one_normal_form() {
         let uri = parse(text);
         assert_eq!(uri.as_str(), normal, "{text}");
         assert_eq!(uri.to_string(), normal, "{text}");
+        assert_eq!(AsRef::<str>::as_ref(&uri), normal, "{text}");
         assert_eq!(format!("{}{}", uri.origin(), uri.path()), normal, "{text}");
         assert_eq!(reference(text).as_deref(), Some(normal), "{text}");
         assert_eq!(parse(normal), uri, "{text}");

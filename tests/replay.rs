@@ -110,7 +110,9 @@ const UNAVAILABLE: Result<Sighting, ReplayErrorKind> = Err(ReplayErrorKind::Unav
 fn a_proof_is_used_once_and_nobody_uses_up_anothers() {
     let store = MemoryReplayStore::new();
     let proof = Proof::at(&ManualClock::new());
+    assert!(store.is_empty());
     assert_eq!(proof.record(&store, "one"), FIRST);
+    assert!(!store.is_empty());
     assert_eq!(proof.record(&store, "one"), REPEATED);
     // Whoever sends it, and whoever issued the token: the proof is the same.
     let sent_by_another = Proof { client: client("thief"), ..proof.now(&ManualClock::new()) };
@@ -515,6 +517,16 @@ fn capacities_and_shares_are_kept() {
     let filled = fill(&store, 65_536);
     // Eight parts of 4 096 and 6 · 64 + 8 each.
     assert!((32_768..=32_768 + 8 * 392).contains(&filled), "{filled}");
+}
+
+/// What a store of one's own says is what is shown of it.
+#[test]
+fn an_error_of_a_store_says_what_it_was_made_of() {
+    let error = ReplayError::new(ReplayErrorKind::Unavailable, "no connection");
+    assert_eq!(error.kind(), ReplayErrorKind::Unavailable);
+    assert_eq!(error.reason(), "no connection");
+    let labels: Vec<_> = ReplayErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(labels, ["client_full", "subject_full", "store_full", "unavailable"]);
 }
 
 /// A store on another machine: it needs the entry's digest, and answers later.

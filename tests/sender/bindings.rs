@@ -77,6 +77,32 @@ async fn a_route_and_a_class_only_tighten() {
     }
 }
 
+/// Two demands together are met by what meets each of them, and by nothing less; in either order.
+#[test]
+fn the_strictest_of_two_bindings_meets_both() {
+    use Binding::{Both, Dpop, Either, Mtls, WhereBound};
+    for (one, other, strictest) in [
+        (WhereBound, WhereBound, WhereBound),
+        (WhereBound, Either, Either),
+        (WhereBound, Dpop, Dpop),
+        (WhereBound, Mtls, Mtls),
+        (WhereBound, Both, Both),
+        (Either, Either, Either),
+        (Either, Dpop, Dpop),
+        (Either, Mtls, Mtls),
+        (Either, Both, Both),
+        (Dpop, Dpop, Dpop),
+        (Dpop, Mtls, Both),
+        (Dpop, Both, Both),
+        (Mtls, Mtls, Mtls),
+        (Mtls, Both, Both),
+        (Both, Both, Both),
+    ] {
+        assert_eq!(one.strictest(other), strictest, "{one:?}, {other:?}");
+        assert_eq!(other.strictest(one), strictest, "{other:?}, {one:?}");
+    }
+}
+
 /// An exception lets a plain bearer token pass, never a bound one without its proof; and it is seen.
 #[tokio::test]
 async fn an_exception_is_no_way_round_a_cnf() {

@@ -74,4 +74,17 @@ mod tests {
         assert!(quiet.iter().all(|end| dropped.may_hold(*end)));
         assert!(!dropped.may_hold(60_000) && dropped.0.len() <= MOST_RANGES);
     }
+    /// DPOP-17: as many jumps as there may be ranges lose no time between; one more joins the nearest.
+    #[test]
+    fn only_one_range_too_many_joins_two() {
+        let mut dropped = Dropped::default();
+        let ends = [1_000, 2_000, 4_000, 7_000, 11_000, 16_000, 22_000, 29_000];
+        assert_eq!(ends.len(), MOST_RANGES);
+        ends.into_iter().for_each(|end| dropped.add(end));
+        assert!(ends.into_iter().all(|end| dropped.may_hold(end)));
+        assert!(!dropped.may_hold(1_500) && !dropped.may_hold(3_000));
+        dropped.add(40_000);
+        assert!(dropped.may_hold(1_500) && dropped.may_hold(40_000) && !dropped.may_hold(3_000));
+        assert_eq!(dropped.0.len(), MOST_RANGES);
+    }
 }
