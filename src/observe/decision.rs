@@ -193,7 +193,7 @@ impl<'a> Decision<'a> {
         self.kind?.step()
     }
 
-    /// The time since the first look at the request, waits included: ask in [`Observer::observe`], at
+    /// The time since the first look at the request, waits included: ask in [`super::Observer::observe`], at
     /// once. It reads the clock; who does not ask does not pay for it, and of several observers a later one
     /// sees the time that those before it took as well. Zero of what a layer or a handler below the
     /// decision refuses.

@@ -12,7 +12,7 @@
 //!    it ends there. One that is slow delays all the same: hand over to [`channel`].
 //!
 //! Each decision is also a `tracing` event of level `debug`, target `portcullis::decision`: that of a
-//! refusal says what was found and wanted (`reason`) and what to do ([`RejectionKind::advice`]).
+//! refusal says what was found and wanted (`reason`) and what to do ([`crate::RejectionKind::advice`]).
 //! [`MetricsObserver`] (feature `metrics`) feeds the `metrics` facade.
 //!
 //! ```

@@ -23,7 +23,7 @@ use crate::time::{Clock, SystemClock};
 use crate::transport::Transport;
 use crate::verify::{Exception, FirstVerifications, OtherAudiences, TokenClass};
 
-/// A configuration that is being written: see [`ResourceServer::builder`].
+/// A configuration that is being written: see [`crate::ResourceServer::builder`].
 ///
 /// Mandatory: at least one [`issuer`](Self::issuer), a [`binding`](Self::binding) policy and a
 /// [`class`](Self::class).
@@ -216,7 +216,7 @@ impl ServerBuilder {
         self
     }
 
-    /// A policy to be found by this name: see [`ResourceServer::policy`]. The name is also the
+    /// A policy to be found by this name: see [`crate::ResourceServer::policy`]. The name is also the
     /// policy's own.
     pub fn named_policy(mut self, name: impl Into<String>, policy: impl Into<Policy>) -> Self {
         let name = name.into();
@@ -267,7 +267,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The policy of [`ResourceServer::layer`] and [`ResourceServer::verify`]: any accepted token,
+    /// The policy of [`crate::ResourceServer::layer`] and [`crate::ResourceServer::verify`]: any accepted token,
     /// unless said otherwise. Unless it has a name it is called `server`.
     pub fn policy(mut self, policy: impl Into<Policy>) -> Self {
         self.policy = Some(policy.into());
@@ -322,7 +322,7 @@ impl ServerBuilder {
     }
 
     /// Leaves `resource_metadata` out of challenges, for a service that does not mount
-    /// [`ResourceServer::metadata_service`].
+    /// [`crate::ResourceServer::metadata_service`].
     pub fn without_metadata(mut self) -> Self {
         self.metadata = None;
         self
