@@ -43,6 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "60 000 steps")]
     fn a_flood_takes_three_and_then_one_per_five_seconds() {
         let mut bucket = Bucket::full();
         let start = 1_000_000_u64;

@@ -77,15 +77,18 @@ mod tests {
         for length in 0..=text.len() {
             judge(&text.as_bytes()[..length]);
         }
+        // Under Miri each step takes a thousand times as long.
+        let (places, octets) = if cfg!(miri) { (31, 85) } else { (1, 1) };
         for length in [94, 95, 96, 97, 98, 99, 100, 130] {
-            for place in 0..length {
-                for octet in 0..=255 {
+            for place in (0..length).step_by(places) {
+                for octet in (0..=255).step_by(octets) {
                     let mut text = text.as_bytes()[..length].to_vec();
                     text[place] = octet;
                     judge(&text);
                 }
             }
         }
-        assert!(good > 10_000 && refused > 100_000, "{good} {refused}");
+        let (least_good, least_refused) = if cfg!(miri) { (10, 10) } else { (10_000, 100_000) };
+        assert!(good > least_good && refused > least_refused, "{good} {refused}");
     }
 }

@@ -228,7 +228,7 @@ mod tests {
     /// SCOPE-01: every character that RFC 6749 §3.3 does not allow is refused, wherever it stands.
     #[test]
     fn a_scope_has_the_characters_of_scopes_and_spaces() {
-        for byte in 0..=127_u8 {
+        for byte in (0..=127_u8).step_by(if cfg!(miri) { 31 } else { 1 }) {
             for form in ["{}", "{}b", "a{}", "a{}b", "a b{} c"] {
                 let scope = form.replace("{}", &char::from(byte).to_string());
                 let payload = serde_json::json!({ "scope": scope }).to_string();
