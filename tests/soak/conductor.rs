@@ -117,10 +117,17 @@ impl Conductor {
         self.world.answered.acquire_many(REQUESTS).await.unwrap().forget();
     }
 
-    /// What the record has to see of the clock.
+    /// What the record has to see of the clocks.
     fn see(&self, record: &mut Record) {
         record.see(self.world.clock.now());
+        record.kept_from = record.kept_from.max(self.right().min(record.now));
         record.tidy();
+    }
+
+    /// What time it would be if nobody had set the clock.
+    fn right(&self) -> Timestamp {
+        let (wall, steady) = self.began;
+        wall.plus(self.world.clock.steady().saturating_sub(steady))
     }
 
     /// Lets time pass, and what has to happen in it.
@@ -177,9 +184,8 @@ impl Conductor {
 
     /// Sets the time of day so far off, and lets every source be asked by that time.
     pub(crate) async fn set_offset(&mut self, offset: i64, record: &mut Record) {
-        let (wall, steady) = self.began;
-        let passed = self.world.clock.steady().saturating_sub(steady);
-        let right = wall.plus(passed);
+        let right = self.right();
+        record.kept_from = record.kept_from.max(right.min(self.world.clock.now()));
         let off = Duration::from_secs(offset.unsigned_abs());
         let set = if offset < 0 { right.minus(off) } else { right.plus(off) };
         self.world.clock.set(set);

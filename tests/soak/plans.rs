@@ -74,7 +74,7 @@ impl Change {
                         let kid = world.issuer(who).key().kid().to_owned();
                         (About::Key(kid.clone()), Target::Key(kid.into()))
                     }
-                    0..5 => {
+                    1..5 => {
                         let name = format!("client-{client}");
                         (About::Client(client), Target::Claims(Claims::client(name)))
                     }

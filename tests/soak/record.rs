@@ -113,6 +113,15 @@ pub(crate) enum Route {
     Once,
 }
 
+/// Which cut-offs count. A cut-off is kept as long as a token that it meets can live, by a clock that is
+/// right. Where the clock is set back after that, such a token is within its time once more: then either
+/// answer may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutOffs {
+    All,
+    OfLivingTokens,
+}
+
 /// What may come: nothing else.
 pub(crate) type Wants = Vec<Option<Kind>>;
 
@@ -134,15 +143,23 @@ pub(crate) struct Record {
     pub(crate) inactive: HashMap<String, Timestamp>,
     /// The latest time of day that there ever was.
     pub(crate) latest: Timestamp,
+    /// The latest that was right: what was over by then the server keeps no more.
+    pub(crate) kept_from: Timestamp,
 }
 
 impl Record {
     /// Steps 1 to 9. Step 10 is of whoever sends something twice.
-    pub(crate) fn decides(&self, token: &Token, shown: Shown, route: Route) -> Option<Kind> {
+    pub(crate) fn decides(
+        &self,
+        token: &Token,
+        shown: Shown,
+        route: Route,
+        kept: CutOffs,
+    ) -> Option<Kind> {
         self.authenticates(token)
             .or_else(|| self.is_valid(token))
             .or_else(|| self.is_sent_by_its_owner(token, shown, route))
-            .or_else(|| self.is_revoked(token))
+            .or_else(|| self.is_revoked(token, kept))
             .or_else(|| {
                 (route == Route::Write && !token.may_write).then_some(Kind::InsufficientScope)
             })
@@ -199,10 +216,12 @@ impl Record {
     }
 
     /// 8.
-    fn is_revoked(&self, token: &Token) -> Option<Kind> {
+    fn is_revoked(&self, token: &Token, kept: CutOffs) -> Option<Kind> {
         let is_cut_off = |about: About| {
             let cut_off = self.cut_offs.get(&(token.who, about));
-            cut_off.is_some_and(|at| token.issued_at <= *at)
+            let is_over = |at: Timestamp| at.plus(LIFE + LEEWAY * 2) <= self.kept_from;
+            cut_off
+                .is_some_and(|at| token.issued_at <= *at && (kept == CutOffs::All || !is_over(*at)))
         };
         let abouts = token.about.iter().cloned();
         if self.revoked.contains_key(&(token.who, token.jti.clone()))
@@ -258,9 +277,11 @@ impl Epoch {
         let records = [Some(&self.before), self.after.as_ref()];
         let mut wants: Wants = Vec::with_capacity(2);
         for record in records.into_iter().flatten() {
-            let want = record.decides(token, shown, route);
-            if !wants.contains(&want) {
-                wants.push(want);
+            for kept in [CutOffs::All, CutOffs::OfLivingTokens] {
+                let want = record.decides(token, shown, route, kept);
+                if !wants.contains(&want) {
+                    wants.push(want);
+                }
             }
         }
         wants

@@ -155,6 +155,7 @@ impl World {
             endpoint_is_up: true,
             inactive: HashMap::new(),
             latest: clock.now(),
+            kept_from: clock.now(),
         };
         let epoch = Epoch { number: 0, change: "the beginning", before: record, after: None };
         Self {
