@@ -239,8 +239,9 @@ impl Policy {
             );
             faults.push_at(member, ConfigFault::Policy(what));
         }
-        if self.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200) {
-            faults.push(ConfigFault::Policy("a name of 1 to 200 bytes is wanted".to_owned()));
+        if let Some(name) = self.name.as_ref().filter(|name| !(1..=200).contains(&name.len())) {
+            let what = format!("a name of {} bytes, 1 to 200 are wanted", name.len());
+            faults.push(ConfigFault::Policy(what));
         }
         if let Some(fault) = self.binding.and_then(|binding| mechanisms.fault(binding)) {
             faults.push_at("binding", fault);
@@ -258,7 +259,9 @@ impl Policy {
         };
         for (member, age) in [("freshness", self.demand.freshness), ("on_stale", allowed)] {
             if let Some(age) = age.filter(|age| !ages.contains(age)) {
-                let what = format!("{member}: {age:?} is not between 1 second and 366 days");
+                let what = format!(
+                    "{member}: {age:?} is not between 1 second and 366 days: say one in between"
+                );
                 faults.push_at(member, ConfigFault::Policy(what));
             }
         }
@@ -283,7 +286,9 @@ impl Policy {
         let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
         if !timeouts.contains(&self.timeout) {
             let found = self.timeout;
-            let what = format!("async checks have {found:?}: not between 1 ms and 1 minute");
+            let what = format!(
+                "async checks have {found:?}: not between 1 ms and 1 minute: say one in between"
+            );
             faults.push(ConfigFault::Policy(what));
         }
     }
