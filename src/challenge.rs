@@ -11,7 +11,7 @@
 //!    (RFC 6750 §3.1). Every 401 and 403 names all scopes that the route wants, in one challenge.
 //! 4. "Cannot tell" is 503 with `Retry-After` and no challenge; a server that is mounted wrongly
 //!    answers 500. Neither is ever reported as a bad token.
-//! 5. What strangers can bring about at will ([`READY`]) is written once for each policy and scheme, and
+//! 5. What strangers can bring about at will (`READY`) is written once for each policy and scheme, and
 //!    sent again: a flood of junk is answered without writing.
 //! 6. Characters are legal by construction: values are checked when the server is built, and each
 //!    auth-param occurs once (RFC 9110 §11.2).
