@@ -865,7 +865,9 @@ fn no_refusal_prints_a_proof() {
         (NonceDemand::Off, marked().claim("htm", &long).sign()),
         (NonceDemand::Off, marked().header("typ", &long).sign()),
         (NonceDemand::Off, marked().header("typ", "line\nfeed\u{202e}").sign()),
-        (NonceDemand::Off, marked().header("alg", SECRET).sign()),
+        // What is named are `htm`, `typ` and `alg`, which say nothing of the sender.
+        (NonceDemand::Off, marked().header("alg", &long).sign()),
+        (NonceDemand::Off, marked().header("alg", "line\nfeed\u{202e}").sign()),
         (NonceDemand::Off, marked().jwk(json!({"kty": SECRET})).sign()),
         (NonceDemand::Off, marked().jwk(json!({"kty": "RSA", "n": SECRET, "e": SECRET})).sign()),
         (NonceDemand::Off, marked().claim("htu", URI).tampered()),
