@@ -28,8 +28,9 @@ use crate::world::{Made, World, feed};
 const REQUESTS: u32 = 48;
 /// Whatever the server takes longer to notice it does not notice.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
-/// A source that was asked longer ago than this is about to be asked.
-const ASKED_LATELY: Duration = Duration::from_secs(40);
+/// How often the feed is asked: a third of the age that it may have. While it is younger nobody asks, and no
+/// answer that was asked for by another time of day is on its way.
+const ASKED_EVERY: Duration = Duration::from_secs(20);
 
 pub(crate) struct Conductor {
     pub(crate) world: Arc<World>,
@@ -140,7 +141,7 @@ impl Conductor {
     pub(crate) async fn catch_up(&self, record: &mut Record) {
         let (world, began, mut fruitless) = (&self.world, Instant::now(), 0_u32);
         record.see(world.clock.now());
-        while record.feed_is_up && self.age_of_feed() > ASKED_LATELY {
+        while record.feed_is_up && self.age_of_feed() >= ASKED_EVERY {
             let health = || world.api.revocations().health();
             assert!(began.elapsed() < NOTICED_WITHIN, "the feed is not asked: {:?}", health());
             breathe().await;
