@@ -98,6 +98,7 @@ fn a_uri_has_one_normal_form() {
         // Query and fragment.
         ("https://rs.example?a=1&b=/../?#f", "https://rs.example/"),
         ("https://rs.example/a#f?g", "https://rs.example/a"),
+        ("https://rs.example/a?b=%2f%C3%A4#%41", "https://rs.example/a"),
         ("https://rs.example/a/.?x", "https://rs.example/a/"),
         ("https://rs.example/a/..#x", "https://rs.example/"),
         // What serialisers of URLs leave as it is, and RFC 3986 has not.

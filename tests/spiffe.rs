@@ -257,6 +257,8 @@ fn a_leaf_is_valid_in_its_time_only_however_often_it_was_verified() {
         ("long before", Timestamp::EPOCH, Some(SvidError::NotYetValid)),
     ] {
         assert_eq!(bundle.verify(&known, now).err(), expected, "{name}");
+        let fresh = self::bundle(&[&root]);
+        assert_eq!(fresh.verify(&known, now).err(), expected, "{name}, to a new bundle");
         let unknown = Certificate::from_der(&*der);
         assert_eq!(bundle.verify(&unknown, now).err(), expected, "{name}, with a cold memo");
         assert_eq!(bundle.clone().verify(&known.clone(), now).err(), expected, "{name}, a clone");
@@ -417,6 +419,8 @@ fn what_is_no_certificate_is_refused_before_a_signature_is_checked() {
     assert_eq!(forged, Err(SvidError::Untrusted("a signature does not verify")));
     let huge = Certificate::from_der(vec![0x30; 65_537]);
     assert_eq!(verify(&huge), Err(SvidError::TooLong(65_537)));
+    let largest = Certificate::from_der(vec![0x30; 65_536]);
+    assert_eq!(verify(&largest), Err(SvidError::Malformed));
 
     let others = ["1", "2", "3", "4", "5"].map(|name| self::root(authority(name)));
     let [one, two, three, four, five] = &others;
@@ -487,6 +491,8 @@ fn a_bundle_holds_certificates_of_authorities() {
     let with_key = pem.clone() + &key().serialize_pem();
     let cut = pem.split_at(pem.len() - 40).0;
     let long = "\n".repeat(1_048_577);
+    let longest = "\n".repeat(1_048_576 - pem.len()) + &pem;
+    assert!(TrustBundle::from_pem(DOMAIN, longest.as_bytes()).is_ok());
     for (name, domain, pem, wanted) in [
         ("nothing", DOMAIN, "", "has no root certificate"),
         ("no PEM", DOMAIN, "MIIB", "has no root certificate"),
@@ -689,6 +695,7 @@ fn a_pattern_means_whole_segments() {
     ] {
         assert!(SpiffePattern::parse(pattern).is_err(), "{pattern}");
     }
+    assert!(SpiffePattern::parse(&format!("/{}", "a".repeat(2_047))).is_ok());
 }
 
 /// The rules of SPIFFE ID §2, written a second time.

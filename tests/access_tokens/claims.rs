@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis::OtherAudiences;
 use portcullis::check::scope;
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer};
 use portcullis::time::Clock as _;
 use portcullis::{Binding, RejectionKind as Kind, ResourceServer, TokenClass};
+use portcullis::{OtherAudiences, Rejection};
 use serde_json::{Value, json};
 
 use crate::support::Wants::Pass;
@@ -215,6 +215,12 @@ async fn a_token_for_others_too_is_refused_by_choice() {
         ];
         world.check(rows).await;
     }
+    // The operator is told of the other audience, and not of this one.
+    let world = World::with(Algorithm::Es256, |b| b.other_audiences(OtherAudiences::Refuse)).await;
+    let token = world.token().claim("aud", json!([RESOURCE, "https://other.example"])).sign();
+    let sent = send(&world.api.layer(), bearer(&token)).await;
+    let reason = sent.response.extensions().get::<Rejection>().unwrap().to_string();
+    assert!(reason.contains("https://other.example"), "{reason}");
 }
 
 /// JWS-42, AT-15, ASVS-05, TXN-05, WIM-02, SPF-02: no other JWT of the same issuer and key is an

@@ -228,6 +228,8 @@ async fn a_jwt_restricts_itself() {
         for (name, claims, kind) in [
             ("by now", at(Duration::ZERO), None),
             ("within the leeway", at(5 * SECOND), None),
+            ("in its last second", at(10 * SECOND), None),
+            ("a second later", at(11 * SECOND), Some(Kind::NotYetValid)),
             ("not yet", at(Duration::from_mins(1)), Some(Kind::NotYetValid)),
             ("event", world.claims().claim("events", json!({"x": {}})), Some(Kind::OtherTokenKind)),
             (
@@ -365,6 +367,26 @@ async fn a_record_reaches_a_jwt_by_what_it_says_itself() {
         world.assert_invalid(&token, Kind::Revoked, name).await;
         world.assert_passes(&other, name).await;
     }
+}
+
+/// JWS-31, INT-05: of two sessions that is the token's which the answer names.
+#[tokio::test]
+async fn the_session_that_the_answer_names_counts() {
+    let parts = Parts::new();
+    let builder = parts.builder_with(parts.issuer.jwks());
+    let builder = builder.revocation(Revocation::new()).introspection(parts.introspection().jwts());
+    let world = parts.build(builder);
+    let with = |session: &str| world.claims().claim("jti", "one").claim("sid", session);
+    let token = with("its own").sign();
+    world.kit.active_as(&token, with("the answer's"));
+    let revoke = async |session: &str| {
+        let record = Record::matching(ISSUER, Claims::session(session), world.now());
+        world.api.revocations().revoke(record).await.unwrap();
+    };
+    revoke("its own").await;
+    world.assert_passes(&token, "its own").await;
+    revoke("the answer's").await;
+    world.assert_invalid(&token, Kind::Revoked, "the answer's").await;
 }
 
 /// INT-19, attack 28: a JWT whose sender could not be proven by what came with it is refused unasked; one
