@@ -466,6 +466,31 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
     );
 }
 
+/// NHI-07: what is looked through with every token is bounded, member by member.
+#[test]
+fn a_class_names_a_thousand_at_most() {
+    let names = |count: usize| (0..count).map(|number| format!("name-{number}"));
+    let found = |class: TokenClass| {
+        faults(|builder| {
+            let builder = builder.binding(Binding::WhereBound);
+            builder.class(TokenClass::default_at_most(MINUTE)).class(class.at_most(MINUTE))
+        })
+    };
+    for (member, of) in [
+        (
+            "clients",
+            (|class, names| class.clients(names)) as fn(TokenClass, Vec<String>) -> TokenClass,
+        ),
+        ("scopes", |class, names| class.scopes(names)),
+    ] {
+        let class = |count| of(TokenClass::named("many"), names(count).collect());
+        assert_eq!(found(class(1_000)), Vec::<String>::new(), "{member}");
+        let faults = found(class(1_002));
+        let [fault] = faults.as_slice() else { panic!("{member}: {faults:?}") };
+        assert!(fault.contains(&format!(".{member}: ")) && fault.contains("1002"), "{fault}");
+    }
+}
+
 #[test]
 fn an_exception_that_does_not_say_it_all_is_a_fault_at_its_place() {
     let exception = || Exception::for_clients(["a"]).until("2027-03-31").because("ticket 1");

@@ -330,6 +330,24 @@ mod tests {
         assert_eq!(turns.line().called, 0);
     }
 
+    /// A place that came free while nobody stood in the line calls nobody: whoever comes then sees it.
+    #[test]
+    fn a_place_that_came_free_before_the_line_was_joined_is_seen() {
+        let turns = turns(1, 10);
+        let place = turns.take().unwrap();
+        assert!(turns.take().is_none());
+        let poll = |waits: &Queued| {
+            let waker = Waker::from(Arc::new(Woken::default()));
+            pin!(waits.called()).poll(&mut Context::from_waker(&waker)).is_ready()
+        };
+        let (early, _) = turns.wait(None, Duration::ZERO).unwrap();
+        assert!(!poll(&early));
+        drop(early);
+        drop(place);
+        let (late, _) = turns.wait(None, Duration::ZERO).unwrap();
+        assert!(poll(&late));
+    }
+
     /// A request as its task sees it.
     struct Request {
         queued: Queued,

@@ -106,3 +106,18 @@ impl Fingerprint {
         usize::try_from(self.low & mask).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DPOP-17: only the hash that marks an empty slot is written otherwise; of all others every bit counts.
+    #[test]
+    fn no_fingerprint_marks_an_empty_slot_and_no_other_is_changed() {
+        for (high, low, expected) in
+            [(0, 0, (0, 1)), (0, 7, (0, 7)), (7, 0, (7, 0)), (7, 9, (7, 9)), (0, 1, (0, 1))]
+        {
+            assert_eq!(Fingerprint::of(high, low).halves(), expected);
+        }
+    }
+}
