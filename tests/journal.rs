@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use portcullis::RejectionKind;
 use portcullis::revocation::{
-    ApplyError, Claims, Journal, JournalError, Record, Revocation, RevokeError, Target,
+    ApplyError, Claims, Journal, JournalError, Record, Revocation, RevokeError, Target, WhenFull,
 };
 use portcullis::testing::{ManualClock, TestIssuer};
 use portcullis::{ResourceServer, TokenClass};
@@ -266,6 +266,38 @@ async fn a_restart_forgets_nothing() {
     let without = builder(&clock).issuer(issuer.fixed_keys()).revocation(Revocation::new());
     let token = issuer.token(RESOURCE).claim("jti", "a").sign();
     assert!(without.build().unwrap().verify(&bearer(&token)).await.is_ok());
+}
+
+/// A journal with more cut-offs than there is room for is folded as the server says, and never forgotten:
+/// what it refused is refused. Where nothing is folded all of them come back.
+#[tokio::test]
+async fn a_restart_with_less_room_folds_where_it_may() {
+    let scratch = Scratch::new("less-room");
+    let world = World::new(opened(&scratch.file()).await);
+    let (clock, now) = (world.clock.clone(), world.api.revocations().now());
+    let user = |number: usize| format!("user-{number}");
+    let records =
+        (0..20).map(|number| Record::matching(ISSUER, Claims::subject(user(number)), now));
+    world.api.revocations().revoke_all(records).await.unwrap();
+    drop(world);
+
+    for (when_full, left, bystander_passes) in
+        [(WhenFull::FoldCutOffs, 0..=10, false), (WhenFull::Refuse, 20..=20, true)]
+    {
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let journal = opened(&scratch.file()).await;
+        let revocation = Revocation::new().journal(journal).at_most(10).when_full(when_full);
+        let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(revocation);
+        let api = api.build().unwrap();
+        let found = api.revocations().records();
+        assert!(left.contains(&found), "{when_full:?}: {found}");
+        let of = |subject: &str| bearer(&issuer.token(RESOURCE).subject(subject).sign());
+        for number in 0..20 {
+            let refused = api.verify(&of(&user(number))).await.unwrap_err();
+            assert_eq!(refused.kind(), RejectionKind::Revoked, "{when_full:?}");
+        }
+        assert_eq!(api.verify(&of("bystander")).await.is_ok(), bystander_passes, "{when_full:?}");
+    }
 }
 
 /// Decision 11: cut-offs were dropped by the lifetime that tokens had; a longer one would let old tokens pass.

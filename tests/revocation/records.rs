@@ -7,7 +7,7 @@ use portcullis::check::acr;
 use portcullis::issuer::{OptionalClaim, TokenProfile};
 use portcullis::revocation::{Claim, Claims, Effect, Hold, Record, Revocation, Source, Target};
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder, challenges};
-use portcullis::time::Clock as _;
+use portcullis::time::{Clock as _, Timestamp};
 use serde_json::json;
 
 use crate::source::{Hand, MINUTE, World, ago};
@@ -383,7 +383,7 @@ async fn a_named_claim_is_a_text_or_an_array_of_texts() {
 #[tokio::test]
 async fn a_record_of_long_ago_counts_from_when_it_was_heard() {
     let world = World::new().await;
-    for at in [portcullis::time::Timestamp::EPOCH, ago(&world, 100_000), world.now()] {
+    for at in [Timestamp::EPOCH, ago(&world, 100_000), world.now()] {
         let jti = format!("t-{at}");
         world.hand.says([Record::token(ISSUER, jti.as_str(), at)]).await;
         let token = world.token().claim("jti", &jti).issued_at(world.now());
@@ -499,6 +499,29 @@ async fn attack_39_a_wrong_clock_brings_nothing_back() {
     // `iat` is compared with the time of the record, never with the clock.
     world.clock.set(now.minus(Duration::from_secs(5)));
     assert_eq!(world.kind(&by_subject).await, Some(Kind::Revoked), "a clock that is late");
+}
+
+/// A lift says of its own when it was, and not how long what it takes back was to be remembered.
+#[test]
+fn a_lift_has_no_end_of_what_it_lifts() {
+    let at = |second: u64| Timestamp::from_secs(1_800_000_000 + second);
+    let record = Record::token(ISSUER, "a", at(0)).until(at(60));
+    assert_eq!((record.at(), record.expires_at()), (at(0), Some(at(60))));
+    let lift = record.lifted(at(30));
+    assert_eq!((lift.at(), lift.expires_at(), lift.effect()), (at(30), None, Effect::Lift));
+    assert_eq!((lift.issuer_id(), lift.target()), (record.issuer_id(), record.target()));
+}
+
+/// What took a token back that can live no more says nothing, and takes no room.
+#[tokio::test]
+async fn a_lift_of_what_has_ended_takes_no_room() {
+    let world = World::new().await;
+    let now = world.now();
+    let lifted = |jti: &str, at| Record::token(ISSUER, jti, at).lifted(at);
+    world.hand.says([lifted("old", now.minus(Duration::from_hours(24)))]).await;
+    assert_eq!(world.api.revocations().records(), 0);
+    world.hand.says([lifted("young", now)]).await;
+    assert_eq!(world.api.revocations().records(), 1);
 }
 
 /// Attack: an old removal that is told again takes back nothing that was said after it.
