@@ -1,6 +1,6 @@
 //! The decision: ten steps, cheap before costly, state changed last.
 //!
-//! `Rules::authenticate` takes steps 1 to 5 and ends with [`Facts`]: what the issuer said.
+//! `Rules::authenticate` takes steps 1 to 5 and ends with [`crate::access::Facts`]: what the issuer said.
 //! [`Rules::authorize`] takes steps 6 to 9 and reads nothing of the token but those. Step 10, which
 //! changes state, is taken by the guard when nothing can refuse any more. So a token
 //! that is already known, or that somebody else has read, skips the work of steps 2 to 5 and never the

@@ -11,7 +11,7 @@ use crate::issuer::{IssuerKeys, KeyMiss};
 use crate::jwe::Decryptor;
 use crate::revocation::{ListSlot, Objection};
 
-/// Why a decision stops without an [`Access`].
+/// Why a decision stops without an [`crate::access::Access`].
 pub(crate) enum Stop {
     Refused(Refusal),
     /// A key is missing. Unless something can be done about it, this is the refusal.
