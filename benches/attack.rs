@@ -259,7 +259,7 @@ impl World {
         let gates = [(1, true), (0, true), (1, false), (0, false)].map(|(places, knows)| {
             let bound = match places {
                 0 => FirstVerifications::unbounded(),
-                places => FirstVerifications::new().at_most(places),
+                places => FirstVerifications::new().max_at_once(places),
             };
             let mut builder = ResourceServer::builder(RESOURCE)
                 .issuer(issuer.jwks())

@@ -114,7 +114,9 @@ impl World {
                 .replay_store(used_replay_memory(records))
                 .mtls(Mtls::direct())
                 .class(TokenClass::default_at_most(Duration::from_hours(1)))
-                .revocation(Revocation::new().at_most(2_000_000).status_lists(StatusLists::new()))
+                .revocation(
+                    Revocation::new().max_records(2_000_000).status_lists(StatusLists::new()),
+                )
                 .observer(Nobody)
                 .transport(network)
                 .build()

@@ -341,7 +341,7 @@ impl Settings {
             .known_tokens_bytes(self.known_tokens)
             .first_verifications(
                 FirstVerifications::new()
-                    .at_most(self.verifications.0)
+                    .max_at_once(self.verifications.0)
                     .queue_at_most(self.verifications.1)
                     .wait_at_most(self.verifications.2),
             )
@@ -698,7 +698,7 @@ fn other_lines() -> Vec<Line> {
             let kept = api.known_tokens_health();
             format!("{first}, {} known of {} bytes", kept.tokens, kept.bytes_at_most)
         }),
-        line!(["/first_verifications/at_most"], |s| s.verifications.0 = 2, |w, api, _s| {
+        line!(["/first_verifications/max_at_once"], |s| s.verifications.0 = 2, |w, api, _s| {
             let mut held = HeldVerifications::of(api);
             while held.held() > 1 {
                 held.release_one();

@@ -50,7 +50,7 @@ struct World {
 
 /// One at a time; four wait.
 fn narrow() -> FirstVerifications {
-    FirstVerifications::new().at_most(1).queue_at_most(4).wait_at_most(WAIT)
+    FirstVerifications::new().max_at_once(1).queue_at_most(4).wait_at_most(WAIT)
 }
 
 impl World {
@@ -158,7 +158,7 @@ async fn a_known_token_passes_and_an_unknown_one_waits() {
     assert!(ended(poll_with(waiting.as_mut(), &woken)).passed());
 
     let health = world.health();
-    assert_eq!((health.at_most, health.under_way, health.waiting), (1, 0, 0));
+    assert_eq!((health.max_at_once, health.under_way, health.waiting), (1, 0, 0));
     assert_eq!((health.waited, health.turned_away), (1, 0));
     let _held = HeldVerifications::of(&world.api);
     assert!(ended(poll_once(world.start(&layer, &unknown).as_mut())).passed());
@@ -660,8 +660,8 @@ fn a_bound_that_cannot_be_is_a_fault() {
     let new = FirstVerifications::new;
     let second = Duration::from_secs;
     for (place, wrong, right) in [
-        ("at_most", new().at_most(0), new().at_most(1)),
-        ("at_most", new().at_most(1_025), new().at_most(1_024)),
+        ("max_at_once", new().max_at_once(0), new().max_at_once(1)),
+        ("max_at_once", new().max_at_once(1_025), new().max_at_once(1_024)),
         ("queue_at_most", new().queue_at_most(65_537), new().queue_at_most(65_536)),
         ("wait_at_most", new().wait_at_most(Duration::ZERO), new().wait_at_most(MOMENT)),
         ("wait_at_most", new().wait_at_most(second(10) + MOMENT), new().wait_at_most(second(10))),
@@ -671,7 +671,7 @@ fn a_bound_that_cannot_be_is_a_fault() {
         assert_eq!(found[0].0, format!("first_verifications.{place}"));
         assert!(faults(right).is_empty(), "{right:?}");
     }
-    let all = faults(new().at_most(0).queue_at_most(1 << 20).wait_at_most(second(11)));
+    let all = faults(new().max_at_once(0).queue_at_most(1 << 20).wait_at_most(second(11)));
     assert_eq!(all.len(), 3);
 }
 
@@ -684,7 +684,7 @@ fn the_default_leaves_a_thread() {
     let api = base.transport(TestNetwork::of(&[&issuer])).build().unwrap();
     let threads = std::thread::available_parallelism().unwrap().get();
     let health = api.first_verification_health().unwrap();
-    assert_eq!(health.at_most, (threads - 1).max(1));
+    assert_eq!(health.max_at_once, (threads - 1).max(1));
 }
 
 /// After a start every token is a new one. With the bound as it comes, thousands that arrive at once are all

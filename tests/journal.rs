@@ -286,7 +286,7 @@ async fn a_restart_with_less_room_folds_where_it_may() {
     {
         let issuer = TestIssuer::new(ISSUER, &clock);
         let journal = opened(&scratch.file()).await;
-        let revocation = Revocation::new().journal(journal).at_most(10).when_full(when_full);
+        let revocation = Revocation::new().journal(journal).max_records(10).when_full(when_full);
         let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(revocation);
         let api = api.build().unwrap();
         let found = api.revocations().records();

@@ -39,7 +39,7 @@ pub fn measure(effort: &Effort, summary: &mut Summary) {
         let server = builder(&clock)
             .issuer(issuer.fixed_keys())
             .known_tokens_bytes(known_tokens_bytes)
-            .revocation(Revocation::new().at_most(Revocation::MAX_RECORDS))
+            .revocation(Revocation::new().max_records(Revocation::MAX_RECORDS))
             .build()
             .unwrap();
         fill(&server, issuer.id(), records, &runtime);

@@ -19,7 +19,7 @@ pub(super) struct DecryptionTable {
     keys: Option<Some1<Table<KeyTable>>>,
     /// How many operations with private keys may run at once, 1 to 1024; half as many as the machine
     /// has cores unless said otherwise, at least one.
-    at_most: Option<Count>,
+    max_at_once: Option<Count>,
     /// How long a request may wait for its token to be decrypted, "1ms" to "10s"; "1s" unless said
     /// otherwise.
     wait_at_most: Option<Time>,
@@ -105,8 +105,8 @@ mod enabled {
                 let look = |faults: &mut Faults| key.key(files, faults);
                 decryption = decryption.key(faults.at_element("keys", index, look));
             }
-            if let Some(Count(operations)) = self.at_most {
-                decryption = decryption.at_most(operations);
+            if let Some(Count(operations)) = self.max_at_once {
+                decryption = decryption.max_at_once(operations);
             }
             match self.wait_at_most {
                 Some(Time(wait)) => decryption.wait_at_most(wait),

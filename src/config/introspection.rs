@@ -50,7 +50,7 @@ pub(super) struct IntrospectionTable {
     /// The longest a call may take and a request waits, "50ms" to "10s"; "2s" unless said otherwise.
     timeout: Option<Time>,
     /// How many calls are under way at once, 1 to 1024; 64 unless said otherwise.
-    at_most: Option<Count>,
+    max_at_once: Option<Count>,
     /// The path of a PEM file with the certificates of a private authority: the endpoint is then asked
     /// with these as trust anchors, and no others.
     ca_file: Option<String>,
@@ -179,8 +179,8 @@ impl IntrospectionTable {
         if let Some(Time(timeout)) = self.timeout {
             introspection = introspection.timeout(timeout);
         }
-        match self.at_most {
-            Some(Count(calls)) => introspection.at_most(calls),
+        match self.max_at_once {
+            Some(Count(calls)) => introspection.max_at_once(calls),
             None => introspection,
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct RevocationTable {
     /// to: each a string, or an array of strings, at the top of the token.
     claims: Option<Some1<String>>,
     /// How many records are kept, 1 to 100000000; 1000000 unless said otherwise.
-    at_most: Option<Count>,
+    max_records: Option<Count>,
     /// What becomes of records that there is no room for; "refuse" unless said otherwise.
     when_full: Option<WhenFullWord>,
     /// Looks at the status lists that tokens refer to: `true`, or how.
@@ -129,8 +129,8 @@ impl RevocationTable {
         for claim in self.claims.iter().flat_map(|Some1(list)| list) {
             revocation = revocation.claim(claim);
         }
-        if let Some(Count(records)) = self.at_most {
-            revocation = revocation.at_most(records);
+        if let Some(Count(records)) = self.max_records {
+            revocation = revocation.max_records(records);
         }
         if let Some(WhenFullWord(when_full)) = self.when_full {
             revocation = revocation.when_full(when_full);

@@ -13,7 +13,7 @@ use crate::verify::FirstVerifications;
 #[cfg_attr(test, schemars(rename = "FirstVerifications"))]
 pub(super) struct VerificationsTable {
     /// So many at once, 1 to 1024; one fewer than there are threads unless said otherwise.
-    at_most: Option<Count>,
+    max_at_once: Option<Count>,
     /// So many requests wait, at most 65536; 16384 unless said otherwise.
     queue_at_most: Option<Count>,
     /// How long a request may wait, "1ms" to "10s"; "1s" unless said otherwise.
@@ -23,8 +23,8 @@ pub(super) struct VerificationsTable {
 impl VerificationsTable {
     pub(super) fn bound(&self) -> FirstVerifications {
         let mut bound = FirstVerifications::new();
-        if let Some(Count(signatures)) = self.at_most {
-            bound = bound.at_most(signatures);
+        if let Some(Count(signatures)) = self.max_at_once {
+            bound = bound.max_at_once(signatures);
         }
         if let Some(Count(requests)) = self.queue_at_most {
             bound = bound.queue_at_most(requests);

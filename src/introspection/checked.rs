@@ -20,7 +20,7 @@ pub(crate) struct Checked {
     pub(super) negative_ttl: Duration,
     pub(super) cache_bytes: u64,
     pub(super) timeout: Duration,
-    pub(super) at_most: usize,
+    pub(super) max_at_once: usize,
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) loopback_http: LoopbackHttp,
 }

@@ -31,7 +31,7 @@ pub struct Introspection {
     negative_ttl: Option<Duration>,
     cache_bytes: u64,
     timeout: Duration,
-    at_most: usize,
+    max_at_once: usize,
     transport: Option<Arc<dyn Transport>>,
     loopback_http: LoopbackHttp,
 }
@@ -97,7 +97,7 @@ impl Introspection {
             negative_ttl: None,
             cache_bytes: Self::CACHE_BYTES,
             timeout: Duration::from_secs(2),
-            at_most: 64,
+            max_at_once: 64,
             transport: None,
             loopback_http: LoopbackHttp::Refused,
         }
@@ -187,8 +187,8 @@ impl Introspection {
     ///
     /// Beyond these, calls wait for their turn. At most 1 024 requests with unknown tokens wait for an
     /// answer, and 1 024 with tokens that were active before; one more of its kind gets 503 at once.
-    pub fn at_most(mut self, calls: usize) -> Self {
-        self.at_most = calls;
+    pub fn max_at_once(mut self, calls: usize) -> Self {
+        self.max_at_once = calls;
         self
     }
 
@@ -293,10 +293,10 @@ impl Introspection {
             );
             faults.push_at("timeout", fault(what));
         }
-        if !(1..=Self::MOST_AT_ONCE).contains(&self.at_most) {
+        if !(1..=Self::MOST_AT_ONCE).contains(&self.max_at_once) {
             let (what, maximum) = ("number of calls at once", Self::MOST_AT_ONCE);
-            let found = self.at_most;
-            faults.push_at("at_most", ConfigFault::Bound { what, found, maximum });
+            let found = self.max_at_once;
+            faults.push_at("max_at_once", ConfigFault::Bound { what, found, maximum });
         }
         if self.cache_bytes > Self::MOST_CACHE_BYTES {
             let most = Self::MOST_CACHE_BYTES;
@@ -318,7 +318,7 @@ impl Introspection {
                     negative_ttl,
                     cache_bytes: self.cache_bytes,
                     timeout: self.timeout,
-                    at_most: self.at_most,
+                    max_at_once: self.max_at_once,
                     transport: self.transport.clone(),
                     loopback_http: self.loopback_http,
                 })

@@ -83,7 +83,7 @@ impl Introspector {
             answers: Answers::new(rules.cache_bytes, rules.ttl, rules.negative_ttl),
             open: Mutex::default(),
             breaker: Breaker::default(),
-            turns: Turns::new(rules.at_most),
+            turns: Turns::new(rules.max_at_once),
             waiting: [Waiting::default(), Waiting::default()],
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),

@@ -333,7 +333,7 @@ impl Introspector {
             "negative_ttl": shown_duration(rules.negative_ttl),
             "cache_bytes": rules.cache_bytes,
             "timeout": shown_duration(rules.timeout),
-            "at_most": rules.at_most,
+            "max_at_once": rules.max_at_once,
         });
         let Some(members) = report.as_object_mut() else { return report };
         let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);

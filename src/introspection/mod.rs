@@ -25,7 +25,7 @@
 //! proof along. It serves nothing that is older than its `ttl` through an outage.
 //!
 //! Deployment: each token costs a call to the issuer in each process, once a `ttl`. Whoever invents
-//! tokens makes calls too, as many at once as [`Introspection::at_most`]; a rate limit in front of the
+//! tokens makes calls too, as many at once as [`Introspection::max_at_once`]; a rate limit in front of the
 //! service is the remedy, or a prefix that most inventions do not have. A request that could not be
 //! proven whatever the answer is (a bound token is wanted, and there is no proof) is refused unasked.
 //!

@@ -19,9 +19,9 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    pub(super) fn new(at_most: usize) -> Self {
-        let of_strangers = at_most.saturating_sub(at_most / 4);
-        Self { all: Semaphore::new(at_most), of_strangers: Semaphore::new(of_strangers) }
+    pub(super) fn new(max_at_once: usize) -> Self {
+        let of_strangers = max_at_once.saturating_sub(max_at_once / 4);
+        Self { all: Semaphore::new(max_at_once), of_strangers: Semaphore::new(of_strangers) }
     }
 
     /// A turn, as soon as there is one. An error says that they are closed, which they never are.

@@ -27,7 +27,7 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 ///     .key(DecryptionKey::jwk(SecretSource::file("/run/secrets/tokens-2026.jwk")))
 ///     // Until the last token that was encrypted to it has expired.
 ///     .key(DecryptionKey::jwk(SecretSource::file("/run/secrets/tokens-2025.jwk")))
-///     .at_most(2)
+///     .max_at_once(2)
 ///     .wait_at_most(Duration::from_millis(500));
 /// assert!(decryption.build().is_err(), "there are no such files on this machine");
 /// ```
@@ -36,14 +36,14 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 pub struct Decryption {
     keys: Vec<DecryptionKey>,
     /// `None`: half as many as the machine has cores.
-    at_most: Option<usize>,
+    max_at_once: Option<usize>,
     wait_at_most: Duration,
 }
 
 impl Decryption {
     /// Without a key, as which it cannot be built.
     pub const fn new() -> Self {
-        Self { keys: Vec::new(), at_most: None, wait_at_most: Duration::from_secs(1) }
+        Self { keys: Vec::new(), max_at_once: None, wait_at_most: Duration::from_secs(1) }
     }
 
     /// One more private key.
@@ -56,8 +56,8 @@ impl Decryption {
     /// the machine has cores unless said otherwise, at least one. Each is some tenths of a millisecond to some milliseconds of one
     /// core, and whoever knows the public key can ask for it. Beyond these, 256 tokens wait for their
     /// turn; one more gets 503 at once.
-    pub const fn at_most(mut self, operations: usize) -> Self {
-        self.at_most = Some(operations);
+    pub const fn max_at_once(mut self, operations: usize) -> Self {
+        self.max_at_once = Some(operations);
         self
     }
 
@@ -112,14 +112,14 @@ impl Decryption {
                 keys.push(key);
             });
         }
-        let at_most = self.at_most.unwrap_or_else(|| {
+        let max_at_once = self.max_at_once.unwrap_or_else(|| {
             // The rest is left to requests that need no private key.
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             (cores / 2).clamp(1, MOST_AT_ONCE)
         });
-        if !(1..=MOST_AT_ONCE).contains(&at_most) {
+        if !(1..=MOST_AT_ONCE).contains(&max_at_once) {
             let (what, maximum) = ("the number of decryptions at once", MOST_AT_ONCE);
-            faults.push_at("at_most", ConfigFault::Bound { what, found: at_most, maximum });
+            faults.push_at("max_at_once", ConfigFault::Bound { what, found: max_at_once, maximum });
         }
         if !WAITS.contains(&self.wait_at_most) {
             let found = shown_duration(self.wait_at_most);
@@ -128,7 +128,7 @@ impl Decryption {
             );
             faults.push_at("wait_at_most", fault(what));
         }
-        (faults.len() == before).then(|| Decryptor::new(keys, at_most, self.wait_at_most))
+        (faults.len() == before).then(|| Decryptor::new(keys, max_at_once, self.wait_at_most))
     }
 }
 

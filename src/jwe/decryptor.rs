@@ -31,7 +31,7 @@ pub struct Decryptor {
     keys: Arc<[CheckedKey]>,
     context: Arc<JweContext>,
     turns: Turns,
-    at_most: usize,
+    max_at_once: usize,
     wait_at_most: Duration,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl Decryptor {
-    pub(super) fn new(keys: Vec<CheckedKey>, at_most: usize, wait_at_most: Duration) -> Self {
-        let turns = Turns::new(at_most);
-        Self { keys: keys.into(), context: Arc::new(context()), turns, at_most, wait_at_most }
+    pub(super) fn new(keys: Vec<CheckedKey>, max_at_once: usize, wait_at_most: Duration) -> Self {
+        let turns = Turns::new(max_at_once);
+        Self { keys: keys.into(), context: Arc::new(context()), turns, max_at_once, wait_at_most }
     }
 
     /// Decrypts a JWE in compact serialization to the compact JWS in it. Nobody has verified that
@@ -112,7 +112,7 @@ impl Decryptor {
         let keys: Vec<_> = self.keys.iter().map(CheckedKey::report).collect();
         serde_json::json!({
             "keys": keys,
-            "at_most": self.at_most,
+            "max_at_once": self.max_at_once,
             "wait_at_most": shown_duration(self.wait_at_most),
         })
     }
@@ -143,7 +143,7 @@ impl fmt::Debug for Decryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decryptor")
             .field("keys", &self.keys)
-            .field("at_most", &self.at_most)
+            .field("max_at_once", &self.max_at_once)
             .finish_non_exhaustive()
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn tokens_are_opened_off_the_executor() {
         let key = TestDecryptionKey::generate(KeyManagement::EcdhEs, "k");
-        let decryptor = Decryption::new().key(key.decryption_key()).at_most(1).build().unwrap();
+        let decryptor = Decryption::new().key(key.decryption_key()).max_at_once(1).build().unwrap();
         let good = key.encrypt(INNER, ContentEncryption::A256Gcm);
         let other = key.seal(INNER).header("x", 1).encrypt();
         let mixed = format!("{}{}", &good[..good.len() - 22], &other[other.len() - 22..]);
@@ -204,7 +204,7 @@ mod tests {
         std::fs::write(&path, key.pem()).unwrap();
         let file = DecryptionKey::pem(SecretSource::file(&path)).kid("f");
         let file = file.encryptions([ContentEncryption::A256Gcm]);
-        let decryption = Decryption::new().key(key.decryption_key()).key(file).at_most(3);
+        let decryption = Decryption::new().key(key.decryption_key()).key(file).max_at_once(3);
         let decryptor = decryption.wait_at_most(Duration::from_millis(1500)).build().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(decryptor.wait_at_most(), Duration::from_millis(1500));
@@ -227,7 +227,7 @@ mod tests {
                         "encryptions": ["A256GCM"],
                     },
                 ],
-                "at_most": 3,
+                "max_at_once": 3,
                 "wait_at_most": "1s 500ms",
             })
         );

@@ -35,8 +35,8 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(at_most: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_most)), waiting: Arc::default() }
+    pub(super) fn new(max_at_once: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max_at_once)), waiting: Arc::default() }
     }
 
     /// Starts work when its turn comes.

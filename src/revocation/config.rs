@@ -71,7 +71,7 @@ impl WhenFull {
 impl Revocation {
     /// The most records that are kept unless said otherwise. A million revoked tokens take some 27 MB.
     pub const DEFAULT_RECORDS: usize = 1_000_000;
-    /// The largest value of [`Self::at_most`].
+    /// The largest value of [`Self::max_records`].
     pub const MAX_RECORDS: usize = 100_000_000;
     /// The most claims that records can name beside those that every token has.
     const MOST_CLAIMS: usize = 16;
@@ -117,7 +117,7 @@ impl Revocation {
     }
 
     /// How many records are kept at most; [`Self::DEFAULT_RECORDS`] unless said otherwise.
-    pub fn at_most(mut self, records: usize) -> Self {
+    pub fn max_records(mut self, records: usize) -> Self {
         self.most = Some(records);
         self
     }
@@ -137,7 +137,7 @@ impl Revocation {
             "on_stale": self.on_stale.report(),
             // Those that streams map events to stand in their `subjects`.
             "claims": self.claims,
-            "at_most": self.most(),
+            "max_records": self.most(),
             "when_full": self.when_full.as_str(),
         });
         if let Some(members) = report.as_object_mut() {
@@ -185,7 +185,7 @@ impl Revocation {
                 found: self.most(),
                 maximum: Self::MAX_RECORDS,
             };
-            faults.push_at("at_most", fault);
+            faults.push_at("max_records", fault);
         }
         if self.sources.len() > Self::MOST_SOURCES {
             let fault = ConfigFault::Bound {

@@ -97,10 +97,10 @@ pub struct Applied {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// There is no room for it: see [`super::Revocation::at_most`]. Nothing that still matters is ever
+    /// There is no room for it: see [`super::Revocation::max_records`]. Nothing that still matters is ever
     /// dropped for it.
     #[error(
-        "no room: {records} records are kept, {most} is the most; allow more with `Revocation::at_most`"
+        "no room: {records} records are kept, {most} is the most; allow more with `Revocation::max_records`"
     )]
     #[non_exhaustive]
     Full {

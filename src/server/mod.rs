@@ -111,7 +111,7 @@ impl ResourceServer {
     ///   neither is configured, the origin of the resource stands there.
     /// - `keys` of `nonces` are where a file says that they are; else they are `shared`, if code gave
     ///   them, or this process's `own`.
-    /// - `at_most` of `first_verifications` is `all threads but one` where it was not said: what that is
+    /// - `max_at_once` of `first_verifications` is `all threads but one` where it was not said: what that is
     ///   depends on the machine.
     /// - `replay` of a store that is not this crate's own memory is `store`: `own`.
     /// - `scope_implications` have what the implied scopes imply as well.

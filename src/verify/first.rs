@@ -51,7 +51,7 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 ///
 /// // Of eight threads, two are left whatever comes.
 /// let bound = FirstVerifications::new()
-///     .at_most(6)
+///     .max_at_once(6)
 ///     .queue_at_most(4_096)
 ///     .wait_at_most(Duration::from_millis(250));
 /// # let _ = bound;
@@ -59,7 +59,7 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing until it is given to `ServerBuilder::first_verifications`"]
 pub struct FirstVerifications {
-    at_most: AtMost,
+    max_at_once: AtMost,
     queue_at_most: usize,
     wait_at_most: Duration,
 }
@@ -77,7 +77,7 @@ impl FirstVerifications {
     /// least one; 16 384 requests wait, for 1 second at most.
     pub const fn new() -> Self {
         Self {
-            at_most: AtMost::AllThreadsButOne,
+            max_at_once: AtMost::AllThreadsButOne,
             queue_at_most: WAITING,
             wait_at_most: Duration::from_secs(1),
         }
@@ -85,13 +85,13 @@ impl FirstVerifications {
 
     /// No bound: as many as there are threads, and nobody waits.
     pub const fn unbounded() -> Self {
-        Self { at_most: AtMost::Unbounded, ..Self::new() }
+        Self { max_at_once: AtMost::Unbounded, ..Self::new() }
     }
 
     /// So many at once, 1 to 1 024. It bounds nothing unless it is less than the threads that the service
     /// runs on.
-    pub const fn at_most(mut self, signatures: usize) -> Self {
-        self.at_most = AtMost::These(signatures);
+    pub const fn max_at_once(mut self, signatures: usize) -> Self {
+        self.max_at_once = AtMost::These(signatures);
         self
     }
 
@@ -111,7 +111,7 @@ impl FirstVerifications {
 
     /// The bound; `None` if there is none. Looks for faults.
     pub(crate) fn check(self, faults: &mut Faults) -> Option<Arc<Turns>> {
-        let at_most = match self.at_most {
+        let max_at_once = match self.max_at_once {
             AtMost::Unbounded => return None,
             AtMost::These(signatures) => signatures,
             AtMost::AllThreadsButOne => {
@@ -119,9 +119,9 @@ impl FirstVerifications {
                 threads.saturating_sub(1).clamp(1, MOST_AT_ONCE)
             }
         };
-        if !(1..=MOST_AT_ONCE).contains(&at_most) {
+        if !(1..=MOST_AT_ONCE).contains(&max_at_once) {
             let (what, maximum) = ("the number of first verifications at once", MOST_AT_ONCE);
-            faults.push_at("at_most", ConfigFault::Bound { what, found: at_most, maximum });
+            faults.push_at("max_at_once", ConfigFault::Bound { what, found: max_at_once, maximum });
         }
         let fault = ConfigFault::FirstVerifications;
         if self.queue_at_most > MOST_WAITING {
@@ -137,8 +137,8 @@ impl FirstVerifications {
             faults.push_at("wait_at_most", fault(what));
         }
         let Self { queue_at_most, wait_at_most, .. } = self;
-        let said = self.at_most;
-        Some(Arc::new(Turns::new(Bounds { at_most, said, queue_at_most, wait_at_most })))
+        let said = self.max_at_once;
+        Some(Arc::new(Turns::new(Bounds { max_at_once, said, queue_at_most, wait_at_most })))
     }
 }
 
@@ -151,7 +151,7 @@ impl Default for FirstVerifications {
 /// A bound on first verifications.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    pub(super) at_most: usize,
+    pub(super) max_at_once: usize,
     /// What was said of it.
     said: AtMost,
     pub(super) queue_at_most: usize,
@@ -166,12 +166,12 @@ pub(crate) fn report(turns: Option<&Turns>) -> Value {
 impl Bounds {
     /// What it says, in the words of a file. A number that follows from the machine is not in it.
     fn report(self) -> Value {
-        let at_most = match self.said {
+        let max_at_once = match self.said {
             AtMost::These(signatures) => signatures.into(),
             AtMost::AllThreadsButOne | AtMost::Unbounded => Value::from("all threads but one"),
         };
         json!({
-            "at_most": at_most,
+            "max_at_once": max_at_once,
             "queue_at_most": self.queue_at_most,
             "wait_at_most": shown_duration(self.wait_at_most),
         })
@@ -184,7 +184,7 @@ impl Bounds {
 #[non_exhaustive]
 pub struct FirstVerificationHealth {
     /// How many may be verified at once.
-    pub at_most: usize,
+    pub max_at_once: usize,
     /// How many are verified now.
     pub under_way: usize,
     /// How many requests wait.

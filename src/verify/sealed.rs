@@ -49,7 +49,7 @@ impl Rules {
             }
             Some(Err(OpenError::Unavailable(why))) => Err(unavailable(why).into()),
             None => Err(unavailable(
-                "the token was not decrypted in time: too many wait (`Decryption::at_most`, \
+                "the token was not decrypted in time: too many wait (`Decryption::max_at_once`, \
                  `wait_at_most`)",
             )
             .into()),

@@ -60,7 +60,7 @@ impl Turns {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            free: AtomicUsize::new(bounds.at_most),
+            free: AtomicUsize::new(bounds.max_at_once),
             line: Mutex::default(),
             waiting: AtomicUsize::new(0),
             waited: AtomicU64::new(0),
@@ -112,19 +112,19 @@ impl Turns {
     }
 
     fn full(&self) -> Refusal {
-        let Bounds { at_most, queue_at_most, .. } = self.bounds;
+        let Bounds { max_at_once, queue_at_most, .. } = self.bounds;
         self.turn_away(format!(
-            "{at_most} signatures are verified at once, which is the most, and {queue_at_most} requests \
+            "{max_at_once} signatures are verified at once, which is the most, and {queue_at_most} requests \
              wait for that"
         ))
     }
 
     /// What is said of a request whose time is over.
     pub(super) fn late(&self) -> Refusal {
-        let Bounds { at_most, wait_at_most, .. } = self.bounds;
+        let Bounds { max_at_once, wait_at_most, .. } = self.bounds;
         let wait = shown_duration(wait_at_most);
         self.turn_away(format!(
-            "{at_most} signatures are verified at once, which is the most, and the turn of this one did \
+            "{max_at_once} signatures are verified at once, which is the most, and the turn of this one did \
              not come within {wait}"
         ))
     }
@@ -167,8 +167,8 @@ impl Turns {
 
     pub(crate) fn health(&self) -> FirstVerificationHealth {
         FirstVerificationHealth {
-            at_most: self.bounds.at_most,
-            under_way: self.bounds.at_most.saturating_sub(self.free.load(Ordering::SeqCst)),
+            max_at_once: self.bounds.max_at_once,
+            under_way: self.bounds.max_at_once.saturating_sub(self.free.load(Ordering::SeqCst)),
             waiting: self.waiting.load(Ordering::SeqCst),
             waited: self.waited.load(Ordering::Relaxed),
             turned_away: self.turned_away.load(Ordering::Relaxed),
@@ -280,8 +280,8 @@ mod tests {
     use super::*;
     use crate::error::Faults;
 
-    fn turns(at_most: usize, queue_at_most: usize) -> Arc<Turns> {
-        let bound = FirstVerifications::new().at_most(at_most).queue_at_most(queue_at_most);
+    fn turns(max_at_once: usize, queue_at_most: usize) -> Arc<Turns> {
+        let bound = FirstVerifications::new().max_at_once(max_at_once).queue_at_most(queue_at_most);
         bound.check(&mut Faults::new()).unwrap()
     }
 
@@ -380,11 +380,11 @@ mod tests {
         /// where a place is free and somebody waits, somebody is about to be looked at.
         #[test]
         fn nobody_waits_for_nothing(
-            at_most in 1..4_usize,
+            max_at_once in 1..4_usize,
             room in 0..6_usize,
             events in prop::collection::vec(event(), 0..200),
         ) {
-            let turns = turns(at_most, room);
+            let turns = turns(max_at_once, room);
             let (mut places, mut waiting) = (Vec::new(), Vec::<Request>::new());
             for event in events {
                 match event {
@@ -426,12 +426,12 @@ mod tests {
                 let health = turns.health();
                 prop_assert_eq!(health.under_way, places.len());
                 prop_assert_eq!(health.waiting, waiting.len());
-                prop_assert!(waiting.len() <= room && places.len() <= at_most);
+                prop_assert!(waiting.len() <= room && places.len() <= max_at_once);
                 let is_awake = |request: &Request| {
                     request.seen.is_none_or(|seen| request.woken.0.load(SeqCst) > seen)
                 };
                 prop_assert!(
-                    places.len() == at_most || waiting.is_empty() || waiting.iter().any(is_awake),
+                    places.len() == max_at_once || waiting.is_empty() || waiting.iter().any(is_awake),
                     "a place is free, and everybody sleeps"
                 );
             }

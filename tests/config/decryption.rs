@@ -68,7 +68,7 @@ mod with_feature {
                 },
                 { "pem": file(directory, "two.pem", two.pem()), "kid": "second" },
             ],
-            "at_most": 3,
+            "max_at_once": 3,
             "wait_at_most": "750ms",
         })
     }
@@ -180,8 +180,11 @@ mod with_feature {
                 json!({ "keys": [{ "jwk": jwk }, { "jwk": jwk }, { "pem": pem }] }),
                 &["decryption.keys[1].kid", "decryption.keys[2].kid"],
             ),
-            (json!({ "keys": [{ "jwk": jwk }], "at_most": 0 }), &["decryption.at_most"]),
-            (json!({ "keys": [{ "jwk": jwk }], "at_most": "all" }), &["decryption.at_most"]),
+            (json!({ "keys": [{ "jwk": jwk }], "max_at_once": 0 }), &["decryption.max_at_once"]),
+            (
+                json!({ "keys": [{ "jwk": jwk }], "max_at_once": "all" }),
+                &["decryption.max_at_once"],
+            ),
             (
                 json!({ "keys": [{ "jwk": jwk }], "wait_at_most": "11s" }),
                 &["decryption.wait_at_most"],

@@ -311,7 +311,7 @@ fn a_file_of_the_effective_policy_builds_the_same() {
         "issuer": ISSUER, "endpoint": "http://127.0.0.1:9000/introspect", "client": basic,
         "prefixes": ["a_"], "jwts": true, "signed_answers": true, "may_lack": ["sub", "exp"],
         "dangerous": { "insecure_loopback_http": true, "insecure_without_audience": true },
-        "ttl": "20s", "at_most": 3, "timeout": "700ms", "cache_bytes": 4096,
+        "ttl": "20s", "max_at_once": 3, "timeout": "700ms", "cache_bytes": 4096,
     });
     let keyed = with(asked(), "/issuers/0/opaque", json!(false));
     for file in [
@@ -383,9 +383,9 @@ fn each_fault_is_told_at_its_place() {
         (asking("cache_bytes", json!(1_u64 << 33)), &["introspection[0].cache_bytes"]),
         (asking("timeout", json!("49ms")), &["introspection[0].timeout"]),
         (asking("timeout", json!("50ms")), &[]),
-        (asking("at_most", json!(0)), &["introspection[0].at_most"]),
-        (asking("at_most", json!(1025)), &["introspection[0].at_most"]),
-        (asking("at_most", json!(-1)), &["introspection[0].at_most"]),
+        (asking("max_at_once", json!(0)), &["introspection[0].max_at_once"]),
+        (asking("max_at_once", json!(1025)), &["introspection[0].max_at_once"]),
+        (asking("max_at_once", json!(-1)), &["introspection[0].max_at_once"]),
         (asking("ca_file", json!("nowhere.pem")), &["introspection[0].ca_file"]),
         (asking("ca_file", json!("tests/config/ca.pem")), &[]),
         (asking("dangerous", json!(true)), &["introspection[0].dangerous"]),

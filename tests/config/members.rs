@@ -202,16 +202,16 @@ async fn a_file_says_how_much_room_known_tokens_have() {
 #[tokio::test]
 async fn a_file_says_how_many_tokens_are_verified_at_once() {
     let usual = json!({
-        "at_most": "all threads but one", "queue_at_most": 16_384, "wait_at_most": "1s",
+        "max_at_once": "all threads but one", "queue_at_most": 16_384, "wait_at_most": "1s",
     });
-    let all = json!({ "at_most": 3, "queue_at_most": 0, "wait_at_most": "250ms" });
-    let three = json!({ "at_most": 3, "queue_at_most": 16_384, "wait_at_most": "1s" });
+    let all = json!({ "max_at_once": 3, "queue_at_most": 0, "wait_at_most": "250ms" });
+    let three = json!({ "max_at_once": 3, "queue_at_most": 16_384, "wait_at_most": "1s" });
     for (said, shown) in [
         (None, &usual),
         (Some(json!({})), &usual),
         (Some(json!(true)), &usual),
         (Some(all.clone()), &all),
-        (Some(json!({ "at_most": 3 })), &three),
+        (Some(json!({ "max_at_once": 3 })), &three),
         (Some(json!(false)), &json!(false)),
     ] {
         let mut file = asking(json!({ "allow_all": true }));
@@ -220,9 +220,9 @@ async fn a_file_says_how_many_tokens_are_verified_at_once() {
         }
         let desk = Desk::new(&file).await;
         assert_eq!(&desk.api.effective_policy()["first_verifications"], shown, "{said:?}");
-        let found = desk.api.first_verification_health().map(|health| health.at_most);
+        let found = desk.api.first_verification_health().map(|health| health.max_at_once);
         let threads = std::thread::available_parallelism().unwrap().get();
-        let wanted = match shown.get("at_most") {
+        let wanted = match shown.get("max_at_once") {
             None => None,
             Some(number) if number.is_number() => Some(3),
             Some(_) => Some((threads - 1).max(1)),

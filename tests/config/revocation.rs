@@ -304,7 +304,7 @@ async fn claims_and_room_are_as_the_file_says() {
         (None, false),
         (Some(json!({})), false),
         (Some(json!({ "claims": ["department"] })), true),
-        (Some(json!({ "claims": ["department"], "at_most": 1 })), true),
+        (Some(json!({ "claims": ["department"], "max_records": 1 })), true),
     ] {
         let file = match &revocation {
             Some(table) => with(least(), "/revocation", table.clone()),
@@ -315,11 +315,11 @@ async fn claims_and_room_are_as_the_file_says() {
         let expected = taken.then_some(Kind::Revoked);
         assert_eq!(kind(&api, &token).await, expected, "{revocation:?}");
         let more = Record::token(ISSUER, "t", world.clock.now());
-        let room = revocation.is_some_and(|table| table.get("at_most").is_none());
+        let room = revocation.is_some_and(|table| table.get("max_records").is_none());
         assert_eq!(api.revocations().revoke(more).await.is_ok(), room);
     }
     for (when_full, taken) in [("refuse", 2), ("fold_cut_offs", 5)] {
-        let table = json!({ "at_most": 2, "when_full": when_full });
+        let table = json!({ "max_records": 2, "when_full": when_full });
         let api = world.serve(&with(least(), "/revocation", table));
         let mut known = 0;
         for user in ["a", "b", "c", "d", "e"] {

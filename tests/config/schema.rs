@@ -52,7 +52,7 @@ fn the_schema_takes_what_is_good_and_refuses_what_is_not() {
         ("/known_tokens_bytes", json!("32 MiB")),
         ("/known_tokens_bytes", json!(-1)),
         ("/first_verifications", json!("unbounded")),
-        ("/first_verifications", json!({ "at_most": -1 })),
+        ("/first_verifications", json!({ "max_at_once": -1 })),
         ("/first_verifications", json!({ "wait_at_most": 1 })),
         ("/replay", json!({ "capacity": "1000" })),
         ("/replay", json!({ "capacity": -1 })),

@@ -75,13 +75,13 @@ impl World {
         let owner = ClientKey::generate(Algorithm::Es256, &clock);
         let introspection = Introspection::at(asked.id(), opaque.url())
             .client(ClientAuth::insecure_unauthenticated())
-            .at_most(1_024);
+            .max_at_once(1_024);
         let api = builder(&clock)
             .issuer(issuer.jwks())
             .issuer(Issuer::opaque(asked.id()))
             .introspection(introspection)
             .dpop(Dpop::new())
-            .first_verifications(FirstVerifications::new().at_most(2))
+            .first_verifications(FirstVerifications::new().max_at_once(2))
             .transport(TestNetwork::of(&[&issuer]).with_introspection(&opaque))
             .build()
             .unwrap();
@@ -122,7 +122,7 @@ impl World {
     pub(crate) fn assert_at_rest(&self, proofs: usize) {
         let health = self.api.first_verification_health().unwrap();
         assert_eq!((health.under_way, health.waiting), (0, 0));
-        assert_eq!(HeldVerifications::of(&self.api).held(), health.at_most);
+        assert_eq!(HeldVerifications::of(&self.api).held(), health.max_at_once);
         assert_eq!(self.api.introspection_health()[0].under_way, 0);
         assert_eq!(self.api.replay_health().unwrap().entries, proofs);
     }

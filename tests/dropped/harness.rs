@@ -170,7 +170,7 @@ pub(crate) async fn tasks() -> usize {
 pub(crate) fn assert_at_rest(api: &ResourceServer, name: &str) {
     if let Some(health) = api.first_verification_health() {
         assert_eq!((health.under_way, health.waiting), (0, 0), "{name}");
-        assert_eq!(HeldVerifications::of(api).held(), health.at_most, "{name}");
+        assert_eq!(HeldVerifications::of(api).held(), health.max_at_once, "{name}");
     }
     for endpoint in api.introspection_health() {
         assert_eq!(endpoint.under_way, 0, "{name}");

@@ -35,7 +35,7 @@ impl Ground {
 
     /// Two signatures at a time; the issuer has to be given.
     pub(crate) fn builder(&self) -> ServerBuilder {
-        let places = FirstVerifications::new().at_most(2).queue_at_most(8);
+        let places = FirstVerifications::new().max_at_once(2).queue_at_most(8);
         builder(&self.clock).first_verifications(places).observer(self.decisions.clone())
     }
 

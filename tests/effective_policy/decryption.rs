@@ -23,7 +23,7 @@ struct Settings {
     kid: &'static str,
     algorithm: KeyManagement,
     encryption: ContentEncryption,
-    at_most: usize,
+    max_at_once: usize,
     wait: Duration,
     encrypted_only: bool,
 }
@@ -58,8 +58,10 @@ impl World {
             .kid(settings.kid)
             .algorithms([settings.algorithm])
             .encryptions([settings.encryption]);
-        let decryption =
-            Decryption::new().key(key).at_most(settings.at_most).wait_at_most(settings.wait);
+        let decryption = Decryption::new()
+            .key(key)
+            .max_at_once(settings.max_at_once)
+            .wait_at_most(settings.wait);
         let issuer = self.issuer.fixed_keys();
         let issuer = if settings.encrypted_only { issuer.encrypted_only() } else { issuer };
         let builder = support::builder(&self.clock).issuer(issuer);
@@ -125,7 +127,7 @@ fn each_line_on_decryption_is_enforced() {
         kid: "k-1",
         algorithm: KeyManagement::EcdhEs,
         encryption: ContentEncryption::A256Gcm,
-        at_most: 1,
+        max_at_once: 1,
         wait: 2 * SECOND,
         encrypted_only: true,
     };
@@ -137,8 +139,8 @@ fn each_line_on_decryption_is_enforced() {
         ("/decryption/keys/0/encryptions/0", |s| s.encryption = ContentEncryption::A128Gcm, sealed),
         // One has its turn, 256 wait for theirs, and one more is told to come again.
         (
-            "/decryption/at_most",
-            |s| s.at_most = 2,
+            "/decryption/max_at_once",
+            |s| s.max_at_once = 2,
             |world, api| ended(world, api, 258, Duration::ZERO),
         ),
         (

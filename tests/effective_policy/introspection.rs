@@ -47,7 +47,7 @@ struct Settings {
     ttl: [Duration; 2],
     cache_bytes: u64,
     timeout: Duration,
-    at_most: usize,
+    max_at_once: usize,
     // Of the second issuer.
     opaque: bool,
     key: &'static str,
@@ -76,7 +76,7 @@ impl Settings {
             ttl: [20 * SECOND, 4 * SECOND],
             cache_bytes: 1 << 20,
             timeout: 3 * SECOND,
-            at_most: 2,
+            max_at_once: 2,
             opaque: true,
             key: "good.jwk",
             algorithm: Algorithm::EdDsa,
@@ -121,7 +121,7 @@ impl Settings {
             .negative_ttl(self.ttl[1])
             .cache_bytes(self.cache_bytes)
             .timeout(self.timeout)
-            .at_most(self.at_most);
+            .max_at_once(self.max_at_once);
         one = match self.prefix {
             Some(prefix) => one.prefix(prefix),
             None => one.only_where_named(),
@@ -376,10 +376,10 @@ fn answer_lines() -> Vec<Line> {
             w.endpoints[0].release();
             format!("{ended}")
         }),
-        line!(["/introspection/0/at_most"], |s| s.at_most = 1, |w, api, s| {
+        line!(["/introspection/0/max_at_once"], |s| s.max_at_once = 1, |w, api, s| {
             w.endpoints[0].hold();
             let started = start(api, &["s_1", "s_2"]).await;
-            w.endpoints[0].called(s.at_most).await;
+            w.endpoints[0].called(s.max_at_once).await;
             settle().await;
             let under_way = w.endpoints[0].under_way();
             w.endpoints[0].release();

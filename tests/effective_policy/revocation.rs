@@ -68,7 +68,8 @@ fn common_lines() -> Vec<Line> {
             let done = api.revocations().revoke(record).await.is_ok();
             format!("{done} {}", kind(api, &w.token(OTHER).claim("department", "sales")).await)
         }),
-        line!(["/revocation/at_most"], |s| s.at_most = 1, |w, api| revoke_two(w, api).await),
+        line!(["/revocation/max_records"], |s| s.max_records = 1, |w, api| revoke_two(w, api)
+            .await),
         line!(["/revocation/when_full"], |s| s.when_full = WhenFull::FoldCutOffs, |w, api| {
             let mut taken = 0;
             for number in 0..30 {

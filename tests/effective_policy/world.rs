@@ -40,7 +40,7 @@ pub(crate) const SHOWN: &str = env!("CARGO_PKG_NAME");
 pub(crate) struct Known {
     pub(crate) on_stale: OnStale,
     pub(crate) claim: &'static str,
-    pub(crate) at_most: usize,
+    pub(crate) max_records: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) pushed: Pushed,
     pub(crate) polled: Polled,
@@ -114,7 +114,7 @@ impl Known {
         Self {
             on_stale: OnStale::AllowFor(5 * MINUTE),
             claim: "department",
-            at_most: 20,
+            max_records: 20,
             when_full: WhenFull::Refuse,
             pushed: Pushed {
                 name: "pushed",
@@ -187,7 +187,7 @@ impl Known {
         Revocation::new()
             .on_stale(self.on_stale)
             .claim(self.claim)
-            .at_most(self.at_most)
+            .max_records(self.max_records)
             .when_full(self.when_full)
             .source(pushed)
             .source(polled.max_age(2 * MINUTE))

@@ -117,7 +117,7 @@ async fn attack_42_a_verification_does_not_count_while_events_are_turned_away() 
         tx.fixed_keys().push(with_secret().verification(asked))
     };
     let source = |stream: EventStream| Source::new("caep", stream);
-    let world = World::at(ManualClock::new(), stream, source, |known| known.at_most(1));
+    let world = World::at(ManualClock::new(), stream, source, |known| known.max_records(1));
     world.start().await;
     until("the first question", || world.transmitter.asked().len() == 1).await;
     let revoked = |name: &str| world.transmitter.session_revoked(ISSUER, name);

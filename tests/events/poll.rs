@@ -162,7 +162,8 @@ async fn attack_42_what_is_not_stored_is_not_acknowledged() {
         tx.fixed_keys().poll(tx.polled())
     };
     let source = |stream| Source::new("caep", stream);
-    let world = World::at(ManualClock::new(), stream, source, |known: Revocation| known.at_most(1));
+    let world =
+        World::at(ManualClock::new(), stream, source, |known: Revocation| known.max_records(1));
     for name in ["alice", "bob"] {
         world.transmitter.offer(&world.transmitter.session_revoked(ISSUER, name));
     }
@@ -282,7 +283,7 @@ async fn attack_42_a_verification_does_not_count_before_its_neighbours() {
             tx.fixed_keys().push(push).poll(tx.polled())
         };
         let source = |stream| Source::new("caep", stream);
-        let known = |known: Revocation| known.at_most(room);
+        let known = |known: Revocation| known.max_records(room);
         let world = World::at(ManualClock::new(), stream, source, known);
         world.transmitter.fail(Failure::Connection);
         world.start().await;

@@ -462,7 +462,7 @@ async fn attack_42_what_is_not_kept_is_not_acknowledged() {
     let clock = ManualClock::new();
     let stream = |tx: &TestTransmitter| tx.fixed_keys().push(with_secret());
     let source = |stream| pushed(Source::new("caep", stream));
-    let world = World::at(clock, stream, source, |known: Revocation| known.at_most(2));
+    let world = World::at(clock, stream, source, |known: Revocation| known.max_records(2));
     for name in ["alice", "bob"] {
         world.happens("caep/session-revoked", user(name), json!({})).await;
     }

@@ -16,7 +16,7 @@ use crate::world::{SECOND, TIMEOUT, TTL, World};
 #[tokio::test]
 async fn calls_are_bounded() {
     for (most, wanted) in [(1, 1), (2, 2), (4, 3), (50, 38)] {
-        let world = World::with(|introspection| introspection.at_most(most));
+        let world = World::with(|introspection| introspection.max_at_once(most));
         world.kit.hold();
         let tokens: Vec<_> = (0..50).map(|_| world.token()).collect();
         let waiting: Vec<_> = tokens.iter().map(|token| world.spawn(token)).collect();
@@ -35,7 +35,7 @@ async fn calls_are_bounded() {
 /// AUTH-32: who gets no turn in time gets 503; that is no fault of the endpoint, and no call.
 #[tokio::test]
 async fn who_gets_no_turn_gets_503() {
-    let world = World::with(|introspection| introspection.at_most(1));
+    let world = World::with(|introspection| introspection.max_at_once(1));
     world.kit.fail_once(Failure::Silence);
     let waiting: Vec<_> = (0..20).map(|_| world.spawn(&world.token())).collect();
     world.kit.called(1).await;
@@ -56,7 +56,7 @@ async fn who_gets_no_turn_gets_503() {
 /// anybody can invent.
 #[tokio::test]
 async fn known_tokens_have_turns_of_their_own() {
-    let world = World::with(|introspection| introspection.at_most(8));
+    let world = World::with(|introspection| introspection.max_at_once(8));
     let known: Vec<_> = (0..8).map(|_| world.token()).collect();
     for token in &known {
         world.assert_passes(token, "asked").await;
@@ -100,7 +100,7 @@ async fn known_tokens_have_turns_of_their_own() {
 #[tokio::test]
 async fn open_questions_are_bounded() {
     const MOST: usize = 1_024;
-    let world = World::with(|introspection| introspection.at_most(MOST));
+    let world = World::with(|introspection| introspection.max_at_once(MOST));
     let tokens = |count| (0..count).map(|_| world.token()).collect::<Vec<_>>();
     let known = tokens(MOST + 1);
     for token in &known {

@@ -94,8 +94,13 @@ fn every_fault_has_its_place() {
         ),
         ("timeout", "is not between", new().timeout(SECOND / 20), new().timeout(SECOND / 21)),
         ("timeout", "is not between", new().timeout(10 * SECOND), new().timeout(11 * SECOND)),
-        ("at_most", "number of calls at once", new().at_most(1), new().at_most(0)),
-        ("at_most", "number of calls at once", new().at_most(1_024), new().at_most(1_025)),
+        ("max_at_once", "number of calls at once", new().max_at_once(1), new().max_at_once(0)),
+        (
+            "max_at_once",
+            "number of calls at once",
+            new().max_at_once(1_024),
+            new().max_at_once(1_025),
+        ),
         ("cache_bytes", "bytes", new().cache_bytes(4 << 30), new().cache_bytes((4 << 30) + 1)),
     ];
     for (place, reason, good, bad) in rows {
@@ -104,7 +109,7 @@ fn every_fault_has_its_place() {
         assert_eq!(places(&error), [format!("introspection[0].{place}")], "{error}");
         assert!(error.to_string().contains(reason), "{reason}: {error}");
     }
-    let all = Introspection::at(ISSUER, "x").ttl(minutes(20)).at_most(0).prefix("");
+    let all = Introspection::at(ISSUER, "x").ttl(minutes(20)).max_at_once(0).prefix("");
     assert_eq!(build(all).unwrap_err().faults().len(), 5);
 }
 
@@ -271,7 +276,7 @@ fn what_is_configured_is_told() {
     assert_eq!(plain["ttl"], "30s");
     assert_eq!(plain["negative_ttl"], "5s");
     assert_eq!(plain["timeout"], "2s");
-    assert_eq!(plain["at_most"], 64);
+    assert_eq!(plain["max_at_once"], 64);
     assert_eq!(plain["jwts"], false);
     assert_eq!(plain["signed_answers"], false);
     for member in ["signed_for", "may_lack", "prefixes", "dangerous", "transport"] {

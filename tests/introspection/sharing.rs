@@ -31,7 +31,7 @@ async fn a_thousand_first_requests_make_one_call() {
     }
 
     // Of 1 024 turns tokens that were never active get three quarters.
-    let world = World::with(|introspection| introspection.at_most(1_024));
+    let world = World::with(|introspection| introspection.max_at_once(1_024));
     world.kit.hold();
     let waiting: Vec<_> = (0..1_000).map(|_| world.spawn(&world.token())).collect();
     world.kit.called(768).await;

@@ -189,7 +189,7 @@ async fn without_decryption_an_encrypted_token_is_sent_by_choice_only() {
 #[tokio::test]
 async fn a_request_can_be_given_up_while_its_issuer_is_asked() {
     let world = Asked::new(Keys::Known, Introspection::jwts, |builder| {
-        builder.decryption(decryption().at_most(1))
+        builder.decryption(decryption().max_at_once(1))
     });
     let claims = world.claims();
     let token = seal(&claims.sign());

@@ -154,27 +154,27 @@ fn every_fault_is_told() {
             .key(nameless())
             .key(EC.decryption_key())
             .key(DecryptionKey::pem(SecretSource::env("PORTCULLIS_TEST_IS_NOT_SET")))
-            .at_most(0)
+            .max_at_once(0)
             .wait_at_most(Duration::from_secs(11)),
     );
     let places: Vec<_> = found.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["keys[1].kid", "keys[2].kid", "keys[3].pem", "at_most", "wait_at_most"],
+        ["keys[1].kid", "keys[2].kid", "keys[3].pem", "max_at_once", "wait_at_most"],
         "{found:?}"
     );
     let none = faults(&Decryption::new());
     assert!(none.len() == 1 && none[0].contains("name a key, with `.key(...)`"), "{none:?}");
     let many = (0..17).fold(Decryption::new(), |all, n| all.key(nameless().kid(n.to_string())));
     assert_eq!(faults(&many).len(), 1, "17 keys");
-    for (at_most, wait, expected) in [
+    for (max_at_once, wait, expected) in [
         (1, Duration::from_millis(1), 0),
         (1024, Duration::from_secs(10), 0),
         (1025, Duration::from_secs(1), 1),
         (1, Duration::ZERO, 1),
     ] {
-        let bounds = Decryption::new().key(nameless()).at_most(at_most).wait_at_most(wait);
-        assert_eq!(faults(&bounds).len(), expected, "{at_most} {wait:?}");
+        let bounds = Decryption::new().key(nameless()).max_at_once(max_at_once).wait_at_most(wait);
+        assert_eq!(faults(&bounds).len(), expected, "{max_at_once} {wait:?}");
     }
 }
 

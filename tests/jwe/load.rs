@@ -27,7 +27,7 @@ const ROOM: usize = 256 + 1;
 type Sending<'a> = Pin<Box<dyn Future<Output = Sent> + 'a>>;
 
 fn one_at_a_time() -> World {
-    World::with(|builder| builder.decryption(decryption().at_most(1)))
+    World::with(|builder| builder.decryption(decryption().max_at_once(1)))
 }
 
 /// Starts a request that cannot go on before the test waits for something.
@@ -182,7 +182,7 @@ async fn a_request_can_be_given_up_wherever_it_waits() {
     let recorded = Arc::new(AtomicUsize::new(0));
     let api = builder(&clock)
         .issuer(issuer.jwks())
-        .decryption(decryption().at_most(1))
+        .decryption(decryption().max_at_once(1))
         .replay_store(Slow(Arc::clone(&recorded)))
         .transport(TestNetwork::of(&[&issuer]))
         .build()
@@ -227,7 +227,7 @@ impl ReplayStore for Slow {
 /// Many at once on many threads: each gets what it should, whatever the others get.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_get_what_each_should() {
-    let world = Arc::new(World::with(|builder| builder.decryption(decryption().at_most(2))));
+    let world = Arc::new(World::with(|builder| builder.decryption(decryption().max_at_once(2))));
     let forged = seal(&world.token().tampered());
     let rows = [
         (world.sealed(), None),

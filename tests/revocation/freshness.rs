@@ -403,7 +403,7 @@ fn a_faulty_configuration_does_not_build() {
     let hand = Hand::default;
     let named = |name: &str| Source::own(name, hand()).speaks_for([ISSUER]);
     for (known, place, wanted) in [
-        (Revocation::new().at_most(0), "revocation.at_most", "between 1"),
+        (Revocation::new().max_records(0), "revocation.max_records", "between 1"),
         (
             Revocation::new().on_stale(OnStale::AllowFor(Duration::ZERO)),
             "revocation.on_stale",

@@ -16,7 +16,7 @@ fn subject(name: &str, world: &World, seconds: u64) -> Record {
 /// stale and says why. What is known already, and what takes back, always fits.
 #[tokio::test]
 async fn without_room_nothing_is_taken_and_nothing_is_lost() {
-    let world = World::with(|revocation| revocation.at_most(3), |server| server).await;
+    let world = World::with(|revocation| revocation.max_records(3), |server| server).await;
     let handle = world.hand.handle().await;
     let now = world.now();
     let known = [Record::token(ISSUER, "t-1", now), Record::token(ISSUER, "t-2", now)];
@@ -64,7 +64,7 @@ async fn without_room_nothing_is_taken_and_nothing_is_lost() {
 #[tokio::test]
 async fn folding_refuses_more_and_never_less() {
     let fold = |revocation: portcullis::revocation::Revocation| {
-        revocation.at_most(10).when_full(WhenFull::FoldCutOffs)
+        revocation.max_records(10).when_full(WhenFull::FoldCutOffs)
     };
     let world = World::with(fold, |server| server).await;
     let held = Record::new(

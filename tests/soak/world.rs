@@ -198,7 +198,7 @@ fn server(
         .source(events)
         .source(feed)
         .status_lists(StatusLists::new().issuers([id(Who::Listed)]))
-        .at_most(50_000);
+        .max_records(50_000);
     let introspection = Introspection::at(id(Who::Asked), ENDPOINT)
         .client(ClientAuth::insecure_unauthenticated())
         .ttl(KEPT)
@@ -208,7 +208,7 @@ fn server(
         .binding(Binding::WhereBound)
         .class(TokenClass::default_at_most(LIFE))
         .known_tokens_bytes(256 * 1024)
-        .first_verifications(FirstVerifications::new().at_most(1).queue_at_most(256))
+        .first_verifications(FirstVerifications::new().max_at_once(1).queue_at_most(256))
         .introspection(introspection)
         .revocation(revocation)
         .tenants(tenants.clone(), 4)

@@ -162,7 +162,7 @@ impl JsonFeed {
     }
 
     /// The most records of one document; [`FeedDocument::MAX_RECORDS`] unless said otherwise. See also
-    /// [`crate::revocation::Revocation::at_most`].
+    /// [`crate::revocation::Revocation::max_records`].
     pub fn max_records(mut self, records: usize) -> Self {
         self.max_records = records;
         self
