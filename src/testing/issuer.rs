@@ -278,9 +278,11 @@ impl TestIssuer {
     }
 
     fn answer_keys(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        // The tag first: keys that come meanwhile are sent under an old tag, and sent again.
+        let version = self.state().version;
         let set = self.jwk_set();
         let state = self.state();
-        let etag = HeaderValue::try_from(format!("\"v{}\"", state.version)).expect("an etag");
+        let etag = HeaderValue::try_from(format!("\"v{version}\"")).expect("an etag");
         let mut response = if request.headers().get(IF_NONE_MATCH) == Some(&etag) {
             status(StatusCode::NOT_MODIFIED)
         } else {

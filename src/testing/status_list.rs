@@ -330,9 +330,12 @@ impl TestStatusList {
     }
 
     fn answer_list(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        // The tag first: what changes meanwhile is sent under an old tag, and sent again. The other way
+        // round an old list would be sent under the new tag, and would stay.
+        let version = self.state().version;
         let token = self.token();
         let state = self.state();
-        let tag = HeaderValue::try_from(format!("\"v{}\"", state.version)).expect("a tag");
+        let tag = HeaderValue::try_from(format!("\"v{version}\"")).expect("a tag");
         let mut response = Response::new(Bytes::new());
         *response.headers_mut() = state.fields.clone();
         response.headers_mut().insert(ETAG, tag.clone());
