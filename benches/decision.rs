@@ -14,15 +14,13 @@
 
 mod harness;
 
-use std::convert::Infallible;
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use harness::floor::{DO_NOTHING, Nothing, nothing, ready};
 use harness::{Effort, Goal, Group, Summary, waited};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, Response};
@@ -44,37 +42,7 @@ use tower::{Layer, Service, service_fn};
 
 const RESOURCE: &str = "https://api.example.com";
 const URI: &str = "https://api.example.com/notes";
-const DO_NOTHING: &str = "do-nothing layer";
 const ENTRIES: usize = 1 << 20;
-
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
-async fn nothing(request: Request<()>) -> Result<Response<()>, Infallible> {
-    black_box(request.extensions());
-    Ok(Response::new(()))
-}
-
-/// A layer that hands on what comes.
-#[derive(Clone)]
-struct Nothing<S>(S);
-
-impl<S: Service<Request<()>>> Service<Request<()>> for Nothing<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
-    }
-    fn call(&mut self, request: Request<()>) -> S::Future {
-        self.0.call(request)
-    }
-}
 
 /// An observer who does nothing with what it is told.
 struct Nobody;

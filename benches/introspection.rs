@@ -20,10 +20,9 @@ mod harness;
 
 use std::hash::Hasher as _;
 use std::hint::black_box;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use harness::floor::ready;
 use harness::{Effort, Goal, Group, Summary};
 use http::Request;
 use http::header::AUTHORIZATION;
@@ -38,11 +37,7 @@ const ISSUER: &str = "https://as.example";
 
 /// A decision that has nothing to wait for.
 fn now(guard: &Guard, request: &Request<()>) -> Access {
-    let mut decision = pin!(guard.verify(request));
-    match decision.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(access) => access.unwrap(),
-        Poll::Pending => panic!("it waits"),
-    }
+    ready(guard.verify(request)).unwrap()
 }
 
 fn main() {

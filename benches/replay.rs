@@ -79,7 +79,7 @@ fn measure(effort: &Effort, summary: &mut Summary, alive: u64, name: &str) {
         }
         let most = if alive == 1_000_000 { 48.0 } else { 64.0 };
         let each = store_bytes as f64 / alive as f64;
-        summary.value(&bytes, each, "bytes/entry", Goal::at_most(most));
+        summary.counted(&bytes, each, "bytes/entry", Goal::at_most(most));
     }
 
     let mut next = [alive; 5];

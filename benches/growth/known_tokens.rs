@@ -19,8 +19,9 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::{FirstVerifications, Guard, ResourceServer};
 
+use crate::harness::floor::ready;
 use crate::harness::{Effort, Goal, Group, Summary, weigh};
-use crate::walk::{RESOURCE, SCOPE, STRIDE, Walk, bearer, builder, guards, ready};
+use crate::walk::{RESOURCE, SCOPE, STRIDE, Walk, bearer, builder, guards};
 use crate::{Growth, table, wanted};
 
 /// What the documentation counts for a token.
@@ -108,7 +109,7 @@ pub fn measure(effort: &Effort, summary: &mut Summary) {
     for (tokens, (_, held)) in filled.iter().filter(|(tokens, _)| *tokens >= 1_000) {
         let each = *held as f64 / *tokens as f64;
         println!("| {tokens} | {held} | {each:.0} | {:.2} |", each / EACH as f64);
-        summary.value(&of_bytes(*tokens), each, "bytes/token", Goal::at_most(EACH as f64));
+        summary.counted(&of_bytes(*tokens), each, "bytes/token", Goal::at_most(EACH as f64));
     }
 
     // More than the caches of the processor hold, however many are known.
@@ -124,7 +125,7 @@ pub fn measure(effort: &Effort, summary: &mut Summary) {
     table(title, Growth::Logarithmic, lines.collect(), effort, summary);
     maps(sizes, asked, effort);
 
-    let fresh = if effort.quick { 1 << 10 } else { 1 << 13 };
+    let fresh = if effort.quick { 1 << 10 } else { 1 << 14 };
     let lines = filled.iter().map(|(tokens, (guards, _))| {
         let fields: Vec<_> = (0..fresh).map(|at| world.field(2_000_000 + at)).collect();
         let mut round = 0;
@@ -186,7 +187,7 @@ pub fn bounds(effort: &Effort, summary: &mut Summary) {
             let (_, held) = world.filled(bytes, offered);
             let share = held as f64 / bytes as f64;
             println!("| {bytes} | {octets} | {held} | {share:.2} |");
-            summary.value(&name(of, mebibytes), share, "of the bound", Goal::at_most(1.0));
+            summary.counted(&name(of, mebibytes), share, "of the bound", Goal::at_most(1.0));
         }
     }
 }

@@ -30,6 +30,6 @@ pub fn bytes(effort: &Effort, summary: &mut Summary) {
         let each = held as f64 / alive as f64;
         println!("| {alive} | {held} | {each:.1} |");
         let most = if alive < 1_000_000 { 64.0 } else { 48.0 };
-        summary.value(&name(alive), each, "bytes/proof", Goal::at_most(most));
+        summary.counted(&name(alive), each, "bytes/proof", Goal::at_most(most));
     }
 }

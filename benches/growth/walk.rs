@@ -1,7 +1,5 @@
 //! Requests one after the other, and what they are decided by.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -9,6 +7,8 @@ use http::{HeaderValue, Request};
 use portcullis::check::scope;
 use portcullis::testing::ManualClock;
 use portcullis::{Access, Binding, Guard, Policy, ResourceServer, ServerBuilder, TokenClass};
+
+use crate::harness::floor::ready;
 
 pub const RESOURCE: &str = "https://api.example.com";
 /// What every route here wants.
@@ -84,13 +84,4 @@ pub fn guards(server: &ResourceServer, routes: usize) -> Vec<Guard> {
 
 pub fn bearer(token: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Bearer {token}")).unwrap()
-}
-
-/// What has nothing to wait for.
-pub fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
 }

@@ -14,7 +14,11 @@
 //! 4. Merging: a row takes the place of the one of its name, and all others stay, so that one benchmark
 //!    after the other makes one file. A run of a whole benchmark (no names on the command line) also takes
 //!    out what the same benchmark wrote before and no longer has.
-//! 5. The file is replaced as a whole, by one process at a time. What cannot be read is begun anew.
+//! 5. The file is replaced as a whole, by one process at a time. What cannot be read is begun anew. An
+//!    executable that stands in no target directory writes none, and says so.
+//! 6. What the allocator counts does not depend on what else the machine does: after all that,
+//!    [`Summary::finish`] fails if a goal on allocations, or on what was [`Summary::counted`], is missed, in a
+//!    quick run too. Whether a ratio or a time meets its goal is told, and fails nothing.
 //!
 //! It does not say what machine it was, and compares nothing with an earlier run.
 
@@ -69,12 +73,14 @@ impl Goal {
             Bound::Most(most) => measured <= most,
             Bound::Least(least) => measured >= least,
         });
-        let allocations =
-            self.allocations.map(|most| allocations.is_some_and(|found| found < most + 0.005));
-        match (measured, allocations) {
+        match (measured, self.allocations_are_met(allocations)) {
             (None, None) => None,
             (one, other) => Some(one.unwrap_or(true) && other.unwrap_or(true)),
         }
+    }
+
+    fn allocations_are_met(&self, found: Option<f64>) -> Option<bool> {
+        self.allocations.map(|most| found.is_some_and(|found| found < most + 0.005))
     }
 
     fn to_text(self) -> String {
@@ -94,17 +100,29 @@ pub struct Summary {
     whole: bool,
     lines: Vec<String>,
     rows: Vec<Map<String, Value>>,
+    /// Rows whose goal is missed, and no noise is why.
+    missed: Vec<String>,
 }
 
 impl Summary {
     pub fn new(effort: &Effort) -> Self {
-        Self { quick: effort.quick, whole: effort.is_whole(), lines: Vec::new(), rows: Vec::new() }
+        Self {
+            quick: effort.quick,
+            whole: effort.is_whole(),
+            lines: Vec::new(),
+            rows: Vec::new(),
+            missed: Vec::new(),
+        }
     }
 
     /// The case of this name among those measured; nothing if it was not wanted.
     pub fn row(&mut self, rows: &[Row], name: &str, goal: Goal) {
         let Some(row) = rows.iter().find(|row| row.name == name) else { return };
         let met = goal.is_met(row.ratio, Some(row.allocations));
+        if goal.allocations_are_met(Some(row.allocations)) == Some(false) {
+            let (found, goal) = (row.allocations, goal.to_text());
+            self.missed.push(format!("{name}: {found:.3} allocations, wanted {goal}"));
+        }
         self.line(name, Some(row), &format!("{:.3}", row.ratio), met, goal);
         let measured = json!({
             "ratio": row.ratio,
@@ -141,7 +159,18 @@ impl Summary {
         self.push(name, measured, goal, met);
     }
 
+    /// The same, of what the allocator counted.
+    pub fn counted(&mut self, name: &str, value: f64, unit: &str, goal: Goal) {
+        if goal.is_met(value, None) == Some(false) {
+            self.missed.push(format!("{name}: {value:.3} {unit}, wanted {}", goal.to_text()));
+        }
+        self.value(name, value, unit, goal);
+    }
+
     /// Prints the table, and writes the file.
+    ///
+    /// # Panics
+    /// If what the allocator counted misses its goal.
     pub fn finish(self) {
         if self.rows.is_empty() {
             return;
@@ -150,19 +179,35 @@ impl Summary {
         println!("| name | ns/op | x floor | allocs/op | goal | met |\n|---|--:|--:|--:|--:|---|");
         self.lines.iter().for_each(|line| println!("{line}"));
         if self.quick {
-            println!("\n(a quick run: whether a goal is met is not to be read off it)");
+            println!(
+                "\n(a quick run: whether a ratio or a time meets its goal is not to be read off it)"
+            );
         }
+        let missed = self.missed.join("\n");
         let executable = std::env::current_exe().unwrap();
+        match directory(&executable) {
+            Some(directory) => println!("\n{}", self.write(&directory, &executable).display()),
+            None => println!(
+                "\n(written to no file: {} is not in a target directory of cargo)",
+                executable.display()
+            ),
+        }
+        assert!(missed.is_empty(), "goals of what the allocator counts are missed:\n{missed}");
+    }
+
+    /// Puts the rows into the file of this directory.
+    fn write(self, directory: &Path, executable: &Path) -> PathBuf {
+        fs::create_dir_all(directory).unwrap();
         let file = if self.quick { "summary-quick.json" } else { "summary.json" };
-        let file = directory(&executable).join(file);
+        let file = directory.join(file);
         let _one_at_a_time = lock(&file);
         let kept = read(&file);
-        let merged = merge(kept, self.rows, self.whole.then(|| bench(&executable)));
+        let merged = merge(kept, self.rows, self.whole.then(|| bench(executable)));
         let text = serde_json::to_string_pretty(&merged).unwrap() + "\n";
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
         fs::write(&beside, text).unwrap();
         fs::rename(&beside, &file).unwrap();
-        println!("\n{}", file.display());
+        file
     }
 
     fn line(
@@ -239,14 +284,16 @@ fn lock(file: &Path) -> File {
 }
 
 /// `<target>/bench`, where `<target>` is said by the place of the executable: it is
-/// `<target>/release/deps/<name>`, or has a triple in between.
-fn directory(executable: &Path) -> PathBuf {
+/// `<target>/release/deps/<name>`, or has a triple in between, or is beside `deps`. Cargo marks the directory
+/// that it makes; where somebody made it before, `deps` says what it is. `None` anywhere else.
+fn directory(executable: &Path) -> Option<PathBuf> {
     let is_marked = |directory: &&Path| directory.join("CACHEDIR.TAG").is_file();
-    let above = || executable.ancestors().skip(3).take(2).filter(is_marked);
-    let target = above().last().or_else(|| executable.ancestors().nth(3));
-    let directory = target.unwrap().join("bench");
-    fs::create_dir_all(&directory).unwrap();
-    directory
+    let marked = executable.ancestors().skip(2).take(3).filter(is_marked).last();
+    let unmarked = || match executable.parent()?.ends_with("deps") {
+        true => executable.ancestors().nth(3),
+        false => None,
+    };
+    Some(marked.or_else(unmarked)?.join("bench"))
 }
 
 /// The name of a benchmark, without the hash that cargo adds.
