@@ -12,13 +12,13 @@ use tokio::runtime::Handle;
 use super::answer::Answer;
 use super::breaker::{Breaker, Leave};
 use super::cache::{Answers, Fingerprint, Known, Standing};
+use super::call_permits::CallPermits;
 use super::checked::{Checked, Jwts};
 use super::endpoint::Endpoint;
 use super::error::{AskError, Bearing};
 use super::question::Outcome;
-use super::turns::Turns;
 use super::{Active, AnswerGap, IntrospectionHealth, Question};
-use crate::issuer::flight::{Place, Wait, Waiting};
+use crate::issuer::flight::{Wait, Waiting, WaitingPlace};
 use crate::issuer::{IssuerKeys, Remedy};
 use crate::time::{Clock, Moment};
 use crate::transport::{FetchError, FetchErrorKind, Transport};
@@ -40,7 +40,7 @@ pub(crate) struct Introspector {
     /// The open questions. Nothing that is not ours runs while it is locked.
     open: Mutex<HashMap<Fingerprint, Open>>,
     breaker: Breaker,
-    turns: Turns,
+    permits: CallPermits,
     waiting: [Waiting; 2],
     calls: AtomicU64,
     failed: AtomicU64,
@@ -83,7 +83,7 @@ impl Introspector {
             answers: Answers::new(rules.cache_bytes, rules.ttl, rules.negative_ttl),
             open: Mutex::default(),
             breaker: Breaker::default(),
-            turns: Turns::new(rules.max_at_once),
+            permits: CallPermits::new(rules.max_at_once),
             waiting: [Waiting::default(), Waiting::default()],
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -256,7 +256,7 @@ impl Introspector {
 
     /// A wait for the end of this question; `None` if too many wait already.
     fn wait(self: &Arc<Self>, question: &Question, standing: Standing) -> Option<Wait> {
-        let place = Place::take(Waiter { introspector: Arc::clone(self), standing })?;
+        let place = WaitingPlace::take(Waiter { introspector: Arc::clone(self), standing })?;
         let sleep = self.endpoint.clock.sleep(self.rules().timeout);
         Some(Wait::new(question.landing(), sleep, place))
     }
@@ -398,13 +398,13 @@ impl Call {
         let Introspector { endpoint, calls, .. } = &*self.introspector;
         let mut sleep = endpoint.clock.sleep(endpoint.rules.timeout);
         // Whose time is over makes no call, though it may have its turn now: nobody waits for it.
-        let turn = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = &mut sleep => return Err(AskError::Crowded),
-            turn = self.introspector.turns.take(self.standing) => turn,
+            permit = self.introspector.permits.take(self.standing) => permit,
         };
-        // INVARIANT: turns are never closed.
-        let Ok(_turn) = turn else { return Err(AskError::Dropped) };
+        // INVARIANT: permits are never closed.
+        let Ok(_permit) = permit else { return Err(AskError::Dropped) };
         let question = tokio::select! {
             biased;
             () = &mut sleep => return Err(AskError::Slow("reading this server's own credentials")),

@@ -96,6 +96,7 @@ mod answer;
 mod assertion;
 mod breaker;
 mod cache;
+mod call_permits;
 mod checked;
 mod client;
 mod config;
@@ -107,7 +108,6 @@ mod introspector;
 mod introspectors;
 mod question;
 mod signed;
-mod turns;
 
 pub(crate) use answer::{Active, Unusable};
 pub use client::ClientAuth;

@@ -278,9 +278,9 @@ impl<E> Flights<E> {
 pub(crate) struct Waiting(AtomicUsize);
 
 /// A request's place among those that wait.
-pub(crate) struct Place<T: AsRef<Waiting>>(T);
+pub(crate) struct WaitingPlace<T: AsRef<Waiting>>(T);
 
-impl<T: AsRef<Waiting>> Place<T> {
+impl<T: AsRef<Waiting>> WaitingPlace<T> {
     /// A place, unless all are taken.
     pub(crate) fn take(flights: T) -> Option<Self> {
         let before = flights.as_ref().0.fetch_add(1, Ordering::Relaxed);
@@ -289,7 +289,7 @@ impl<T: AsRef<Waiting>> Place<T> {
     }
 }
 
-impl<T: AsRef<Waiting>> Drop for Place<T> {
+impl<T: AsRef<Waiting>> Drop for WaitingPlace<T> {
     fn drop(&mut self) {
         self.0.as_ref().0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -8,7 +8,7 @@ use super::algorithm::{ContentEncryption, KeyManagement};
 use super::cipher::context;
 use super::header::{HeaderFault, Parts};
 use super::key::CheckedKey;
-use super::opening::{OpenError, Opening, Turns};
+use super::opening::{OpenError, Opening, Permits};
 use crate::credentials::MAX_TOKEN;
 use crate::jose::Compact;
 use crate::time::shown_duration;
@@ -30,7 +30,7 @@ pub enum DecryptError {
 pub struct Decryptor {
     keys: Arc<[CheckedKey]>,
     context: Arc<JweContext>,
-    turns: Turns,
+    permits: Permits,
     max_at_once: usize,
     wait_at_most: Duration,
 }
@@ -48,8 +48,8 @@ pub(crate) struct Envelope<'a> {
 
 impl Decryptor {
     pub(super) fn new(keys: Vec<CheckedKey>, max_at_once: usize, wait_at_most: Duration) -> Self {
-        let turns = Turns::new(max_at_once);
-        Self { keys: keys.into(), context: Arc::new(context()), turns, max_at_once, wait_at_most }
+        let permits = Permits::new(max_at_once);
+        Self { keys: keys.into(), context: Arc::new(context()), permits, max_at_once, wait_at_most }
     }
 
     /// Decrypts a JWE in compact serialization to the compact JWS in it. Nobody has verified that
@@ -96,7 +96,7 @@ impl Decryptor {
         let (keys, context) = (Arc::clone(&self.keys), Arc::clone(&self.context));
         let token: Box<str> = envelope.token.into();
         let Envelope { key, algorithm, encryption, whole, .. } = envelope;
-        self.turns.open(move || {
+        self.permits.open(move || {
             let envelope = Envelope { token: &token, key, algorithm, encryption, whole };
             open(&keys, &context, envelope).ok_or(OpenError::Undecryptable)
         })

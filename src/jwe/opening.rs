@@ -29,14 +29,14 @@ pub(crate) enum OpenError {
 }
 
 /// The permits, and who waits for one.
-pub(super) struct Turns {
-    permits: Arc<Semaphore>,
+pub(super) struct Permits {
+    all: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Turns {
+impl Permits {
     pub(super) fn new(max_at_once: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(max_at_once)), waiting: Arc::default() }
+        Self { all: Arc::new(Semaphore::new(max_at_once)), waiting: Arc::default() }
     }
 
     /// Starts work when its turn comes.
@@ -48,9 +48,9 @@ impl Turns {
         let Ok(runtime) = Handle::try_current() else {
             return unavailable("there is no tokio runtime to decrypt on");
         };
-        let free = Arc::clone(&self.permits).try_acquire_owned().ok();
+        let free = Arc::clone(&self.all).try_acquire_owned().ok();
         let place = if free.is_none() {
-            let Some(place) = Place::take(&self.waiting) else {
+            let Some(place) = WaitingPlace::take(&self.waiting) else {
                 return unavailable("too many tokens wait to be decrypted");
             };
             Some(place)
@@ -59,7 +59,7 @@ impl Turns {
         };
         let shared = Arc::new(Shared::default());
         let promise = Promise(Arc::clone(&shared));
-        let permits = Arc::clone(&self.permits);
+        let permits = Arc::clone(&self.all);
         let task = runtime.spawn(async move {
             let permit = match free {
                 Some(permit) => permit,
@@ -153,9 +153,9 @@ impl Drop for Promise {
 }
 
 /// A place among those that wait.
-struct Place(Arc<AtomicUsize>);
+struct WaitingPlace(Arc<AtomicUsize>);
 
-impl Place {
+impl WaitingPlace {
     fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
         let before = waiting.fetch_add(1, Ordering::AcqRel);
         let place = Self(Arc::clone(waiting));
@@ -163,7 +163,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -196,9 +196,9 @@ mod tests {
     }
 
     impl Gate {
-        fn open(turns: &Turns) -> (Self, Arc<Opening>) {
+        fn open(permits: &Permits) -> (Self, Arc<Opening>) {
             let ((say, began), (go_on, told)) = (channel(), channel());
-            let opening = turns.open(move || {
+            let opening = permits.open(move || {
                 say.send(()).unwrap();
                 told.recv().unwrap();
                 done()
@@ -217,7 +217,7 @@ mod tests {
     /// One at a time where one is allowed, however many want to; each has its turn.
     #[test]
     fn no_more_run_than_may() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         let running = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
         let runtime = Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -225,7 +225,7 @@ mod tests {
             let openings: Vec<_> = (0..100)
                 .map(|_| {
                     let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-                    turns.open(move || {
+                    permits.open(move || {
                         let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                         most.fetch_max(now, Ordering::SeqCst);
                         (0..100).for_each(|_| std::thread::yield_now());
@@ -240,18 +240,18 @@ mod tests {
             }
         });
         assert_eq!(most.load(Ordering::SeqCst), 1);
-        assert_eq!(turns.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(permits.waiting.load(Ordering::SeqCst), 0);
     }
 
     /// The twin: where two may run, two do. Each waits for the other.
     #[test]
     fn as_many_run_as_may() {
-        let turns = Turns::new(2);
+        let permits = Permits::new(2);
         let both = Arc::new(Barrier::new(2));
         runtime().block_on(async {
             let openings = [(); 2].map(|()| {
                 let both = Arc::clone(&both);
-                turns.open(move || {
+                permits.open(move || {
                     both.wait();
                     done()
                 })
@@ -266,18 +266,18 @@ mod tests {
     /// Beyond so many that wait the answer comes at once; one that gives up makes room.
     #[test]
     fn so_many_wait() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         runtime().block_on(async {
-            let (gate, first) = Gate::open(&turns);
-            let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| turns.open(done)).collect();
+            let (gate, first) = Gate::open(&permits);
+            let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| permits.open(done)).collect();
             assert!(waiting.iter().all(|opening| opening.outcome().is_none()));
             let reason = "too many tokens wait to be decrypted";
-            let one_more = turns.open(done);
+            let one_more = permits.open(done);
             assert_eq!(one_more.outcome(), Some(Err(OpenError::Unavailable(reason))));
             one_more.landing().await;
             waiting.pop();
             settle().await;
-            assert_eq!(turns.open(done).outcome(), None);
+            assert_eq!(permits.open(done).outcome(), None);
             gate.go_on.send(()).unwrap();
             first.landing().await;
             for opening in &waiting {
@@ -290,7 +290,7 @@ mod tests {
     /// What nobody waits for is not done; a landing waits, and so does any handle.
     #[test]
     fn a_dropped_one_gives_up_its_turn() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         let ran = Arc::new(AtomicUsize::new(0));
         let count = || {
             let ran = Arc::clone(&ran);
@@ -300,10 +300,10 @@ mod tests {
             }
         };
         runtime().block_on(async {
-            let (gate, first) = Gate::open(&turns);
-            let (dropped, kept) = (turns.open(count()), turns.open(count()));
+            let (gate, first) = Gate::open(&permits);
+            let (dropped, kept) = (permits.open(count()), permits.open(count()));
             let clone = Arc::clone(&kept);
-            let landed = turns.open(count()).landing();
+            let landed = permits.open(count()).landing();
             drop((dropped, kept));
             gate.go_on.send(()).unwrap();
             landed.await;
@@ -317,13 +317,13 @@ mod tests {
     /// One that runs when it is dropped holds its permit until it ends.
     #[test]
     fn a_dropped_one_that_runs_still_counts() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         runtime().block_on(async {
-            let (gate, first) = Gate::open(&turns);
+            let (gate, first) = Gate::open(&permits);
             settle().await;
             gate.began.recv().unwrap();
             drop(first);
-            let next = turns.open(done);
+            let next = permits.open(done);
             settle().await;
             assert_eq!(next.outcome(), None);
             gate.go_on.send(()).unwrap();
@@ -336,14 +336,14 @@ mod tests {
     /// no verdict on the token.
     #[test]
     fn there_is_always_an_outcome() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         let unavailable =
             |opening: &Opening| matches!(opening.outcome(), Some(Err(OpenError::Unavailable(_))));
-        assert!(unavailable(&turns.open(done)));
+        assert!(unavailable(&permits.open(done)));
 
-        let held = Arc::clone(&turns.permits).try_acquire_owned().unwrap();
+        let held = Arc::clone(&permits.all).try_acquire_owned().unwrap();
         let ending = runtime();
-        let opening = ending.block_on(async { turns.open(done) });
+        let opening = ending.block_on(async { permits.open(done) });
         assert!(opening.outcome().is_none());
         drop(ending);
         assert!(unavailable(&opening));
@@ -351,10 +351,10 @@ mod tests {
 
         runtime().block_on(async {
             opening.landing().await;
-            let panics = turns.open(|| panic!("as a library might"));
+            let panics = permits.open(|| panic!("as a library might"));
             panics.landing().await;
             assert!(unavailable(&panics));
-            let next = turns.open(done);
+            let next = permits.open(done);
             next.landing().await;
             assert_eq!(next.outcome(), Some(Ok("a.b.c")), "its permit came back");
         });
@@ -363,9 +363,9 @@ mod tests {
     /// Whoever waits is woken, whether it began to wait before or after the end.
     #[test]
     fn no_wakeup_is_lost() {
-        let turns = Turns::new(1);
+        let permits = Permits::new(1);
         runtime().block_on(async {
-            let (gate, opening) = Gate::open(&turns);
+            let (gate, opening) = Gate::open(&permits);
             let mut before = pin!(opening.landing());
             poll_fn(|context| {
                 assert!(before.as_mut().poll(context).is_pending());

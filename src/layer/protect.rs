@@ -18,8 +18,8 @@ use crate::error::Rejection;
 use crate::issuer::Wait;
 use crate::observe::DecidedBy;
 use crate::server::{
-    Admission, Asking, Decided, Guard, Mode, Passed, Policy, Recording, ResourceServer, Turn,
-    Verdict,
+    Admission, Asking, Decided, Guard, Mode, Passed, Policy, Recording, ResourceServer, Verdict,
+    Visit,
 };
 
 impl ResourceServer {
@@ -113,7 +113,7 @@ where
             let subject = Subject::Nobody(now);
             return self.refused(misplaced_in(&LOGGED, detail, context, subject, DecidedBy::Guard));
         }
-        match self.guard.decide(RequestHead::from(&request), Mode::Layer, Turn::FIRST) {
+        match self.guard.decide(RequestHead::from(&request), Mode::Layer, Visit::FIRST) {
             Verdict::Refuse(rejection) => self.refused(rejection),
             Verdict::Pass(Passed::Access(decided)) => match self.guard.admit(decided) {
                 Admission::Done(Ok(access)) => {
@@ -132,9 +132,9 @@ where
                 mark(&self.guard, &mut request, &passed);
                 ProtectFuture { state: State::inner(self.inner.call(request), None) }
             }
-            Verdict::Wait(wait, turn) => {
+            Verdict::Wait(wait, visit) => {
                 let pending = Some(self.pending(request));
-                ProtectFuture { state: State::Waiting { wait, turn, pending } }
+                ProtectFuture { state: State::Waiting { wait, visit, pending } }
             }
             Verdict::Ask(asking) => {
                 let pending = Some(self.pending(request));
@@ -222,7 +222,7 @@ pin_project! {
         Waiting {
             #[pin]
             wait: Wait,
-            turn: Turn,
+            visit: Visit,
             pending: Option<Pending<S, F, ReqBody>>,
         },
         Asking {
@@ -308,16 +308,16 @@ where
                     this.state.set(State::Done);
                     return Poll::Ready(Ok(style.response(&rejection)));
                 }
-                StateProjection::Waiting { wait, turn, pending } => {
+                StateProjection::Waiting { wait, visit, pending } => {
                     ready!(wait.poll(context));
-                    let turn = mem::replace(turn, Turn::FIRST);
+                    let visit = mem::replace(visit, Visit::FIRST);
                     let Some(pending) = pending.take() else { return Poll::Pending };
                     let head = RequestHead::from(&pending.request);
-                    match pending.guard.decide(head, Mode::Layer, turn) {
+                    match pending.guard.decide(head, Mode::Layer, visit) {
                         Verdict::Pass(passed) => pending.passed(passed),
                         Verdict::Refuse(rejection) => pending.refused(rejection),
-                        Verdict::Wait(wait, turn) => {
-                            State::Waiting { wait, turn, pending: Some(pending) }
+                        Verdict::Wait(wait, visit) => {
+                            State::Waiting { wait, visit, pending: Some(pending) }
                         }
                         Verdict::Ask(asking) => State::Asking { asking, pending: Some(pending) },
                     }

@@ -103,8 +103,8 @@ pub(crate) enum Passed {
 pub(crate) enum Verdict {
     Pass(Passed),
     Refuse(Rejection),
-    /// Ask again after this, with that turn.
-    Wait(Wait, Turn),
+    /// Ask again after this, with that visit.
+    Wait(Wait, Visit),
     /// Everything but the async checks said yes.
     Ask(Asking),
 }
@@ -121,7 +121,7 @@ pub(crate) enum Mode {
 }
 
 /// Which look at a request this is.
-pub(crate) struct Turn {
+pub(crate) struct Visit {
     /// What it waited for, and found.
     found: Found,
     /// Whether it waited for a status list. A request waits for each once.
@@ -132,7 +132,7 @@ pub(crate) struct Turn {
     started: Option<Duration>,
 }
 
-impl Turn {
+impl Visit {
     pub(crate) const FIRST: Self =
         Self { found: Found::NOTHING, list: Attempt::First, queued: None, started: None };
 }
@@ -260,9 +260,9 @@ impl Guard {
         head: RequestHead<'_>,
         mode: Mode,
     ) -> Result<Passed, Rejection> {
-        let mut turn = Turn::FIRST;
+        let mut visit = Visit::FIRST;
         loop {
-            match self.decide(head, mode, turn) {
+            match self.decide(head, mode, visit) {
                 Verdict::Pass(passed) => return Ok(passed),
                 Verdict::Refuse(rejection) => return Err(rejection),
                 Verdict::Ask(asking) => {
@@ -271,7 +271,7 @@ impl Guard {
                 }
                 Verdict::Wait(wait, next) => {
                     wait.await;
-                    turn = next;
+                    visit = next;
                 }
             }
         }
@@ -285,10 +285,10 @@ impl Guard {
     }
 
     /// Decides a request without waiting.
-    pub(crate) fn decide(&self, head: RequestHead<'_>, mode: Mode, turn: Turn) -> Verdict {
+    pub(crate) fn decide(&self, head: RequestHead<'_>, mode: Mode, visit: Visit) -> Verdict {
         let Inner { shared, policy, context, fault, .. } = &*self.inner;
         let at = shared.clock.moment();
-        let started = turn.started.unwrap_or(at.steady());
+        let started = visit.started.unwrap_or(at.steady());
         let mut trace = Trace::default();
         if let Some(fault) = fault {
             let refusal = Refusal::new(RejectionKind::Misconfigured, fault.to_string());
@@ -307,7 +307,7 @@ impl Guard {
             return Verdict::Pass(Passed::Anonymous);
         }
         let route = policy.rules(context);
-        let mut next = Turn { started: Some(started), ..turn };
+        let mut next = Visit { started: Some(started), ..visit };
         // It is given up unless the request waits on for the same.
         let mut queued = next.queued.take();
         loop {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::{IssuerKeys, KeyPlace, Remote, Snapshot};
 use crate::issuer::Trust;
 use crate::issuer::fetch::{Fetched, FetchedKeys, Fetcher, KeyFetchError};
-use crate::issuer::flight::{Clearance, Place, Reason, Wait};
+use crate::issuer::flight::{Clearance, Reason, Wait, WaitingPlace};
 use crate::jose::JwkSet;
 use crate::time::Moment;
 
@@ -46,7 +46,7 @@ impl IssuerKeys {
     /// A wait for the fetch of this number; `None` if too many wait already.
     pub(super) fn wait(self: &Arc<Self>, number: u64) -> Option<Wait> {
         let remote = self.remote.as_ref()?;
-        let place = Place::take(Arc::clone(self))?;
+        let place = WaitingPlace::take(Arc::clone(self))?;
         let sleep = remote.clock.sleep(self.refresh.wait());
         Some(Wait::new(self.flights.landing(number), sleep, place))
     }

@@ -11,12 +11,12 @@ use tokio::task::AbortHandle;
 
 use super::checked::CheckedLists;
 use super::config::Demanded;
+use super::fetches::Fetches;
 use super::get::ListError;
 use super::held::Held;
 use super::prefetch;
 use super::reference::place_of;
 use super::slot::ListSlot;
-use super::turns::Turns;
 use crate::access::StatusReference;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::{IssuerKeys, Registry, Resolved};
@@ -74,7 +74,7 @@ pub(super) struct Core {
     /// One more with every change of a list.
     version: Arc<AtomicU64>,
     pub(super) observers: Arc<Observers>,
-    pub(super) turns: Arc<Turns>,
+    pub(super) fetches: Arc<Fetches>,
 }
 
 impl Core {
@@ -112,8 +112,8 @@ impl Lists {
         version: Arc<AtomicU64>,
         observers: Arc<Observers>,
     ) -> Arc<Self> {
-        let turns = Arc::default();
-        let core = Core { rules, registry, transport, clock, version, observers, turns };
+        let fetches = Arc::default();
+        let core = Core { rules, registry, transport, clock, version, observers, fetches };
         let core = Arc::new(core);
         Arc::new_cyclic(|this| Self {
             core,

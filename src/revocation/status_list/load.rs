@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::fetches::FetchTurn;
 use super::get::{Content, Getter, Got, ListError, TIMEOUT, Tag, longest_token};
 use super::held::Held;
 use super::lists::Core;
 use super::slot::ListSlot;
 use super::token::Signer;
-use super::turns::Turn;
 use super::{ExpectedStatusList, SignedStatusList, StatusListError, StatusListToken};
 use crate::issuer::IssuerKeys;
 use crate::jose::{Algorithm, PublicKey};
@@ -65,8 +65,8 @@ impl ListSlot {
     }
 
     /// Waits for its turn, in haste from when on a request needs it.
-    async fn turn(&self, number: u64) -> Result<Turn, ListError> {
-        let turn = self.core.turns.ask(&self.issuer);
+    async fn turn(&self, number: u64) -> Result<FetchTurn, ListError> {
+        let turn = self.core.fetches.ask(&self.issuer);
         let mut hurried = self.hurried.subscribe();
         let hurry = async {
             if hurried.wait_for(|hurried| *hurried >= number).await.is_ok() {

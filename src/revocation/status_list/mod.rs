@@ -43,6 +43,7 @@
 mod checked;
 mod config;
 mod error;
+mod fetches;
 mod flight;
 mod get;
 mod held;
@@ -55,7 +56,6 @@ mod reference;
 mod refresh;
 mod slot;
 mod token;
-mod turns;
 
 /// The name under which observers are told of lists: no source has it.
 pub(crate) const SOURCE: &str = "status_lists";

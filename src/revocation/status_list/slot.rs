@@ -18,7 +18,9 @@ use super::held::Held;
 use super::lists::{Core, ListObjection, Lists, StatusListHealth};
 use super::refresh::refresh_ahead;
 use crate::error::{Refusal, RejectionKind};
-use crate::issuer::flight::{Clearance, FIRST_BACKOFF, Flights, Place, Reason, Wait, Waiting};
+use crate::issuer::flight::{
+    Clearance, FIRST_BACKOFF, Flights, Reason, Wait, Waiting, WaitingPlace,
+};
 use crate::issuer::{Attempt, Remedy};
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::Moment;
@@ -250,7 +252,7 @@ impl ListSlot {
         if longest.is_zero() {
             return None;
         }
-        let place = Place::take(Arc::clone(self))?;
+        let place = WaitingPlace::take(Arc::clone(self))?;
         let sleep = self.core.clock.sleep(longest);
         Some(Wait::new(self.flights.landing(number), sleep, place))
     }

@@ -24,9 +24,9 @@ const AHEAD_OF_ONE: usize = 4;
 /// An issuer's second fetch and each further one leaves places free beyond this.
 const FOR_MORE: usize = 12;
 
-/// The turns of all lists of a server.
+/// The fetches of all lists of a server: under way, or waiting for their turn.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct Fetches {
     book: Mutex<Book>,
 }
 
@@ -54,15 +54,15 @@ enum Haste {
 }
 
 /// A turn, waited for or had; its drop is its end.
-pub(super) struct Turn {
-    turns: Arc<Turns>,
+pub(super) struct FetchTurn {
+    fetches: Arc<Fetches>,
     number: u64,
     come: Arc<Notify>,
 }
 
-impl Turns {
+impl Fetches {
     /// A turn for a list of this issuer, behind those that asked before and those in haste.
-    pub(super) fn ask(self: &Arc<Self>, issuer: &str) -> Turn {
+    pub(super) fn ask(self: &Arc<Self>, issuer: &str) -> FetchTurn {
         let come = Arc::<Notify>::default();
         let mut book = self.book();
         book.last = book.last.saturating_add(1);
@@ -71,7 +71,7 @@ impl Turns {
             Entry { number, issuer: issuer.into(), haste: Haste::Ahead, come: Arc::clone(&come) };
         book.waiting.push_back(entry);
         book.call();
-        Turn { turns: Arc::clone(self), number, come }
+        FetchTurn { fetches: Arc::clone(self), number, come }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -80,7 +80,7 @@ impl Turns {
     }
 }
 
-impl Turn {
+impl FetchTurn {
     /// Ends when the turn has come.
     pub(super) async fn comes(&self) {
         self.come.notified().await;
@@ -88,7 +88,7 @@ impl Turn {
 
     /// A request waits for it.
     pub(super) fn hurry(&self) {
-        let mut book = self.turns.book();
+        let mut book = self.fetches.book();
         let Book { under_way, waiting, .. } = &mut *book;
         let mut all = under_way.iter_mut().chain(waiting);
         if let Some(entry) = all.find(|entry| entry.number == self.number) {
@@ -98,9 +98,9 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for FetchTurn {
     fn drop(&mut self) {
-        let mut book = self.turns.book();
+        let mut book = self.fetches.book();
         book.under_way.retain(|entry| entry.number != self.number);
         book.waiting.retain(|entry| entry.number != self.number);
         book.call();
@@ -150,14 +150,14 @@ mod tests {
 
     use super::*;
 
-    fn has_come(turn: &Turn) -> bool {
-        let book = turn.turns.book();
+    fn has_come(turn: &FetchTurn) -> bool {
+        let book = turn.fetches.book();
         book.under_way.iter().any(|entry| entry.number == turn.number)
     }
 
-    fn ask(turns: &Arc<Turns>, issuer: &str, haste: Haste, count: usize) -> Vec<Turn> {
+    fn ask(fetches: &Arc<Fetches>, issuer: &str, haste: Haste, count: usize) -> Vec<FetchTurn> {
         let ask = |_| {
-            let turn = turns.ask(issuer);
+            let turn = fetches.ask(issuer);
             if haste == Haste::Request {
                 turn.hurry();
             }
@@ -166,22 +166,22 @@ mod tests {
         (0..count).map(ask).collect()
     }
 
-    fn come(turns: &[Turn]) -> usize {
+    fn come(turns: &[FetchTurn]) -> usize {
         turns.iter().filter(|turn| has_come(turn)).count()
     }
 
     /// Of one issuer and of all, by haste; and whoever has none comes first.
     #[test]
     fn there_are_so_many_turns() {
-        let turns = Arc::new(Turns::default());
-        let a = ask(&turns, "a", Haste::Ahead, 1_000);
+        let fetches = Arc::new(Fetches::default());
+        let a = ask(&fetches, "a", Haste::Ahead, 1_000);
         assert_eq!(come(&a), AHEAD_OF_ONE);
-        let b = ask(&turns, "b", Haste::Request, 100);
+        let b = ask(&fetches, "b", Haste::Request, 100);
         assert_eq!(come(&b), OF_ONE);
-        let a_request = ask(&turns, "a", Haste::Request, 1);
+        let a_request = ask(&fetches, "a", Haste::Request, 1);
         assert_eq!(come(&a_request), 0, "twelve are under way");
         let others: Vec<_> =
-            (0..9).map(|n| ask(&turns, &n.to_string(), Haste::Request, 1)).collect();
+            (0..9).map(|n| ask(&fetches, &n.to_string(), Haste::Request, 1)).collect();
         let came = || others.iter().map(|one| come(one)).sum::<usize>();
         assert_eq!(came(), AT_ONCE - FOR_MORE);
         drop(b);
@@ -193,9 +193,9 @@ mod tests {
     /// A turn that ends, and one that is given up, make room for the next: first for requests.
     #[test]
     fn requests_come_first() {
-        let turns = Arc::new(Turns::default());
-        let mut ahead = ask(&turns, "a", Haste::Ahead, 10);
-        let requests = ask(&turns, "a", Haste::Request, 6);
+        let fetches = Arc::new(Fetches::default());
+        let mut ahead = ask(&fetches, "a", Haste::Ahead, 10);
+        let requests = ask(&fetches, "a", Haste::Request, 6);
         assert_eq!((come(&ahead), come(&requests)), (4, 4));
         assert!(!has_come(&ahead[9]));
         ahead[9].hurry();
@@ -209,14 +209,14 @@ mod tests {
         drop(requests);
         assert_eq!(come(&ahead), 5, "four ahead, and one in haste");
         drop(ahead);
-        assert!(turns.book().waiting.is_empty() && turns.book().under_way.is_empty());
+        assert!(fetches.book().waiting.is_empty() && fetches.book().under_way.is_empty());
     }
 
     /// Whoever waits is woken.
     #[test]
     fn a_turn_comes() {
-        let turns = Arc::new(Turns::default());
-        let mut first = ask(&turns, "a", Haste::Ahead, 5);
+        let fetches = Arc::new(Fetches::default());
+        let mut first = ask(&fetches, "a", Haste::Ahead, 5);
         let last = first.pop().unwrap();
         let mut context = Context::from_waker(Waker::noop());
         let mut comes = pin!(last.comes());
