@@ -136,11 +136,11 @@ fn reply(kind: RejectionKind) -> Reply {
         // issuers are trusted.
         RejectionKind::WrongType
         | RejectionKind::AlgorithmNotAllowed
+        | RejectionKind::NotEncrypted
         | RejectionKind::UnknownIssuer
         | RejectionKind::UnknownKey
         | RejectionKind::AmbiguousKey
         | RejectionKind::BadSignature => invalid_token(UNSIGNED),
-        RejectionKind::NotEncrypted => invalid_token("the access token has to be encrypted"),
         RejectionKind::Inactive => invalid_token("the access token is not active"),
         RejectionKind::OtherTokenKind => invalid_token("the token is not an access token"),
         RejectionKind::WrongAudience => {

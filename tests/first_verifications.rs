@@ -474,10 +474,13 @@ async fn forged_proofs_for_a_known_token_need_a_place() {
         // One place is enough for a token that is not known and its proof.
         assert!(send(&layer, good(token)).await.passed());
     }
+    let mut private = owner.public_jwk();
+    private["d"] = "AAAA".into();
     let forged = [
         (Kind::ProofSignature, proof(&owner, &stolen).tampered()),
         (Kind::OtherKey, proof(&thief, &stolen).sign()),
         (Kind::ProofToken, proof(&owner, &other).sign()),
+        (Kind::ProofKey, proof(&owner, &stolen).jwk(private).sign()),
     ];
     for (kind, proof) in forged {
         let held = HeldVerifications::of(&world.api);
@@ -526,6 +529,56 @@ async fn a_token_that_was_asked_about_needs_no_place() {
     assert_is_overloaded(&send(&layer, bearer(&unknown)).await);
     drop(held);
     assert!(send(&layer, bearer(&unknown)).await.passed());
+    // What the issuer took back is worth no more than one that it never knew.
+    endpoint.revoke(&known);
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(send(&layer, bearer(&known)).await.kind(), Some(Kind::Inactive));
+    let held = HeldVerifications::of(&api);
+    assert_is_overloaded(&send(&layer, bearer(&known)).await);
+    drop(held);
+    assert_eq!(send(&layer, bearer(&known)).await.kind(), Some(Kind::Inactive));
+}
+
+/// INT-05: of an opaque token nothing is known of its sender's proofs. Each needs a place: whoever stole one
+/// could send forged proofs with it for ever.
+#[tokio::test]
+async fn a_proof_for_an_opaque_token_needs_a_place() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let endpoint = TestIntrospection::of(&issuer, &clock);
+    let network = TestNetwork::of(&[&issuer]).with_introspection(&endpoint);
+    let client = ClientAuth::basic("rs", SecretSource::given(Secret::new("a secret of ours")));
+    let api = builder(&clock)
+        .issuer(issuer.fixed_keys())
+        .introspection(Introspection::at(ISSUER, endpoint.url()).client(client))
+        .dpop(Dpop::new())
+        .first_verifications(narrow().queue_at_most(0))
+        .transport(network)
+        .build()
+        .unwrap();
+    let layer = api.layer();
+    let owner = ClientKey::generate(Algorithm::Es256, &clock);
+    let bound = issuer.token(RESOURCE).claim("cnf", owner.confirmation());
+    let stolen = endpoint.active(&bound);
+    let unbound = endpoint.active(&issuer.token(RESOURCE));
+    let url = format!("{RESOURCE}/notes");
+    let with = |proof: String| {
+        let mut request = with_field("authorization", format!("DPoP {stolen}"));
+        request.headers_mut().insert("dpop", HeaderValue::try_from(proof).unwrap());
+        request
+    };
+    let proof = || owner.proof("GET", &url).token(&stolen);
+    assert!(send(&layer, with(proof().sign())).await.passed());
+    assert!(send(&layer, bearer(&unbound)).await.passed());
+    let held = HeldVerifications::of(&api);
+    for proof in [proof().tampered(), proof().sign()] {
+        assert_is_overloaded(&send(&layer, with(proof)).await);
+    }
+    assert!(send(&layer, bearer(&unbound)).await.passed(), "it has no proof to be verified");
+    drop(held);
+    let forged = send(&layer, with(proof().tampered())).await;
+    assert_eq!(forged.kind(), Some(Kind::ProofSignature));
+    assert!(send(&layer, with(proof().sign())).await.passed());
 }
 
 /// A gRPC client is told UNAVAILABLE, with when to come again.

@@ -672,6 +672,68 @@ fn old_keys_are_used_only_if_an_outage_was_seen() {
     assert_eq!(api.health().remove(0).state, KeyState::Stale);
 }
 
+/// JWS-14: as above, while the issuer takes its time: that it did not answer yet is no outage, and the keys
+/// may be withdrawn. Nor is it one that there is nobody to ask it.
+#[test]
+fn old_keys_wait_for_an_answer() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.discover()]);
+    runtime().block_on(api.warm_up()).unwrap();
+    runtime().block_on(api.verify(&request(&issuer.token(RESOURCE).sign()))).unwrap();
+    issuer.rotate();
+    issuer.withdraw("k1");
+    clock.advance(Duration::from_hours(2));
+    let stolen = issuer.token(RESOURCE).header("kid", "k1").sign();
+    issuer.hold();
+
+    let outside = {
+        let parts = request(&stolen);
+        let mut verify = Box::pin(api.verify(&parts));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match verify.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(decided) => decided.unwrap_err(),
+            std::task::Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    };
+    assert_eq!(outside.kind(), RejectionKind::KeysUnavailable, "nobody can ask");
+
+    runtime().block_on(async {
+        let waits = |token: &str| {
+            let (api, parts) = (api.clone(), request(token));
+            tokio::spawn(async move { api.verify(&parts).await.map(drop) })
+        };
+        let waiting = waits(&stolen);
+        settle().await;
+        assert!(!waiting.is_finished());
+        clock.advance(Duration::from_secs(1));
+        let refused = waiting.await.unwrap().unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::KeysUnavailable);
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let (waiting, new) = (waits(&stolen), waits(&issuer.token(RESOURCE).sign()));
+        settle().await;
+        issuer.release();
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), RejectionKind::UnknownKey);
+        assert!(new.await.unwrap().is_ok());
+    });
+}
+
+/// JWS-14: a set is as old as the question for it, however long the answer takes.
+#[tokio::test]
+async fn keys_are_as_old_as_the_question_for_them() {
+    let world = World::warm().await;
+    world.issuer.hold();
+    let (api, parts) = (world.api.clone(), request(&with_kid(&world.issuer, "new")));
+    let waiting = tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+    world.settle().await;
+    world.clock.advance(Duration::from_secs(20));
+    world.settle().await;
+    world.issuer.release();
+    assert!(waiting.await.unwrap().is_err());
+    world.settle().await;
+    assert_eq!(world.health().age, Some(Duration::from_secs(20)));
+}
+
 #[test]
 fn a_runtime_that_is_gone_blocks_nothing() {
     let clock = ManualClock::new();

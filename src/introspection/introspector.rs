@@ -158,9 +158,11 @@ impl Introspector {
             && active.expires_at().is_none_or(|expires_at| at.wall() < expires_at)
     }
 
-    /// Whether the issuer said of this token before that it is active.
+    /// Whether the issuer said of this token before that it is active, and has not taken that back since.
     pub(crate) fn knew(&self, token: &str) -> bool {
-        self.answers.standing(self.answers.fingerprint(token)) == Standing::Known
+        let token = self.answers.fingerprint(token);
+        let taken_back = || matches!(self.answers.get(token), Some(Known::Inactive(_)));
+        self.answers.standing(token) == Standing::Known && !taken_back()
     }
 
     /// Asks about this token for a request that waits for the answer, which it finds there.

@@ -289,8 +289,10 @@ impl IssuerKeys {
                 return Err(KeyMiss::NoKeys);
             }
             // Keys outlive their freshness only through an outage, which somebody has to have
-            // seen: a suspended machine, or a runtime that ended, has not asked.
-            let unasked = attempt == Attempt::First && at.steady() >= self.flights.not_before();
+            // seen: a suspended machine, or a runtime that ended, has not asked, and an issuer that has
+            // not answered yet may have withdrawn them.
+            let unasked = !self.flights.failing()
+                || attempt == Attempt::First && at.steady() >= self.flights.not_before();
             if age >= snapshot.fresh_for && unasked {
                 return Err(KeyMiss::Stale);
             }
@@ -341,12 +343,12 @@ impl IssuerKeys {
                 number.and_then(|number| self.wait(number)).map_or(Remedy::None, Remedy::Wait)
             }
             (KeyMiss::Choice(_), _) => Remedy::None,
-            (KeyMiss::Stale, _) => {
-                let failing = self.flights.failing();
-                let number = self.start(at, Reason::Age).filter(|_| !failing);
-                number.and_then(|number| self.wait(number)).map_or(Remedy::Again, Remedy::Wait)
+            // An outage was seen before: who asks whether it is over, does not wait for the answer.
+            (KeyMiss::Stale, _) if self.flights.failing() => {
+                self.start(at, Reason::Age);
+                Remedy::Again
             }
-            (KeyMiss::NoKeys, _) => {
+            (KeyMiss::NoKeys | KeyMiss::Stale, _) => {
                 let number = self.start(at, Reason::Age).filter(|_| attempt == Attempt::First);
                 if let Some(wait) = number.and_then(|number| self.wait(number)) {
                     return Remedy::Wait(wait);

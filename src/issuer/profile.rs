@@ -381,7 +381,9 @@ impl TokenProfile {
             let found = match claims.value(&required.name).map(json::Value::text) {
                 None => "absent".to_owned(),
                 Some(text) if SHOWN.contains(&&*required.name) => {
-                    text.chars().take(60).filter(|c| !c.is_control()).collect()
+                    let start: String = text.chars().take(60).collect();
+                    // The text of a string has its quotes already.
+                    start.escape_debug().to_string().replace("\\\"", "\"")
                 }
                 Some(_) => "another value".to_owned(),
             };

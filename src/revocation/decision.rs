@@ -57,6 +57,9 @@ impl Runtime {
         at: Moment,
     ) -> Result<(), Objection> {
         let index = self.store.index();
+        // Without `iat` a record about more than the token can end before the token does: then it is for
+        // each time of day to say whether it counts.
+        let clear = clear.filter(|_| facts.issued_at.is_some());
         // Read before the index is asked: what is applied meanwhile is asked about the next time.
         let version = index.version().load(Ordering::Acquire);
         if clear.is_none_or(|clear| !clear.is(version)) {

@@ -254,7 +254,8 @@ impl ServerBuilder {
     /// The room for tokens that were accepted before, in bytes; 32 MiB unless said otherwise, which is some
     /// 15 000 of them, and at most 64 GiB. Zero keeps none. What they say is then not verified again, and
     /// everything else is decided again with each request; a signature is by far the most of what a
-    /// decision costs.
+    /// decision costs. Encrypted tokens are kept where they have to be encrypted
+    /// ([`Issuer::encrypted_only`]).
     pub fn known_tokens_bytes(mut self, bytes: u64) -> Self {
         self.known_tokens = bytes;
         self

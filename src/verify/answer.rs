@@ -30,21 +30,11 @@ impl Rules {
         introspector: &Arc<Introspector>,
         token: &str,
         jwt: ReadJwt<'_>,
+        could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
     ) -> Result<Arc<Facts>, Stop> {
         let (ReadJwt { header, claims, .. }, at) = (jwt, look.at);
-        // An answer would say no more than the token itself does.
-        let ended = |exp: &Timestamp| at.wall() >= exp.plus(self.leeway);
-        if let Some(exp) = claims.time("exp").ok().flatten().filter(ended) {
-            let detail = untimely("exp", exp, at.wall(), self.leeway);
-            return refuse(RejectionKind::Expired, detail);
-        }
-        let latest = at.wall().plus(self.leeway);
-        if let Some(nbf) = claims.time("nbf").ok().flatten().filter(|nbf| *nbf > latest) {
-            let detail = untimely("nbf", nbf, at.wall(), self.leeway);
-            return refuse(RejectionKind::NotYetValid, detail);
-        }
         let issuer = introspector.issuer();
         let key_id = match issuer.has_keys() {
             // Nobody is asked about what anybody could have written, and what was answered counts no
@@ -63,6 +53,18 @@ impl Rules {
                 header.kid().map(|kid| Arc::new(KeyId::from_token(kid)))
             }
         };
+        // An answer would say no more than the token itself does.
+        let ended = |exp: &Timestamp| at.wall() >= exp.plus(self.leeway);
+        if let Some(exp) = claims.time("exp").ok().flatten().filter(ended) {
+            let detail = untimely("exp", exp, at.wall(), self.leeway);
+            return refuse(RejectionKind::Expired, detail);
+        }
+        let latest = at.wall().plus(self.leeway);
+        if let Some(nbf) = claims.time("nbf").ok().flatten().filter(|nbf| *nbf > latest) {
+            let detail = untimely("nbf", nbf, at.wall(), self.leeway);
+            return refuse(RejectionKind::NotYetValid, detail);
+        }
+        could_prove()?;
         let jwt = Some(Beside { claims, key_id });
         self.asked_about(introspector, token, jwt, look, trace)
     }

@@ -124,14 +124,15 @@ impl Rules {
 
     /// The place in which a proof is verified, if it needs one. That for a known token needs none, unless the
     /// last that came with it was forged: who stole a token could otherwise send as many of those as others
-    /// send forged tokens.
+    /// send forged tokens. Of a token that its issuer was asked about that is not known, so that each proof
+    /// for it needs one.
     fn place_of_proof<'a>(
         &'a self,
         presented: Unread<'_>,
         known: Option<&KnownSender>,
         place: Option<Place<'a>>,
     ) -> Result<Option<Place<'a>>, Stop> {
-        let is_disputed = known.is_some_and(KnownSender::is_disputed);
+        let is_disputed = known.is_none_or(KnownSender::is_disputed);
         match place {
             None if is_disputed && presented.scheme() == Scheme::Dpop => self.place(Meeting::First),
             place => Ok(place),
@@ -168,7 +169,10 @@ fn dispute<T>(known: &KnownSender, proven: &Result<T, Refusal>) {
     match proven.as_ref().map_err(|refusal| refusal.kind) {
         Ok(_) => known.note(false),
         Err(
-            RejectionKind::ProofSignature | RejectionKind::ProofToken | RejectionKind::OtherKey,
+            RejectionKind::ProofSignature
+            | RejectionKind::ProofKey
+            | RejectionKind::ProofToken
+            | RejectionKind::OtherKey,
         ) => known.note(true),
         Err(_) => {}
     }

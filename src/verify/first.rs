@@ -31,9 +31,10 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 ///    the DPoP proof that came with the token. What is refused before (a malformed token, an unknown issuer or
 ///    key) takes none.
 /// 2. A token that is known takes none and never waits. Neither does one that the issuer is asked about
-///    with every use, if the issuer said before that it is active. Nor does the proof that comes with a known
-///    token, unless the last one was forged: whoever stole a token has then no more of the threads than
-///    whoever forges tokens.
+///    with every use, if the issuer said before that it is active, and not since that it is not. Nor does the
+///    proof that comes with a known token, unless the last one was forged: whoever stole a token has then no
+///    more of the threads than whoever forges tokens. A proof for a token that the issuer is asked about takes
+///    a place each time.
 /// 3. Where no place is free a request waits. Those that wait are called in the order in which they came; one
 ///    that comes when a place is free takes it. One that waited too long, and one
 ///    for which there is no room, gets 503 with `Retry-After`, and the kind
@@ -42,8 +43,8 @@ const WAITS: std::ops::RangeInclusive<Duration> =
 /// What it does not do: it does not tell the tokens apart that are not known. While somebody sends forged
 /// ones faster than they are verified, good ones that were never seen share the places with them, and some
 /// get 503. A limit for each client is for whatever stands in front. It does not bound what a client does with
-/// its own tokens and good proofs, or with one good proof that is sent again and again: that is known to be
-/// this client, and stands in the events.
+/// its own tokens and good proofs, nor what is done with one good proof that is sent again and again, by the
+/// client or by whoever copied its request: the events name the client and the kind.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Tokens that were accepted before: what they say is known, and is decided anew.
 //!
-//! 1. Only a token that was accepted enters, so that nobody can fill it with what he invents.
+//! 1. Only a token that was accepted enters, so that nobody can fill it with what he invents; and of an
+//!    encrypted one only where the issuer encrypts all its tokens: else whoever has one could put it into
+//!    as many envelopes as he likes.
 //! 2. What is kept is what the token says, and the key that it was verified with. Everything that a
 //!    request, a route, time or a record has a say in is decided again, by the same code: nothing of a
 //!    decision is kept.

@@ -119,7 +119,6 @@ pub(super) fn claims(
         return verified_claims(&jwt, nameable.as_deref()).map_err(Refused::new);
     };
     jwt.takes_type().map_err(Refused::new)?;
-    sender::could_be_proven(world, presented, request)?;
     // nobody is asked about what has ended, or what nobody signed that could be asked about it
     let mut whys: Vec<Why> = Vec::new();
     let leeway = nanos(world.leeway_secs);
@@ -141,6 +140,8 @@ pub(super) fn claims(
     if !whys.is_empty() {
         return Err(Refused::one_of(whys));
     }
+    // before it costs a question
+    sender::could_be_proven(world, presented, request)?;
     let own = Own { payload: &jwt.payload, key_id };
     told(world, memory, asked, token, Some(&own), reply)
 }

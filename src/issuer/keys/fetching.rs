@@ -60,7 +60,7 @@ impl IssuerKeys {
         backoff.max(fresh)
     }
 
-    async fn fetch(&self, remote: &Remote) -> Result<(), KeyFetchError> {
+    async fn fetch(&self, remote: &Remote, number: u64) -> Result<(), KeyFetchError> {
         let fetcher = Fetcher {
             issuer: &self.id,
             algorithms: &self.algorithms,
@@ -75,7 +75,13 @@ impl IssuerKeys {
         };
         let known = remote.known().etag.clone();
         let etag = known.filter(|(from, _)| *from == url).map(|(_, etag)| etag);
+        // What comes back was so when it was asked for, at the earliest.
+        let asked = remote.clock.moment();
         let Fetched { keys, max_age, etag } = fetcher.keys(&url, etag).await?;
+        // One that was given up meanwhile changes nothing.
+        if self.flights.under_way() != Some(number) {
+            return Err(KeyFetchError::Dropped);
+        }
         let before = self.snapshot.load_full();
         let keys = match (keys, &before) {
             (FetchedKeys::New(keys), _) => {
@@ -88,9 +94,8 @@ impl IssuerKeys {
         };
         remote.known().etag = etag.map(|etag| (url, etag));
         let fresh_for = self.refresh.fresh_for(max_age);
-        let number = before.map_or(0, |before| before.number).saturating_add(1);
-        let loaded = remote.clock.moment();
-        self.snapshot.store(Some(Arc::new(Snapshot { keys, loaded, fresh_for, number })));
+        let snapshot = Snapshot { keys, loaded: asked, fresh_for, number };
+        self.snapshot.store(Some(Arc::new(snapshot)));
         Ok(())
     }
 
@@ -204,7 +209,7 @@ struct Flight {
 impl Flight {
     async fn fly(mut self) {
         if let Some(remote) = &self.keys.remote {
-            self.result = Some(self.keys.fetch(remote).await);
+            self.result = Some(self.keys.fetch(remote, self.number).await);
         }
     }
 }
