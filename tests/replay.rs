@@ -318,6 +318,36 @@ fn a_users_flood_leaves_room_for_the_other_users_of_its_client() {
     }
 }
 
+/// Attack 30: the users of a client have its share together, however many they are; each has a sixteenth of
+/// one that is large.
+#[test]
+fn the_users_of_a_client_have_its_share_together() {
+    let proof = Proof::at(&ManualClock::new());
+    let subject = |name: &str| TestAccess::new().subject(name).build().subject().clone();
+    let by = |store: &MemoryReplayStore, proof: &Proof, user: &str, jti: &str| {
+        let subject = subject(user);
+        record(store, &proof.entry(jti).of_subject(&subject)).map_err(|error| error.kind())
+    };
+    let store = MemoryReplayStore::with_capacity(4_000).client_share(64);
+    for number in 0..64 {
+        let name = number.to_string();
+        assert_eq!(by(&store, &proof, &name, &name), FIRST);
+    }
+    assert_eq!(by(&store, &proof, "one more", "one more"), CLIENT_FULL);
+    let other = Proof::at(&ManualClock::new()).of("other");
+    assert_eq!(by(&store, &other, "one more", "another"), FIRST, "another client");
+
+    let store = MemoryReplayStore::with_capacity(1 << 18).client_share(1 << 18);
+    let alice = subject("alice");
+    let fits = |number: &usize| {
+        let jti = number.to_string();
+        record(&store, &proof.entry(&jti).of_subject(&alice)).is_ok()
+    };
+    let filled = (0..60_000).take_while(fits).count();
+    // 64 parts of 256 and 6 · 16 + 8 each, at most.
+    assert!((16_384..=64 * 360).contains(&filled), "{filled}");
+}
+
 /// Attack 30: a full store says so, and room comes back when something ends and no sooner.
 #[test]
 fn room_comes_back_when_entries_end() {

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use http::StatusCode;
 use portcullis::RejectionKind as Kind;
-use portcullis::revocation::{AssuranceAction, RiskAction, Subjects};
-use portcullis::testing::{TokenBuilder, challenges};
+use portcullis::revocation::{AssuranceAction, Revocation, RiskAction, Source, Subjects};
+use portcullis::testing::{
+    ManualClock, TestIssuer, TestNetwork, TestTransmitter, TokenBuilder, challenges,
+};
 use serde_json::{Value, json};
 
-use crate::support::{ISSUER, bearer, send};
-use crate::world::{MINUTE, SECOND, World, user};
+use crate::support::{ISSUER, bearer, builder, send};
+use crate::world::{
+    AUDIENCE, MINUTE, SECOND, SECRET, TRANSMITTER, World, pushed, user, with_secret,
+};
 
 /// CAEP-02, SET-08: tokens of before, and of that very second, are refused; those of after are not,
 /// however late the event comes.
@@ -65,6 +69,56 @@ async fn an_event_about_a_tenant_hits_all_its_users() {
         assert_eq!(world.kind(&of("t-2", name)).await, None, "{name}");
     }
     assert_eq!(world.kind(&world.token()).await, None);
+}
+
+/// CAEP-03, SSF-05: each member that a claim is known for narrows what is meant, and no other.
+#[tokio::test]
+async fn each_member_finds_its_claim() {
+    let subjects = || {
+        Subjects::new().application("app").group("group").org_unit("unit").member("role", "role")
+    };
+    for (member, claim) in
+        [("application", "app"), ("group", "group"), ("org_unit", "unit"), ("role", "role")]
+    {
+        let world = World::pushed_as(|stream| stream.subjects(subjects()));
+        let mut subject = json!({ "format": "complex", "user": user("alice") });
+        subject[member] = json!({ "format": "opaque", "id": "x" });
+        world.happens("caep/session-revoked", subject, json!({})).await;
+        let of = |value: &str| world.token().claim(claim, value);
+        assert_eq!(world.kind(&of("x")).await, Some(Kind::Revoked), "{member}");
+        assert_eq!(world.kind(&of("y")).await, None, "{member}");
+        assert_eq!(world.kind(&of("x").subject("bob")).await, None, "{member}");
+    }
+}
+
+/// SUB-03, attack 42: what another issuer calls a device says nothing of the claims of this one: the user is
+/// refused whatever the device.
+#[tokio::test]
+async fn a_member_of_another_issuer_narrows_nothing() {
+    let other = "https://other.example";
+    let clock = ManualClock::new();
+    let (issuer, neighbour) = (TestIssuer::new(ISSUER, &clock), TestIssuer::new(other, &clock));
+    let transmitter = TestTransmitter::new(TRANSMITTER, AUDIENCE, &clock);
+    transmitter.authorization(SECRET);
+    let network = TestNetwork::of(&[&issuer]).with_transmitter(&transmitter);
+    let stream = transmitter.fixed_keys().push(with_secret());
+    let stream = stream.subjects(Subjects::new().device("device_id"));
+    let source = pushed(Source::new("caep", stream)).speaks_for([ISSUER, other]);
+    let api = builder(&clock)
+        .issuer(issuer.fixed_keys())
+        .issuer(neighbour.fixed_keys())
+        .revocation(Revocation::new().source(source))
+        .transport(network.clone())
+        .build()
+        .unwrap();
+    let world = World { clock, issuer, transmitter, network, api };
+    let subject = json!({ "format": "complex", "user": user("alice"),
+        "device": { "format": "iss_sub", "iss": other, "sub": "d-1" } });
+    world.happens("caep/session-revoked", subject, json!({})).await;
+    for token in [world.token(), world.token().claim("device_id", "d-2")] {
+        assert_eq!(world.kind(&token).await, Some(Kind::Revoked));
+    }
+    assert_eq!(world.kind(&world.token().subject("bob")).await, None);
 }
 
 /// SUB-01, RISC-04: formats that need a claim find it.
@@ -300,6 +354,20 @@ async fn a_high_risk_does_what_was_chosen() {
         )
         .await;
     }
+}
+
+/// CAEP-09: a device that tokens do not name cannot be released: its high risk asks for one new
+/// authentication, and is no state of its user.
+#[tokio::test]
+async fn the_risk_of_what_tokens_do_not_name_is_no_state() {
+    let world = World::pushed_as(|stream| stream.on_high_risk(RiskAction::StepUp));
+    let subject = json!({ "format": "complex", "user": user("alice"),
+        "device": { "format": "opaque", "id": "d-1" } });
+    let level = json!({ "principal": "DEVICE", "current_level": "HIGH" });
+    world.happens("caep/risk-level-change", subject, level).await;
+    assert_eq!(world.kind(&world.token()).await, Some(Kind::StepUpDemanded));
+    world.clock.advance(SECOND);
+    assert_eq!(world.kind(&world.token()).await, None, "authenticated again");
 }
 
 /// RISC-01, RISC-03.

@@ -119,6 +119,17 @@ async fn an_exception_is_no_way_round_a_cnf() {
     let bound = partner.claim("cnf", world.client.confirmation()).sign();
     assert_eq!(send(&layer, bearer(&bound)).await.kind(), Some(Kind::BearerDowngrade));
     assert!(send(&layer, dpop(&bound, [world.proof(&bound).sign()])).await.passed());
+
+    // Nor does it take less of a token that is bound otherwise than is wanted.
+    let world = World::with(|builder| {
+        let partner = Exception::for_clients(["partner"]).until("2027-03-31").because("SEC-1");
+        builder.binding(Binding::Dpop).exception(partner)
+    });
+    let layer = world.api.layer();
+    let certified = world.certified().client_id("partner").sign();
+    let sent = send(&layer, mutual(&certified, &world.certificate)).await;
+    assert_eq!(sent.kind(), Some(Kind::NotBound));
+    assert!(send(&layer, bearer(&world.unbound().client_id("partner").sign())).await.passed());
 }
 
 /// DPOP-23, MTLS-06: challenges offer the schemes with which a token can be used there.
