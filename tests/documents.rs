@@ -6,12 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "DESIGN.md", "SECURITY.md", "CHANGELOG.md", "COMPARE.md"];
+/// What the ids of requirements stand for.
+const LEGEND: &str = "tests/REQUIREMENTS.md";
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "DESIGN.md", "SECURITY.md", "CHANGELOG.md", "COMPARE.md", LEGEND];
 /// Where the chapters of the guide are.
 const GUIDE: &str = "src/guide";
 /// Where a path begins that a document can name.
@@ -78,4 +81,71 @@ fn every_table_has_a_head() {
             assert!(!begins || headed(), "{document}: {line}");
         }
     }
+}
+
+/// The ids of the legend, each in a row of its own.
+fn explained() -> BTreeSet<String> {
+    let text = text(LEGEND);
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id "));
+    let mut ids = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        let id = cells[0].trim_start_matches("| ");
+        assert!(id.split_once('-').is_some_and(|(_, number)| is_number(number)), "{row}");
+        assert!(ids.insert(id.to_owned()), "twice: {row}");
+    }
+    ids
+}
+
+/// `38`, `C05` or `C12a`.
+fn is_number(text: &str) -> bool {
+    let text = text.strip_prefix('C').unwrap_or(text);
+    let text = text.strip_suffix(|letter: char| letter.is_ascii_lowercase()).unwrap_or(text);
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The ids in a text: words of one of the prefixes and a number. `SHA-256` is none.
+fn cited<'a>(text: &'a str, prefixes: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_')
+        .filter(|word| {
+            let parts = word.split_once('-');
+            parts.is_some_and(|(prefix, number)| prefixes.contains(prefix) && is_number(number))
+        })
+        .collect()
+}
+
+/// All code below a directory, but for what others wrote, what is built, and this file.
+fn code(directory: &Path, all: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "node_modules" && name != "target" {
+                code(&path, all);
+            }
+        } else if name.ends_with(".rs") && !path.ends_with(file!()) {
+            all.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// An id that a test names is explained, and no explanation outlives what it is for.
+#[test]
+fn the_legend_has_the_ids_that_code_names_and_no_others() {
+    let explained = explained();
+    let prefixes: BTreeSet<_> = explained.iter().map(|id| id.split_once('-').unwrap().0).collect();
+    let mut all = String::new();
+    for place in ["src", "tests", "benches", "fuzz"] {
+        code(&Path::new(ROOT).join(place), &mut all);
+    }
+    let cited_in_code = cited(&all, &prefixes);
+    let explained: BTreeSet<_> = explained.iter().map(String::as_str).collect();
+    let unexplained: Vec<_> = cited_in_code.difference(&explained).collect();
+    assert!(unexplained.is_empty(), "not in {LEGEND}: {unexplained:?}");
+    let unused: Vec<_> = explained.difference(&cited_in_code).collect();
+    assert!(unused.is_empty(), "in {LEGEND}, and named nowhere: {unused:?}");
+    assert!(cited_in_code.len() >= 300, "{} ids were found", cited_in_code.len());
+    let text = "(JWS-38, DPOP-C12a): SHA-256, xJWS-38, JWS-380, JWS-38-a, jws_38.";
+    assert_eq!(cited(text, &prefixes), BTreeSet::from(["DPOP-C12a", "JWS-38"]));
 }
