@@ -142,10 +142,9 @@ fn every_public_type_is_shared_sent_and_printed() {
 /// A type that is added to the crate is added to the list.
 #[test]
 fn no_public_type_is_missing_from_the_list() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut code = String::new();
-    read(&root.join("src"), &mut code);
-    let own = fs::read_to_string(root.join(file!())).unwrap();
+    let code = source();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(file!());
+    let own = fs::read_to_string(own).unwrap();
     let list = own.split("fn every_public_type").nth(1).unwrap();
     let list = list.split("/// A type that is added").next().unwrap();
     let listed: BTreeSet<_> = list
@@ -169,13 +168,11 @@ macro_rules! labels {
     }};
 }
 
-/// Whoever registers metrics before there are any has every label, each once.
-#[test]
-fn every_variant_has_a_label_of_its_own() {
-    let mut code = String::new();
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
-    for (name, labels, count) in [
-        labels!(portcullis: Binding, SubjectKind),
+/// The enumerations with a list of all their variants.
+#[rustfmt::skip]
+fn labelled() -> Vec<(&'static str, BTreeSet<String>, usize)> {
+    [
+        labels!(portcullis: Binding, RejectionKind, SubjectKind),
         labels!(portcullis::introspection: AnswerGap, EndpointState),
         labels!(portcullis::issuer: KeyState, OptionalClaim),
         labels!(portcullis::observe: DecidedBy, DecisionOutcome, SenderBinding),
@@ -185,18 +182,61 @@ fn every_variant_has_a_label_of_its_own() {
         labels!(portcullis::transport: FetchErrorKind),
     ]
     .concat()
-    {
-        let body = code.split(&format!("pub enum {name} {{")).nth(1).unwrap();
-        let body = body.split("\n}").next().unwrap();
-        let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
-        let variants =
-            variants.filter(|line| line.starts_with(|letter: char| letter.is_ascii_uppercase()));
-        assert_eq!(variants.count(), count, "{name}");
+}
+
+/// Those whose names are no labels, and why.
+const NO_LABELS: [(&str, &str); 4] = [
+    ("Algorithm", "the names of RFC 7518, RFC 8037 and RFC 9864, with capitals"),
+    ("ContentEncryption", "the names of RFC 7518 §5.1"),
+    ("KeyManagement", "the names of RFC 7518 §4.1"),
+    ("Method", "private: what a configuration may write"),
+];
+
+/// Whoever registers metrics before there are any has every label, each once.
+#[test]
+fn every_variant_has_a_label_of_its_own() {
+    let code = source();
+    for (name, labels, count) in labelled() {
+        assert_eq!(variants(&code, name), count, "{name}");
         assert_eq!(labels.len(), count, "{name}: {labels:?}");
         let snake =
             |label: &String| label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         assert!(labels.iter().all(snake), "{name}: {labels:?}");
     }
+}
+
+/// An enumeration that gets a list of its variants is looked at above, or excepted for a reason.
+#[test]
+fn no_list_of_variants_is_missing_from_the_labels() {
+    let code = source();
+    let mut of = "";
+    let mut listing = Vec::new();
+    for line in code.lines().map(str::trim_start) {
+        if let Some(name) = line.strip_prefix("impl ").and_then(|rest| rest.strip_suffix(" {")) {
+            of = name;
+        } else if line.starts_with("const ALL:") || line.starts_with("pub const ALL:") {
+            listing.push(of);
+        }
+    }
+    listing.sort_unstable();
+    let mut looked_at: Vec<_> = labelled().iter().map(|(name, ..)| *name).collect();
+    looked_at.extend(NO_LABELS.map(|(name, _)| name));
+    looked_at.sort_unstable();
+    assert_eq!(listing, looked_at);
+}
+
+/// How many variants an enumeration has, where it is declared. Those of [`RejectionKind`] are the rows of
+/// a macro.
+fn variants(code: &str, name: &str) -> usize {
+    let head = match name {
+        "RejectionKind" => "\nrejection_kinds! {".to_owned(),
+        _ => format!("pub enum {name} {{"),
+    };
+    let body = code.split(&head).nth(1).unwrap().split("\n}").next().unwrap();
+    body.lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(|letter: char| letter.is_ascii_uppercase()))
+        .count()
 }
 
 /// The names of the public structures and enumerations of a text. The lint `unreachable_pub` sees to
@@ -207,6 +247,13 @@ fn declared(code: &str) -> BTreeSet<String> {
         .filter_map(|line| line.strip_prefix("struct ").or(line.strip_prefix("enum ")))
         .map(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap().to_owned())
         .collect()
+}
+
+/// All of `src`.
+fn source() -> String {
+    let mut code = String::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    code
 }
 
 fn read(directory: &Path, code: &mut String) {
