@@ -9,12 +9,11 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/printed.rs"]
+mod printed;
 mod support;
 
-use std::error::Error;
-use std::fmt::Debug;
-use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use axum::Router;
@@ -27,76 +26,13 @@ use portcullis::credentials::{Credentials, MAX_TOKEN};
 use portcullis::jose::{Algorithm, Compact, base64url};
 use portcullis::testing::{Failure, ManualClock, TestIssuer, TestKey, TestNetwork};
 use portcullis::{Issuer, Rejection, RejectionKind};
+use printed::{Log, printed, printed_error};
 use serde_json::json;
 use support::{
     ISSUER, NAMED, PRIVATE, RESOURCE, World, anonymous, bearer, builder, every_refusal,
     field_bytes, present, send,
 };
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::FmtSpan;
-
-/// Everything that this thread logs while it lives, down to the last level.
-struct Log {
-    text: Buffer,
-    _guard: DefaultGuard,
-    /// What `tracing` thinks of each call site is shared by all threads: one log at a time.
-    _alone: MutexGuard<'static, ()>,
-    /// With one dispatcher alone, a call site that another thread meets first is judged by that
-    /// thread's, which has none, and is off for all.
-    _second: tracing::Dispatch,
-}
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Buffer {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn start() -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = Buffer::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(text.clone())
-            .finish();
-        let second = tracing::Dispatch::new(tracing_subscriber::registry());
-        let guard = tracing::subscriber::set_default(subscriber);
-        tracing::callsite::rebuild_interest_cache();
-        tracing::trace!("the log works");
-        let log = Self { text, _guard: guard, _alone: alone, _second: second };
-        assert!(log.take().contains("the log works"));
-        log
-    }
-
-    /// What was logged since it was last asked.
-    fn take(&self) -> String {
-        let bytes = std::mem::take(&mut *self.text.0.lock().unwrap());
-        String::from_utf8(bytes).unwrap()
-    }
-}
 
 /// Fails if the text has the token, a piece of a part of it, or a part decoded.
 fn assert_no_token(what: &str, text: &str, token: &str) {
@@ -113,21 +49,6 @@ fn assert_no_token(what: &str, text: &str, token: &str) {
             assert!(!text.contains(&decoded), "{what}: {text}");
         }
     }
-}
-
-/// In every way in which it can be printed.
-fn printed(value: &impl Debug) -> String {
-    format!("{value:?}\n{value:#?}")
-}
-
-fn printed_error(error: &impl Error) -> String {
-    let mut text = format!("{error}\n{error:#}\n{}", printed(error));
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!("\n{error}\n{error:?}"));
-        source = error.source();
-    }
-    text
 }
 
 #[test]
