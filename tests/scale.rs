@@ -1,19 +1,15 @@
-//! Many issuers and many routes: a decision costs what it costs with one of each.
-//!
-//! What it prints is a ratio of two measurements of the same run; what it asserts is that the
-//! answers are right and that a decision allocates as often with many as with one.
+//! Many issuers and many routes: the answers are right, and a decision allocates as often as with one of
+//! each. How long it takes is measured in `benches/growth`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and prints what it measured"
+    reason = "a test fails by panicking"
 )]
 
 use std::alloc::System;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::check::scope;
 use portcullis::issuer::TenantList;
@@ -88,40 +84,27 @@ impl World {
             .collect()
     }
 
-    async fn decide_all(&self, requests: &[(usize, http::request::Parts)]) -> Duration {
-        let start = Instant::now();
-        for (route, parts) in requests {
-            black_box(self.guards[*route].verify(parts).await).unwrap();
+    async fn accepts_all(&self) {
+        for (route, parts) in self.requests() {
+            self.guards[route].verify(&parts).await.unwrap();
         }
-        start.elapsed()
     }
 }
 
 #[tokio::test]
-async fn a_thousand_issuers_and_ten_thousand_routes_are_decided_as_fast_as_one() {
+async fn a_thousand_issuers_and_ten_thousand_routes_allocate_as_one() {
     let small = world(1, 0, 1).await;
     let large = world(500, 500, 10_000).await;
-    let (few, many) = (small.requests(), large.requests());
-
-    // Everything is known once.
-    small.decide_all(&few).await;
-    large.decide_all(&many).await;
-    let mut ratios: Vec<f64> = Vec::new();
-    for _ in 0..9 {
-        let (one, all) = (small.decide_all(&few).await, large.decide_all(&many).await);
-        ratios.push(all.as_secs_f64() / one.as_secs_f64());
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "1 000 issuers (500 of them tenants) and 10 000 routes, over one of each: {:.2} \
-         (median of 9 rounds of 200 decisions; from {:.2} to {:.2})",
-        ratios[4], ratios[0], ratios[8],
-    );
+    // The right answers, from all over; and everything is known once.
+    small.accepts_all().await;
+    large.accepts_all().await;
 
     let allocations = async |world: &World, issuer: usize, route: usize| {
         let parts = world.request(issuer, route);
+        let region = Region::new(ALLOCATOR);
         // A tenant that was never seen is made room for.
         world.guards[route].verify(&parts).await.unwrap();
+        assert!(region.change().allocations > 0, "the count counts");
         let region = Region::new(ALLOCATOR);
         let access = world.guards[route].verify(&parts).await.unwrap();
         let allocated = region.change().allocations;
@@ -133,9 +116,8 @@ async fn a_thousand_issuers_and_ten_thousand_routes_are_decided_as_fast_as_one()
         let all = allocations(&large, issuer, 9_999).await;
         assert_eq!(all, one, "issuer {issuer}");
     }
-    println!("allocations of a decision: {one} with one of each, {one} with all");
 
-    // The right answers, too: another route's scope is not enough.
+    // Another route's scope is not enough.
     let parts = large.request(999, 1);
     let refused = large.guards[2].verify(&parts).await.unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::InsufficientScope);
