@@ -128,8 +128,8 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{number}")).collect()
 }
 
-/// Goal 8: however many tokens are accepted, and of whatever form, what is kept of them takes no more than
-/// the room for it.
+/// However many tokens are accepted, and of whatever form, what is kept of them takes no more than the room
+/// for it.
 fn accepted_tokens_stay_within_their_room() {
     type Make = fn(TokenBuilder) -> TokenBuilder;
     let clock = ManualClock::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use portcullis::RejectionKind as Kind;
 use portcullis::revocation::{
@@ -199,5 +199,4 @@ async fn a_burst_of_events_is_taken_whole() {
     send(&api.layer(), bearer(&issuer.token(RESOURCE).sign())).await;
     hand.synchronised().await;
     check(&api).await;
-    assert!(Duration::ZERO < began.elapsed());
 }
