@@ -57,8 +57,9 @@
 //!
 //! # Where to look
 //!
-//! - [`ResourceServer`]: configuration, layers, health, metadata. [`Guard`]: decisions without
-//!   tower.
+//! - [`guide`]: chapters, each a program that runs.
+//! - [`ResourceServer`]: configuration, layers, health, metadata. [`layer`]: its services for tower.
+//!   [`Guard`]: decisions without tower.
 //! - [`check`]: what a route asks of a token, and how to write your own.
 //! - [`introspection`]: opaque tokens. [`mod@jwe`] (feature `jwe`): encrypted ones.
 //! - [`issuer`]: where keys come from, how they are refreshed, what happens in an outage; how
@@ -69,6 +70,8 @@
 //! - [`revocation`]: status lists, security events, feeds, your own code; how late they may be.
 //! - [`sender`]: DPoP proofs, nonces, certificates, proxies, replay memory. [`mod@rustls`] (feature
 //!   `rustls`): mutual TLS that ends in this process.
+//! - [`transport`]: the one way out, and how to write your own. [`secret`]: where secrets are.
+//!   [`certificate`]: what a peer presents, as bytes.
 //! - [`jose`], [`credentials`], [`name`], [`time`]: the parts, each usable on its own.
 //! - [`testing`] (feature `testing`): an issuer in your tests' process. [`mod@axum`] (feature
 //!   `axum`): extractors. [`mod@tonic`] (feature `tonic`): gRPC.
@@ -92,7 +95,9 @@
 #![cfg_attr(
     not(all(
         feature = "axum",
+        feature = "config",
         feature = "jwe",
+        feature = "metrics",
         feature = "reqwest",
         feature = "rustls",
         feature = "testing",
