@@ -2,7 +2,6 @@
 //! nothing; and how both are asked without a runtime.
 
 use std::convert::Infallible;
-use std::future::Ready;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -30,9 +29,9 @@ impl<S: Service<Request<()>>> Service<Request<()>> for Nothing<S> {
 }
 
 /// What a request reaches that was accepted.
-pub fn nothing(request: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
+pub async fn nothing(request: Request<()>) -> Result<Response<()>, Infallible> {
     black_box(request.extensions());
-    std::future::ready(Ok(Response::new(())))
+    Ok(Response::new(()))
 }
 
 /// What has nothing to wait for.
