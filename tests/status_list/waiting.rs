@@ -139,7 +139,8 @@ async fn a_swap_makes_no_request_wait() {
             })
         })
         .collect();
-    for swap in 1..=30_u64 {
+    // All within the hour for which the issuer's keys are fresh: readers outside a runtime renew none.
+    for swap in 1..=10_u64 {
         world.list.set(swap, 1);
         world.clock.advance(SECOND * 240);
         // The list of this swap is there when it says so.
@@ -153,7 +154,7 @@ async fn a_swap_makes_no_request_wait() {
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     assert!(during > 100, "they did read: {during}");
     assert_eq!((waited.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)), (0, 0));
-    assert!(world.list.fetches() >= 31);
+    assert!(world.list.fetches() >= 11);
 }
 
 /// The tasks of a server end with it: nobody fetches for one that is gone.
