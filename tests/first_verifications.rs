@@ -560,7 +560,7 @@ async fn a_proof_for_an_opaque_token_needs_a_place() {
     let owner = ClientKey::generate(Algorithm::Es256, &clock);
     let bound = issuer.token(RESOURCE).claim("cnf", owner.confirmation());
     let stolen = endpoint.active(&bound);
-    let unbound = endpoint.active(&issuer.token(RESOURCE));
+    let unbound = endpoint.active(issuer.token(RESOURCE));
     let url = format!("{RESOURCE}/notes");
     let with = |proof: String| {
         let mut request = with_field("authorization", format!("DPoP {stolen}"));

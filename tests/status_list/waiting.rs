@@ -107,7 +107,9 @@ async fn a_silent_server_is_given_up() {
 async fn a_swap_makes_no_request_wait() {
     // However long the swaps take, no list is too old meanwhile.
     let lists = StatusLists::new().on_stale(OnStale::AllowFor(Duration::from_hours(24)));
-    let world = World::with(lists).await;
+    let parts = Parts { lists, ..Parts::new() };
+    parts.issuer.cache_control("max-age=3600");
+    let world = parts.build().await;
     world.list.resize(2, 1 << 16);
     assert_eq!(world.kind(0).await, None);
     let done = Arc::new(AtomicBool::new(false));
@@ -117,6 +119,8 @@ async fn a_swap_makes_no_request_wait() {
         Arc::new(AtomicUsize::new(0)),
     );
     let token = world.token(0).sign();
+    // Or its signature could have to wait for its turn.
+    assert!(present(&world.api, &token).await.is_ok());
     let readers: Vec<_> = (0..2)
         .map(|_| {
             let (api, token, done) = (world.api.clone(), token.clone(), Arc::clone(&done));
@@ -146,7 +150,7 @@ async fn a_swap_makes_no_request_wait() {
         // The list of this swap is there when it says so.
         while world.kind(swap).await.is_none() {
             world.clock.advance(SECOND);
-            tokio::task::yield_now().await;
+            settle().await;
         }
     }
     let during = asked.load(Ordering::Relaxed);
