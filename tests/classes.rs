@@ -476,13 +476,12 @@ fn a_class_names_a_thousand_at_most() {
             builder.class(TokenClass::default_at_most(MINUTE)).class(class.at_most(MINUTE))
         })
     };
-    for (member, of) in [
-        (
-            "clients",
-            (|class, names| class.clients(names)) as fn(TokenClass, Vec<String>) -> TokenClass,
-        ),
+    type Of = fn(TokenClass, Vec<String>) -> TokenClass;
+    let members: [(&str, Of); 2] = [
+        ("clients", |class, names| class.clients(names)),
         ("scopes", |class, names| class.scopes(names)),
-    ] {
+    ];
+    for (member, of) in members {
         let class = |count| of(TokenClass::named("many"), names(count).collect());
         assert_eq!(found(class(1_000)), Vec::<String>::new(), "{member}");
         let faults = found(class(1_002));

@@ -3,7 +3,7 @@
 //! 1. [`ProtectLayer`] makes the whole decision for a route or a router. Two of them are never
 //!    nested: the inner one answers 500 to a request that was decided already, and says so in the
 //!    log. A looser route gets its own on its own sub-router.
-//! 2. [`require`] below a `Protect` can only tighten. Without one above, it answers 500.
+//! 2. [`require()`] below a `Protect` can only tighten. Without one above, it answers 500.
 //! 3. The inner service that was polled ready is the one that is called. A decision that needs no
 //!    waiting allocates no future. A request that has to wait for keys holds no place in the inner
 //!    service meanwhile: it goes on with a clone, which is polled ready first.

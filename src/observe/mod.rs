@@ -9,7 +9,7 @@
 //! 3. Sets of labels are bounded: outcome, kind, route and class come from the configuration. The
 //!    issuer is named only if it is trusted, the client only if the signature was good.
 //! 4. An observer neither delays nor fails a request: it is called without waiting, and a panic of
-//!    it ends there. One that is slow delays all the same: hand over to [`channel`].
+//!    it ends there. One that is slow delays all the same: hand over to [`channel()`].
 //!
 //! Each decision is also a `tracing` event of level `debug`, target `portcullis::decision`: that of a
 //! refusal says what was found and wanted (`reason`) and what to do ([`crate::RejectionKind::advice`]).

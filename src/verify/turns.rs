@@ -3,7 +3,7 @@
 //! 1. So many signatures are verified at once. A place is held by a thread, for the signature of a token or a
 //!    proof or for both one after the other, and never by a request that waits.
 //! 2. Where none is free the request waits behind those that came before, with so many others and for so
-//!    long at most: [`FirstVerifications`]. One more is turned away at once.
+//!    long at most: [`super::FirstVerifications`]. One more is turned away at once.
 //! 3. A place that becomes free calls the first request that was not called yet. That one takes the place
 //!    when it is looked at again; until then the place is for whoever comes. So a request that nobody looks
 //!    at any more keeps no place, and who finds its place taken waits on where it stood.
