@@ -1,6 +1,6 @@
 //! A token issuer, a transmitter of events, and a server that listens to both.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -193,15 +193,13 @@ impl Drop for SecretFile {
     }
 }
 
-/// Waits until this is so. Nobody sleeps: what is waited for is under way.
+/// Waits until this is so, for a minute at most. Nobody sleeps: what is waited for is under way.
 pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
-    for _ in 0..200_000 {
-        if so() {
-            return;
-        }
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it never came: {what}");
         tokio::task::yield_now().await;
     }
-    panic!("it never came: {what}");
 }
 
 impl World {
