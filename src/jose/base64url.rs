@@ -74,11 +74,11 @@ mod tests {
                 None => refused += 1,
             }
         };
-        for length in 0..=text.len() {
+        // Under Miri each step takes a thousand times as long.
+        let (lengths, places, octets) = if cfg!(miri) { (23, 47, 127) } else { (1, 1, 1) };
+        for length in (0..=text.len()).step_by(lengths) {
             judge(&text.as_bytes()[..length]);
         }
-        // Under Miri each step takes a thousand times as long.
-        let (places, octets) = if cfg!(miri) { (31, 85) } else { (1, 1) };
         for length in [94, 95, 96, 97, 98, 99, 100, 130] {
             for place in (0..length).step_by(places) {
                 for octet in (0..=255).step_by(octets) {

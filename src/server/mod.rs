@@ -42,6 +42,11 @@ use metadata::Document;
 
 /// An OAuth 2.x resource server: every rule by which its tokens are decided.
 ///
+/// Whatever it has to wait for (keys, introspection, sources of revocation), it waits for on the tokio runtime of
+/// the request that asks first, by that runtime's timer: one made by hand needs `enable_all`, or `enable_io` and
+/// `enable_time`, or the first wait panics. `#[tokio::main]` and `#[tokio::test]` have both. What a runtime's end
+/// cuts off, a later request begins anew.
+///
 /// See the [crate's documentation](crate) for an example.
 #[derive(Clone)]
 pub struct ResourceServer {
