@@ -225,3 +225,29 @@ impl fmt::Debug for DangerousEventStream {
         f.debug_tuple("DangerousEventStream").field(&self.0).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestNetwork;
+
+    /// SSF-01: the server needs a transport where something is fetched, and the stream has none of its
+    /// own.
+    #[test]
+    fn a_transport_is_needed_for_what_is_fetched() {
+        let tx = "https://tx.example";
+        let fixed = || EventStream::fixed_keys(tx, "{}");
+        let told = || Push::new().signature_only();
+        let asked = || told().verification(Verification::at("https://tx.example/verify"));
+        for (name, stream, needed) in [
+            ("fixed keys, pushed", fixed().push(told()), false),
+            ("fixed keys, verified", fixed().push(asked()), true),
+            ("fixed keys, polled", fixed().poll(Poll::at("https://tx.example/poll")), true),
+            ("keys at a URL", EventStream::jwks(tx, "https://tx.example/k").push(told()), true),
+            ("discovered", EventStream::discover(tx).push(told()), true),
+        ] {
+            assert_eq!(stream.needs_transport(), needed, "{name}");
+            assert!(!stream.transport(TestNetwork::default()).needs_transport(), "{name}");
+        }
+    }
+}

@@ -266,6 +266,7 @@ mod tests {
         assert!(matches!(stream.answered("guessed", "s", at(33)), Proof::Unknown));
         assert!(matches!(stream.answered("", "s", at(33)), Proof::Unknown));
         let day = 24 * 3_600;
+        assert_eq!(alive(stream.answered(&first, "s", at(day))), Some(0));
         assert!(matches!(stream.answered(&first, "s", at(day + 1)), Proof::Unknown));
         assert_eq!(alive(stream.answered(&second, "s", at(day + 1))), Some(20));
     }
@@ -331,6 +332,10 @@ mod tests {
         assert!(stream.believes_poll(at(8)));
         stream.reported(StreamStatus::Paused, since(6), at(8));
         assert!(!stream.believes_poll(at(9)));
+        // Of the same time: the one that came later.
+        stream.reported(StreamStatus::Enabled, since(6), at(10));
+        assert_eq!(stream.status(), StreamStatus::Enabled);
+        assert!(stream.believes_poll(at(11)));
     }
 
     /// SSF-03: what a disabled stream left out is lost, what a paused one did is not; in any order, and

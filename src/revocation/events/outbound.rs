@@ -144,3 +144,118 @@ impl Outbound {
 fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|found| found.eq_ignore_ascii_case("application/json"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::testing::ManualClock;
+    use crate::transport::Fetch;
+
+    const URL: &str = "https://tx.example/poll";
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const LONGEST: usize = 8;
+
+    /// Answers always the same, and notes what it may.
+    struct Answers {
+        answer: Response<Bytes>,
+        limits: Mutex<Vec<FetchLimits>>,
+    }
+
+    impl Transport for Answers {
+        fn fetch(&self, _: Request<Bytes>, limits: FetchLimits) -> Fetch<'_> {
+            self.limits.lock().unwrap().push(limits);
+            let answer = self.answer.clone();
+            Box::pin(async move { Ok(answer) })
+        }
+    }
+
+    fn answers(content_types: &[&'static str], body: &'static [u8]) -> Arc<Answers> {
+        let mut answer = Response::new(Bytes::from_static(body));
+        for content_type in content_types {
+            let content_type = HeaderValue::from_static(content_type);
+            answer.headers_mut().append(CONTENT_TYPE, content_type);
+        }
+        Arc::new(Answers { answer, limits: Mutex::default() })
+    }
+
+    async fn document(
+        answers: &Arc<Answers>,
+        loopback_http: LoopbackHttp,
+    ) -> Result<Bytes, AskError> {
+        let transport: Arc<dyn Transport> = Arc::<Answers>::clone(answers);
+        let clock = Arc::new(ManualClock::new());
+        let question = Question {
+            url: URL,
+            credential: None,
+            body: None,
+            wording: Wording::None,
+            max_body: LONGEST,
+            timeout: TIMEOUT,
+        };
+        Outbound { transport, clock, loopback_http }.document(question).await
+    }
+
+    /// SSF-01: the transport is told how long an answer may be, how long it may take, and whether a
+    /// loopback host may be asked without TLS, which it may only where that was said.
+    #[tokio::test]
+    async fn the_transport_is_told_its_limits() {
+        for loopback_http in [LoopbackHttp::Refused, LoopbackHttp::Allowed] {
+            let answers = answers(&["application/json"], b"{}");
+            assert!(document(&answers, loopback_http).await.is_ok());
+            let expected = FetchLimits { max_body: LONGEST, timeout: TIMEOUT, loopback_http };
+            assert_eq!(*answers.limits.lock().unwrap(), [expected]);
+        }
+    }
+
+    /// POLL-01: an answer has a bound, also where the transport keeps none.
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_it_may_be() {
+        let of = async |body| {
+            document(&answers(&["application/json"], body), LoopbackHttp::Refused).await
+        };
+        assert_eq!(of(b"[1,2,3]").await.unwrap(), &b"[1,2,3]"[..]);
+        assert_eq!(of(b"[1,2,34]").await.unwrap(), &b"[1,2,34]"[..]);
+        assert!(of(b"[1,2,345]").await.unwrap_err().is_too_large());
+    }
+
+    /// POLL-03: an answer is JSON by its content type, which is said once.
+    #[tokio::test]
+    async fn an_answer_says_that_it_is_json() {
+        for (content_types, good) in [
+            (&["application/json"][..], true),
+            (&["Application/JSON; charset=utf-8"], true),
+            (&["application/jsonx"], false),
+            (&["text/html"], false),
+            (&["text/plain; x=application/json"], false),
+            (&["application/json", "application/json"], false),
+            (&[], false),
+        ] {
+            let found = document(&answers(content_types, b"{}"), LoopbackHttp::Refused).await;
+            match found {
+                Ok(_) => assert!(good, "{content_types:?}"),
+                Err(AskError::Answer { .. }) => assert!(!good, "{content_types:?}"),
+                Err(error) => panic!("{content_types:?}: {error}"),
+            }
+        }
+    }
+
+    /// POLL-01: less is asked for after what was too large, and nothing but silence is quiet.
+    #[test]
+    fn each_failure_is_told_apart() {
+        for kind in FetchErrorKind::ALL.iter().copied() {
+            let error = AskError::Fetch { url: URL.to_owned(), error: FetchError::new(kind) };
+            assert_eq!(error.is_too_large(), kind == FetchErrorKind::TooLarge, "{kind:?}");
+            assert_eq!(error.is_timeout(), kind == FetchErrorKind::Timeout, "{kind:?}");
+        }
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        for error in [
+            AskError::Status { url: URL.to_owned(), status },
+            AskError::answer(URL, "no JSON"),
+            AskError::Nothing("there is no transport"),
+        ] {
+            assert!(!error.is_too_large() && !error.is_timeout(), "{error}");
+        }
+    }
+}

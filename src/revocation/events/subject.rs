@@ -332,6 +332,26 @@ mod tests {
         }
     }
 
+    /// SUB-01: a subject has so many parts, and no more.
+    #[test]
+    fn parts_are_bounded() {
+        let opaque = r#"{"format":"opaque","id":"x"}"#;
+        let list = |part: &str, count| vec![part; count].join(",");
+        for (count, good) in [(SubjectId::MAX_PARTS, true), (SubjectId::MAX_PARTS + 1, false)] {
+            let aliases = list(opaque, count);
+            let addresses = list("\"::1\"", count);
+            let members = (0..count).map(|name| format!(",\"{name}\":{opaque}"));
+            let members = members.collect::<String>();
+            for json in [
+                format!(r#"{{"format":"aliases","identifiers":[{aliases}]}}"#),
+                format!(r#"{{"format":"ip-addresses","ip-addresses":[{addresses}]}}"#),
+                format!(r#"{{"format":"complex"{members}}}"#),
+            ] {
+                assert_eq!(read(&json).is_ok(), good, "{json}");
+            }
+        }
+    }
+
     /// What is printed shows nobody.
     #[test]
     fn a_subject_is_not_printed() {

@@ -340,6 +340,16 @@ fn members_that_cannot_be_compared() {
             vec![("device", ANN)],
             at_as(Claims::one(Claim::Named("dev".into()), "ann")),
         ),
+        // Of two that say different issuers, who is meant comes before what he uses.
+        (
+            "a session of one issuer, a device of another",
+            &device_only,
+            vec![
+                ("device", r#"{"format":"iss_sub","iss":"https://other.example","sub":"d"}"#),
+                ("session", r#"{"format":"iss_sub","iss":"https://as.example","sub":"s"}"#),
+            ],
+            at_as(Claims::one(Claim::Session, "s")),
+        ),
         (
             "a user of nobody here",
             &none,
@@ -514,5 +524,17 @@ fn what_is_unknown_is_counted_and_not_quoted() {
     assert!(matches!(said(&effects, &unknown), Said::Unusable(_)));
     let odd = event("caep/session-revoked", "{}", r#"{"format":"ann@example.com"}"#);
     let Said::Unusable(why) = said(&effects, &odd) else { panic!("it has a claim") };
-    assert!(!why.contains("ann"), "{why}");
+    assert!(!why.contains("ann") && why.contains("`other`"), "{why}");
+    let email = event("caep/session-revoked", "{}", r#"{"format":"email","email":"a@b"}"#);
+    let Said::Unusable(why) = said(&effects, &email) else { panic!("it has a claim") };
+    assert!(why.contains("`email`") && !why.contains("a@b"), "{why}");
+}
+
+/// CAEP-06, CAEP-09: what was chosen is told in the words of a configuration file.
+#[test]
+fn actions_have_their_words() {
+    let risk = [RiskAction::Refuse, RiskAction::StepUp, RiskAction::Ignore];
+    assert_eq!(risk.map(RiskAction::as_str), ["refuse", "step_up", "ignore"]);
+    let assurance = [AssuranceAction::StepUp, AssuranceAction::Refuse];
+    assert_eq!(assurance.map(AssuranceAction::as_str), ["step_up", "refuse"]);
 }

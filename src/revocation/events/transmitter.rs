@@ -316,7 +316,135 @@ pub(super) fn endpoint(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::issuer::KeySearchError;
+    use crate::testing::{Failure, ManualClock, TestNetwork, TestTransmitter};
+
+    const NANOSECOND: Duration = Duration::from_nanos(1);
+
+    /// A transmitter, and whoever asks it for its metadata.
+    struct World {
+        clock: ManualClock,
+        there: TestTransmitter,
+        network: TestNetwork,
+        transmitter: Transmitter,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let clock = ManualClock::new();
+            let there = TestTransmitter::new("https://tx.example", "https://rs.example", &clock);
+            let network = TestNetwork::of(&[]).with_transmitter(&there);
+            let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+            let outbound = Outbound {
+                transport: Arc::new(network.clone()),
+                clock: Arc::clone(&shared),
+                loopback_http: LoopbackHttp::Refused,
+            };
+            let id = IssuerId::parse(there.id()).unwrap();
+            let outbound = Arc::new(outbound);
+            let transmitter = Transmitter::discovered(id, &[Algorithm::Es256], &shared, outbound);
+            Self { clock, there, network, transmitter }
+        }
+
+        /// Whether the metadata is known when this time has passed, and how often it was asked for so
+        /// far.
+        async fn after(&self, time: Duration) -> (bool, usize) {
+            self.clock.advance(time);
+            let known = self.transmitter.known().await.is_ok();
+            (known, self.network.fetches())
+        }
+
+        /// Looks for the key of the transmitter; it is fetched where it is not there.
+        async fn find(&self, keys: &Arc<IssuerKeys>) -> Result<(), KeySearchError> {
+            let kid = self.there.issuer().key().kid().to_owned();
+            let found = keys.find_or_fetch(Some(&kid), Algorithm::Es256, &self.clock).await;
+            found.map(|_| ())
+        }
+    }
+
+    /// SSF-01: metadata is read again after an hour, and not before.
+    #[tokio::test]
+    async fn metadata_is_an_hour_old_at_most() {
+        let world = World::new();
+        assert_eq!(world.after(Duration::ZERO).await, (true, 1));
+        assert_eq!(world.after(METADATA_AGE - NANOSECOND).await, (true, 1));
+        assert_eq!(world.after(NANOSECOND).await, (true, 2));
+        assert_eq!(world.after(METADATA_AGE - NANOSECOND).await, (true, 2));
+        assert_eq!(world.after(NANOSECOND).await, (true, 3));
+    }
+
+    /// SSF-01: metadata that cannot be read again is used for a day, and asked for every ten minutes;
+    /// then it is known no more.
+    #[tokio::test]
+    async fn metadata_outlives_an_outage_of_a_day() {
+        let world = World::new();
+        assert_eq!(world.after(Duration::ZERO).await, (true, 1));
+        world.there.fail(Failure::Connection);
+        assert_eq!(world.after(METADATA_AGE).await, (true, 2));
+        assert_eq!(world.after(METADATA_REST - NANOSECOND).await, (true, 2), "it rests");
+        assert_eq!(world.after(NANOSECOND).await, (true, 3));
+        let left = METADATA_OUTAGE - METADATA_AGE - METADATA_REST;
+        assert_eq!(world.after(left).await, (true, 4), "a day old");
+        assert_eq!(world.after(NANOSECOND).await, (false, 4), "and older");
+        world.there.recover();
+        assert_eq!(world.after(LAST_REST).await, (true, 5));
+    }
+
+    /// SSF-01: metadata that was never read is asked for after a second, then after two, at most after a
+    /// minute.
+    #[tokio::test]
+    async fn metadata_that_is_not_there_is_asked_for_ever_more_slowly() {
+        let world = World::new();
+        world.there.fail(Failure::Connection);
+        assert_eq!(world.after(Duration::ZERO).await, (false, 1));
+        for (asked, rest) in (1..).zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+            let rest = Duration::from_secs(rest);
+            assert_eq!(world.after(rest - NANOSECOND).await, (false, asked), "{rest:?}");
+            assert_eq!(world.after(NANOSECOND).await, (false, asked + 1), "{rest:?}");
+        }
+        world.there.recover();
+        assert_eq!(world.after(LAST_REST).await, (true, 10));
+    }
+
+    /// SSF-01: metadata that is read again changes no keys, unless they are elsewhere now: then those of
+    /// before are asked for no more.
+    #[tokio::test]
+    async fn keys_stay_as_long_as_they_are_in_one_place() {
+        let world = World::new();
+        let first = world.transmitter.known().await.unwrap();
+        world.there.metadata("critical_subject_members", json!(["user"]));
+        world.clock.advance(METADATA_AGE);
+        let again = world.transmitter.known().await.unwrap();
+        assert_eq!(again.metadata.critical, ["user".into()]);
+        assert!(Arc::ptr_eq(&first.keys, &again.keys));
+        assert!(world.find(&again.keys).await.is_ok(), "they are still asked for");
+        assert_eq!(world.there.issuer().fetches(), 1);
+
+        let world = World::new();
+        let first = world.transmitter.known().await.unwrap();
+        world.there.metadata("jwks_uri", json!("https://tx.example/moved.json"));
+        world.clock.advance(METADATA_AGE);
+        let moved = world.transmitter.known().await.unwrap();
+        assert!(!Arc::ptr_eq(&first.keys, &moved.keys));
+        assert!(world.find(&first.keys).await.is_err());
+        assert_eq!(world.there.issuer().fetches(), 0);
+    }
+
+    /// Who is gone asks for no keys any more.
+    #[tokio::test]
+    async fn nothing_is_fetched_for_a_transmitter_that_was_dropped() {
+        let world = World::new();
+        let known = world.transmitter.known().await.unwrap();
+        let (other, there) = (World::new(), world.there.clone());
+        drop(world);
+        assert!(other.find(&known.keys).await.is_err());
+        assert_eq!(there.issuer().fetches(), 0);
+        let known = other.transmitter.known().await.unwrap();
+        assert!(other.find(&known.keys).await.is_ok());
+    }
 
     fn read(document: &str) -> Result<Metadata, String> {
         let issuer = IssuerId::parse("https://tx.example/one").unwrap();
