@@ -9,9 +9,10 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::alloc::System;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Request;
@@ -20,6 +21,8 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::{Access, Binding, Rejection, RejectionKind, ResourceServer, TokenClass};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+use self::wait::ready;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -105,13 +108,4 @@ fn counted(api: &ResourceServer, token: &str) -> (Result<Access, Rejection>, usi
 fn request(token: &str) -> Parts {
     let value = format!("Bearer {token}");
     Request::get("/").header("authorization", value).body(()).unwrap().into_parts().0
-}
-
-/// It waits for nothing: keys are there, and no runtime is.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
 }

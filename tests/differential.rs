@@ -87,6 +87,8 @@ mod server;
 mod times;
 #[path = "differential/told.rs"]
 mod told;
+#[path = "support/wait.rs"]
+mod wait;
 #[path = "differential/wire_edits.rs"]
 mod wire_edits;
 #[path = "differential/world.rs"]

@@ -10,9 +10,10 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::alloc::System;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, request::Parts};
@@ -24,6 +25,8 @@ use portcullis::time::Clock as _;
 use portcullis::{Binding, Dpop, KnownTokensHealth, ResourceServer, ServerBuilder, TokenClass};
 use serde_json::json;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+use self::wait::ready;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -42,14 +45,6 @@ fn builder(clock: &ManualClock) -> ServerBuilder {
 fn request(token: &str) -> Parts {
     let value = format!("Bearer {token}");
     Request::get("/notes").header("authorization", value).body(()).unwrap().into_parts().0
-}
-
-/// It waits for nothing: keys are there.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
 }
 
 /// One test function: another on a second thread would allocate in between.

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tower::Layer as _;
 
 use crate::client::{Answer, octets};
-use crate::serve::{NOTES, Service, World, on_two_threads, until};
+use crate::serve::{NOTES, Service, World, on_two_threads};
+use crate::support::until;
 
 const LEAVING: usize = 300;
 

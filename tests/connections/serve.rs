@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -23,10 +23,10 @@ use tokio::io::duplex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 
 use crate::client::{Client, Io};
-use crate::support::{ISSUER, RESOURCE, bearer, builder, with_field};
+use crate::support::{ISSUER, RESOURCE, bearer, builder, until, with_field};
 
 /// What the two routes answer with, in octets.
 pub(crate) const NOTES: usize = 5;
@@ -43,16 +43,6 @@ pub(crate) fn on_two_threads(test: impl AsyncFnOnce()) {
         assert!(bounded.await.is_ok(), "it hangs");
         until("no task is left", || Handle::current().metrics().num_alive_tasks() == 0).await;
     });
-}
-
-/// Waits until something is so, or for a minute.
-pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < A_MINUTE, "never: {what}");
-        yield_now().await;
-        std::thread::yield_now();
-    }
 }
 
 /// Issuers and a server that knows them: one whose keys are fetched, one that is asked about its tokens.

@@ -6,7 +6,8 @@ use http::Request;
 use portcullis::testing::{Failure, HeldVerifications};
 
 use crate::client::{Answer, Client, octets};
-use crate::serve::{NOTES, Service, World, on_two_threads, until};
+use crate::serve::{NOTES, Service, World, on_two_threads};
+use crate::support::until;
 
 /// Of each kind.
 const IN_FLIGHT: usize = 40;

@@ -5,7 +5,8 @@ use portcullis::testing::HeldVerifications;
 use tokio::task::{JoinSet, yield_now};
 
 use crate::client::{Answer, octets};
-use crate::serve::{LARGE, NOTES, Service, World, on_two_threads, until};
+use crate::serve::{LARGE, NOTES, Service, World, on_two_threads};
+use crate::support::until;
 
 /// Of each kind.
 const SLOW: usize = 100;

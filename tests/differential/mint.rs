@@ -13,7 +13,7 @@ use portcullis::{Binding, Dpop, ResourceServer, TokenClass};
 
 use super::dice::Dice;
 use super::senders::NONCE_KEYS;
-use super::server::ready;
+use super::wait::ready;
 use crate::naive::World;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;

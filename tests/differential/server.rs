@@ -1,9 +1,7 @@
 //! The crate's server for a world.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
@@ -30,6 +28,7 @@ use super::answer::Answer;
 use super::asked::Endpoints;
 use super::mint::timestamp;
 use super::told;
+use super::wait::ready;
 use crate::naive::{
     NaiveActor, NaiveClass, NaiveDpop, NaiveException, NaiveNames, NaiveOrigin, NaiveProfile,
     NaiveRecord, NaiveRequest, NaiveRevocation, NaiveTest, World,
@@ -389,12 +388,4 @@ fn exception(naive: &NaiveException, index: usize) -> Exception {
         exception = exception.at_most(seconds(most));
     }
     exception
-}
-
-/// With fixed keys, and nobody to ask, there is nothing to wait for.
-pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("a decision with fixed keys waits"),
-    }
 }
