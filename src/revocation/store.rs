@@ -319,3 +319,63 @@ impl Drop for Lead {
         drop(lost);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Issuers;
+    use super::super::record::Record;
+    use super::*;
+    use crate::testing::ManualClock;
+
+    fn store() -> Store {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+        let setting = Setting {
+            issuers: Issuers { configured: &[], open: false, without_iat: &[] },
+            longest_life: Duration::from_hours(1),
+            leeway: Duration::ZERO,
+            transport: None,
+            clock: &clock,
+        };
+        let index = Index::new(Arc::default(), Duration::from_hours(1));
+        Store::new(index, None, 1_000_000, WhenFull::Refuse, &setting)
+    }
+
+    /// EVT-01: one write takes all that wait, up to its bound, in their order; a batch that is larger by
+    /// itself is taken alone. While anything was taken somebody writes, and then nobody.
+    #[test]
+    fn a_write_is_bounded_and_every_batch_has_its_turn() {
+        let record = Record::token("https://as.example", "a", Timestamp::EPOCH);
+        for (batches, writes) in [
+            (vec![], vec![]),
+            (vec![1, 1, 1], vec![3]),
+            (vec![Store::TOGETHER], vec![1]),
+            (vec![Store::TOGETHER + 1], vec![1]),
+            (vec![Store::TOGETHER + 1, 1], vec![1, 1]),
+            (vec![Store::TOGETHER - 1, 1], vec![2]),
+            (vec![Store::TOGETHER - 1, 1, 1], vec![2, 1]),
+            (vec![1, Store::TOGETHER, 1], vec![1, 1, 1]),
+        ] {
+            let store = store();
+            {
+                let mut queue = store.queue();
+                queue.writing = true;
+                for records in &batches {
+                    let batch = Batch::of(std::iter::repeat_n(record.clone(), *records));
+                    let source = From { kept_as: "local".into(), issuers: None };
+                    let (done, _) = oneshot::channel();
+                    queue.waiting.push(Waiting { source, batch, done });
+                }
+            }
+            let mut left = batches.iter().copied();
+            for taken in &writes {
+                let some: Vec<_> =
+                    store.take_some().iter().map(|waiting| waiting.batch.records.len()).collect();
+                assert_eq!(some.len(), *taken, "{batches:?}: {some:?}");
+                assert!(some.into_iter().eq(left.by_ref().take(*taken)), "{batches:?}");
+                assert!(store.queue().writing, "{batches:?}");
+            }
+            assert!(store.take_some().is_empty(), "{batches:?}");
+            assert!(!store.queue().writing, "{batches:?}");
+        }
+    }
+}

@@ -190,3 +190,34 @@ fn sync_directory(path: &Path) -> Result<(), Fault> {
     let _ = (path, PathBuf::new(), File::open);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack 41: only what the system says is not there is gone, and begun anew. What cannot be reached
+    /// may well be there.
+    #[test]
+    fn what_cannot_be_reached_is_not_taken_for_gone() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let absent = here.join("no-such-file");
+        assert!(matches!(open(&absent), Err(Fault::Gone)));
+        assert!(matches!(Identity::of(&absent), Err(Fault::Gone)));
+        // Nothing is below a file.
+        let unreachable = here.join("Cargo.toml").join("revocations.redb");
+        assert!(matches!(open(&unreachable), Err(Fault::Io(_))));
+        assert!(matches!(Identity::of(&unreachable), Err(Fault::Io(_))));
+    }
+
+    /// EVT-01: the directory that a name is in is synchronised, which is that of the process for a name
+    /// alone; one that cannot be is an error.
+    #[cfg(unix)]
+    #[test]
+    fn the_directory_of_a_new_name_is_synchronised() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        sync_directory(Path::new("revocations.redb")).unwrap();
+        sync_directory(&here.join("revocations.redb")).unwrap();
+        let nowhere = here.join("no-such-directory").join("revocations.redb");
+        assert!(matches!(sync_directory(&nowhere), Err(Fault::Io(_))));
+    }
+}

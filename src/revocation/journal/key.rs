@@ -251,6 +251,8 @@ mod tests {
             ("F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6", 38),
             ("f81d4fae7dec-11d0-a765-00a0c91e6bf6-", 38),
             ("f81d4fae07dec-11d0-a765-00a0c91e6bf6", 38),
+            ("-81d4fae-7dec-11d0-a765-00a0c91e6bf6", 38),
+            ("f81d4fae-7dec-11d0-a765-00a0c91e6bf-", 38),
             ("f81d4fae-7dec-11d0-a765-00a0c91e6bf", 37),
         ] {
             let target = Target::Token(text.into());

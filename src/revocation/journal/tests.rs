@@ -312,6 +312,63 @@ proptest! {
     }
 }
 
+/// EVT-01: a row is read in the one spelling in which it is written, and a time within its bounds.
+/// Whatever differs from that is damage.
+#[test]
+fn a_row_has_one_spelling_and_its_times_have_bounds() {
+    let time = |tag: u8, seconds: u64, nanos: &[u8]| {
+        let mut row = vec![tag];
+        row.extend_from_slice(&seconds.to_be_bytes()[3..]);
+        row.extend_from_slice(nanos);
+        row
+    };
+    let (last, most) = (Timestamp::MAX_SECONDS, 999_999_999_u32.to_be_bytes());
+    for (name, row, is_read) in [
+        ("whole second", time(1, 5, b""), true),
+        ("the last second", time(1, last, b""), true),
+        ("a second more", time(1, last + 1, b""), false),
+        ("a nanosecond", time(0x81, 5, &1_u32.to_be_bytes()), true),
+        ("a nanosecond before the last second", time(0x81, last - 1, &most), true),
+        ("a nanosecond more", time(0x81, last, &1_u32.to_be_bytes()), false),
+        ("no nanosecond", time(0x81, 5, &[0; 4]), false),
+        ("a second of nanoseconds", time(0x81, 5, &1_000_000_000_u32.to_be_bytes()), false),
+        ("until", [time(1, 5, b""), time(5, 9, b"")].concat(), true),
+        ("until nobody knows", [time(1, 5, b""), vec![6]].concat(), true),
+        ("both", [time(5, 9, b""), vec![6]].concat(), false),
+        ("both, with a time", [time(5, 9, b""), time(6, 9, b"")].concat(), false),
+        ("nothing", Vec::new(), false),
+        ("out of order", [time(2, 5, b""), time(1, 5, b"")].concat(), false),
+        ("cut short", time(1, 5, b"")[..5].to_vec(), false),
+    ] {
+        let found = Row::decode(&row);
+        assert_eq!(found.is_some(), is_read, "{name}: {found:?}");
+        if let Some(found) = found {
+            let mut again = Vec::new();
+            found.encode(&mut again);
+            assert_eq!(again, row, "{name}");
+        }
+    }
+    // Of every tag: holds are nine, three words for each of three places.
+    let holds = [16, 17, 18, 20, 21, 22, 24, 25, 26];
+    for tag in 0..0x80 {
+        let is_tag = (1..=5).contains(&tag) || holds.contains(&tag);
+        assert_eq!(Row::decode(&time(tag, 5, b"")).is_some(), is_tag, "{tag}");
+    }
+}
+
+/// EVT-01: of a time with a whole second of nanoseconds there is another spelling.
+#[test]
+fn a_duration_has_less_than_a_second_of_nanoseconds() {
+    for (nanos, expected) in [
+        (0, Some(Duration::from_secs(7))),
+        (999_999_999, Some(Duration::new(7, 999_999_999))),
+        (1_000_000_000, None),
+    ] {
+        let bytes = [&7_u64.to_be_bytes()[..], &u32::to_be_bytes(nanos)].concat();
+        assert_eq!(read_duration(&mut &*bytes), expected, "{nanos}");
+    }
+}
+
 /// EVT-01: each kind of record lives for as long as it can matter, and no shorter by a second.
 #[test]
 fn what_can_matter_no_more_is_dropped_and_nothing_else() {
