@@ -1,7 +1,10 @@
 //! Runtimes that end, journals under other configurations, and handles that outlive their server.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
@@ -114,6 +117,76 @@ fn a_runtime_that_ends_loses_no_revocation() {
     });
 }
 
+/// A runtime with one thread that may block, which is busy until what is returned with it is dropped.
+fn with_a_busy_thread() -> (tokio::runtime::Runtime, mpsc::Sender<()>) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let (release, released) = mpsc::channel();
+    runtime.spawn_blocking(move || released.recv());
+    (runtime, release)
+}
+
+/// A server of its own, perhaps with a journal, and so many records.
+fn to_be_revoked(
+    records: usize,
+    journal: Option<&Directory>,
+) -> (ResourceServer, impl Iterator<Item = Record> + use<>) {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let known = match journal {
+        Some(directory) => Revocation::new().journal(opened(&directory.path().join("revocations"))),
+        None => Revocation::new(),
+    };
+    let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap();
+    let now = clock.now();
+    (api, (0..records).map(move |number| Record::token(ISSUER, format!("t-{number}"), now)))
+}
+
+/// EVT-01: what waits for a disk, or is much, is done where waiting is allowed, and keeps no request
+/// waiting; a few records without a journal are there at once.
+#[test]
+fn what_takes_long_is_done_on_a_thread_that_may_block() {
+    for (journal, records, waits) in [(false, 1_000, false), (false, 1_001, true), (true, 1, true)]
+    {
+        let directory = Directory::new();
+        let (api, revoked) = to_be_revoked(records, journal.then_some(&directory));
+        let (runtime, release) = with_a_busy_thread();
+        let revocations = api.revocations();
+        let mut revoking = pin!(revocations.revoke_all(revoked));
+        let first =
+            runtime.block_on(poll_fn(|context| Poll::Ready(revoking.as_mut().poll(context))));
+        assert_eq!(first.is_pending(), waits, "{records} records, a journal: {journal}");
+        assert_eq!(revocations.records(), if waits { 0 } else { records });
+        drop(release);
+        match first {
+            Poll::Ready(revoked) => revoked.unwrap(),
+            Poll::Pending => runtime.block_on(revoking).unwrap(),
+        }
+        assert_eq!(revocations.records(), records);
+    }
+}
+
+/// EVT-01: where the runtime has ended that should write it, what was told is stored all the same, by
+/// whoever tells it.
+#[test]
+fn what_an_ended_runtime_cannot_write_is_stored_all_the_same() {
+    for (journal, records) in [(false, 1_001), (true, 1)] {
+        let directory = Directory::new();
+        let (api, revoked) = to_be_revoked(records, journal.then_some(&directory));
+        let ended = runtime();
+        let handle = ended.handle().clone();
+        drop(ended);
+        let revocations = api.revocations();
+        let mut revoking = pin!(revocations.revoke_all(revoked));
+        let _entered = handle.enter();
+        match revoking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(revoked) => revoked.unwrap(),
+            Poll::Pending => panic!("nobody writes: {records} records, a journal: {journal}"),
+        }
+        assert_eq!(revocations.records(), records);
+    }
+}
+
 /// A handle does not keep the server: with the last layer it ends, its tasks and its journal too.
 #[tokio::test]
 async fn a_handle_does_not_keep_the_server() {
@@ -131,6 +204,19 @@ async fn a_handle_does_not_keep_the_server() {
     assert!(matches!(error, RevokeError::Apply(ApplyError::Ended)), "{error}");
     assert!(revocations.health().is_empty());
     drop(opened(&path));
+}
+
+/// A source that outlives its server is told that it has: nothing is acknowledged that nobody looks at.
+#[tokio::test]
+async fn a_source_acknowledges_nothing_after_the_end() {
+    let world = World::new().await;
+    let handle = world.hand.handle().await;
+    let record = Record::token(ISSUER, "t-1", world.now());
+    handle.apply(Batch::of([record.clone()])).await.unwrap();
+    drop(world);
+    settle().await;
+    let error = handle.apply(Batch::of([record])).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Ended), "{error}");
 }
 
 /// A typo in the name of an issuer is an error, where the issuers are known.

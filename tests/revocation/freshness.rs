@@ -1,5 +1,6 @@
 //! How old what is known may be, and what becomes of requests when it is older.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,12 +8,16 @@ use http::header::RETRY_AFTER;
 use portcullis::check::allow_all;
 use portcullis::observe::{Decision, Observer, SourceEvent};
 use portcullis::revocation::{
-    OnStale, Record, Revocation, RevocationSource, Running, Source, SourceHandle, SourceState,
+    OnStale, Push, Record, Revocation, RevocationSource, Running, Source, SourceHandle,
+    SourceState, StatusLists,
 };
-use portcullis::testing::{ManualClock, TestIssuer};
+use portcullis::secret::Secret;
+use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TestTransmitter};
 use portcullis::{ConfigFault, Policy, RejectionKind as Kind, TokenClass};
+use tokio::sync::Notify;
 
-use crate::source::{Hand, MINUTE, World, source};
+use crate::interleavings::opened;
+use crate::source::{Directory, Hand, MINUTE, World, source};
 use crate::support::{ISSUER, RESOURCE, bearer, builder, send, settle};
 
 fn policy() -> Policy {
@@ -247,6 +252,133 @@ async fn a_source_that_ends_is_started_again() {
     assert_eq!(api.revocations().health()[1].failures, 2);
 }
 
+/// A source that ran for more than a minute is started again as if it had never ended; one that ran no
+/// longer waits twice as long as before.
+#[tokio::test]
+async fn a_source_that_ran_for_long_rests_shortly() {
+    #[derive(Clone, Default)]
+    struct Ending {
+        runs: Arc<AtomicU32>,
+        end: Arc<Notify>,
+    }
+    impl RevocationSource for Ending {
+        fn run(&self, _: SourceHandle) -> Running<'_> {
+            self.runs.fetch_add(1, Ordering::Relaxed);
+            Box::pin(self.end.notified())
+        }
+    }
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let ending = Ending::default();
+    let known = Revocation::new().source(Source::own("e", ending.clone()).speaks_for([ISSUER]));
+    let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap();
+    send(&api.layer(), bearer(&issuer.token(RESOURCE).sign())).await;
+    settle().await;
+    let second = Duration::from_secs(1);
+    for (ran, rest) in [
+        (Duration::ZERO, second),
+        (Duration::ZERO, 2 * second),
+        (MINUTE, 4 * second),
+        (MINUTE + Duration::from_nanos(1), second),
+        (2 * MINUTE, second),
+        (Duration::ZERO, 2 * second),
+    ] {
+        let before = ending.runs.load(Ordering::Relaxed);
+        clock.advance(ran);
+        ending.end.notify_one();
+        settle().await;
+        clock.advance(rest - Duration::from_nanos(1));
+        settle().await;
+        assert_eq!(ending.runs.load(Ordering::Relaxed), before, "ran {ran:?}, rests {rest:?}");
+        clock.advance(Duration::from_nanos(1));
+        settle().await;
+        assert_eq!(ending.runs.load(Ordering::Relaxed), before + 1, "ran {ran:?}, rests {rest:?}");
+    }
+}
+
+/// What a source is given: its name, its bound, and the server's way out, if it has one. A source of
+/// one's own needs none.
+#[tokio::test]
+async fn a_source_knows_its_name_and_the_way_out() {
+    let world = World::new().await;
+    let handle = world.hand.handle().await;
+    assert_eq!((handle.name(), handle.max_age()), ("hand", MINUTE));
+    assert!(format!("{handle:?}").contains("hand"));
+    assert!(handle.transport().is_none(), "keys and source are here: nobody goes out");
+    let out = TestNetwork::of(&[]);
+    let world = World::with(|known| known, |server| server.transport(out)).await;
+    assert!(world.hand.handle().await.transport().is_some());
+}
+
+/// The claim `status` is looked at where status lists are, and nowhere else.
+#[tokio::test]
+async fn a_status_is_read_only_where_lists_are() {
+    let world = World::new().await;
+    let token = |world: &World| world.token().claim("status", "no object");
+    assert_eq!(world.kind(&token(&world)).await, None);
+    let out = TestNetwork::of(&[]);
+    let lists = |known: Revocation| known.status_lists(StatusLists::new());
+    let world = World::with(lists, |server| server.transport(out)).await;
+    assert_eq!(world.kind(&token(&world)).await, Some(Kind::MalformedClaim));
+}
+
+/// How this process and a source are doing is told apart, in names that dashboards rely on.
+#[tokio::test]
+async fn health_tells_this_process_from_its_sources() {
+    let world = World::new().await;
+    let health = world.api.revocations().health();
+    let [local, hand] = &health[..] else { panic!("{health:?}") };
+    assert_eq!((&*local.name, local.state), ("local", SourceState::Local));
+    assert_eq!((local.age, local.max_age), (None, None), "it is asked by nobody");
+    assert_eq!((&*hand.name, hand.state), ("hand", SourceState::Fresh));
+    assert_eq!((hand.age, hand.max_age), (Some(Duration::ZERO), Some(MINUTE)));
+
+    let names: Vec<_> = SourceState::ALL.iter().map(|state| state.as_str()).collect();
+    assert_eq!(names, ["fresh", "stale", "never_synchronised", "unbounded", "local"]);
+    let shown: Vec<_> = SourceState::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, names);
+}
+
+/// A server that begins without knowing what was revoked before says so in its log. One with a journal
+/// has nothing to say, nor has one without a source.
+#[tokio::test]
+async fn a_start_without_a_journal_is_logged() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || written.clone()).finish();
+    // With one dispatcher alone, a call site is judged by the thread that meets it first.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
+    let directory = Directory::new();
+    let sourced = || Revocation::new().source(source(&Hand::default()));
+    for (name, known, lines) in [
+        ("a source", sourced(), 1),
+        ("no source", Revocation::new(), 0),
+        ("a journal", sourced().journal(opened(&directory.path().join("revocations"))), 0),
+    ] {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap();
+        for _ in 0..2 {
+            send(&api.layer(), bearer(&issuer.token(RESOURCE).sign())).await;
+        }
+        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        assert_eq!(text.matches("no journal").count(), lines, "{name}: {text}");
+    }
+}
+
 /// Nothing is started before the first use, and everything ends with the last handle of the server.
 #[tokio::test]
 async fn sources_live_as_long_as_the_server() {
@@ -296,6 +428,27 @@ async fn a_warm_up_asks_the_sources() {
     assert_eq!(sources, [("feed", "no route to the feed")]);
     assert_eq!(error.failures().len(), 0);
     assert!(error.to_string().contains("feed: no route to the feed"), "{error}");
+
+    // What is pushed to a server that does not serve yet cannot come: that is no failure of the warm-up,
+    // and no knowledge.
+    let pushing = TestTransmitter::new("https://push.example", "https://rs.example/a", &clock);
+    let push = Push::new()
+        .authorization(Secret::new("Bearer of-the-transmitter"))
+        .verification(pushing.verified());
+    let pushed = Source::new("pushed", pushing.fixed_keys().push(push)).speaks_for([ISSUER]);
+    let network = TestNetwork::of(&[&issuer]).with_transmitter(&pushing);
+    let api = server().revocation(Revocation::new().source(pushed)).transport(network);
+    let api = api.build().unwrap();
+    let warming = tokio::spawn({
+        let api = api.clone();
+        async move { api.warm_up().await.map_err(|error| error.to_string()) }
+    });
+    for _ in 0..20 {
+        settle().await;
+    }
+    assert!(warming.is_finished(), "it waits for nobody");
+    warming.await.unwrap().unwrap();
+    assert_eq!(api.revocations().health()[1].state, SourceState::NeverSynchronised);
 
     // One that says nothing at all is not waited for for ever.
     let known = Revocation::new().source(source(&Hand::default()));
@@ -450,6 +603,28 @@ fn a_faulty_configuration_does_not_build() {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
+    // How many there may be.
+    let sources = |count: usize| {
+        (0..count).fold(Revocation::new(), |all, number| all.source(named(&format!("s-{number}"))))
+    };
+    let claims = |count: usize| {
+        (0..count).fold(Revocation::new(), |all, number| all.claim(format!("c-{number}")))
+    };
+    let records = |most: usize| Revocation::new().max_records(most);
+    for (place, known, too_many) in [
+        ("revocation.sources", sources(64), sources(65)),
+        ("revocation.claims", claims(16), claims(17)),
+        (
+            "revocation.max_records",
+            records(Revocation::MAX_RECORDS),
+            records(Revocation::MAX_RECORDS + 1),
+        ),
+    ] {
+        server().revocation(known).build().unwrap();
+        let found = faults(too_many);
+        assert!(matches!(&found[..], [fault] if fault.starts_with(place)), "{place}: {found:?}");
+    }
+
     // A class or a route that wants to know needs somebody who says.
     let class = TokenClass::named("a").scopes(["a"]).freshness(MINUTE);
     let error = server().class(class.clone()).build().unwrap_err();
@@ -463,6 +638,8 @@ fn a_faulty_configuration_does_not_build() {
     for policy in [policy().freshness(MINUTE), policy().on_stale(OnStale::Deny)] {
         let api = server().build().unwrap();
         assert!(api.guard(policy.clone()).is_err());
+        let api = server().revocation(Revocation::new()).build().unwrap();
+        assert!(api.guard(policy.clone()).is_err(), "local is no source");
         let known = Revocation::new().source(named("a"));
         server().revocation(known).build().unwrap().guard(policy).unwrap();
     }

@@ -518,10 +518,15 @@ async fn a_lift_of_what_has_ended_takes_no_room() {
     let world = World::new().await;
     let now = world.now();
     let lifted = |jti: &str, at| Record::token(ISSUER, jti, at).lifted(at);
+    // A token lives an hour here.
+    let (hour, moment) = (Duration::from_hours(1), Duration::from_nanos(1));
     world.hand.says([lifted("old", now.minus(Duration::from_hours(24)))]).await;
+    world.hand.says([lifted("just too old", now.minus(hour + moment))]).await;
     assert_eq!(world.api.revocations().records(), 0);
-    world.hand.says([lifted("young", now)]).await;
+    world.hand.says([lifted("just young enough", now.minus(hour))]).await;
     assert_eq!(world.api.revocations().records(), 1);
+    world.hand.says([lifted("young", now)]).await;
+    assert_eq!(world.api.revocations().records(), 2);
 }
 
 /// Attack: an old removal that is told again takes back nothing that was said after it.

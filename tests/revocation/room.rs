@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
-use portcullis::revocation::{ApplyError, Batch, Claims, Effect, Hold, Record, Target, WhenFull};
+use portcullis::revocation::{
+    ApplyError, Batch, Claims, Effect, Hold, Record, Revocation, RevokeError, Target, WhenFull,
+};
+use portcullis::testing::{ManualClock, TestIssuer};
+use portcullis::time::Clock as _;
 
-use crate::source::{MINUTE, World, ago};
-use crate::support::ISSUER;
+use crate::interleavings::opened;
+use crate::source::{Directory, MINUTE, World, ago};
+use crate::support::{ISSUER, RESOURCE, builder, present};
 
 fn subject(name: &str, world: &World, seconds: u64) -> Record {
     Record::matching(ISSUER, Claims::subject(name), ago(world, seconds))
@@ -63,9 +68,7 @@ async fn without_room_nothing_is_taken_and_nothing_is_lost() {
 /// Folding is a named choice: it makes room by refusing more, and never less.
 #[tokio::test]
 async fn folding_refuses_more_and_never_less() {
-    let fold = |revocation: portcullis::revocation::Revocation| {
-        revocation.max_records(10).when_full(WhenFull::FoldCutOffs)
-    };
+    let fold = |revocation: Revocation| revocation.max_records(10).when_full(WhenFull::FoldCutOffs);
     let world = World::with(fold, |server| server).await;
     let held = Record::new(
         ISSUER,
@@ -91,4 +94,61 @@ async fn folding_refuses_more_and_never_less() {
     assert_eq!(world.kind(&bystander).await, Some(Kind::Revoked), "which is its price");
     let young = world.token().subject("nobody").issued_at(world.now());
     assert_eq!(world.kind(&young).await, None);
+}
+
+/// What folding costs is not paid where it makes no room: one cut-off of an issuer becomes another one.
+#[tokio::test]
+async fn folding_ends_where_it_makes_no_room() {
+    let clock = ManualClock::new();
+    let names = [ISSUER, "https://other.example"];
+    let issuers = names.map(|name| TestIssuer::new(name, &clock));
+    let known = Revocation::new().max_records(2).when_full(WhenFull::FoldCutOffs);
+    let [one, other] = &issuers;
+    let server = builder(&clock).issuer(one.fixed_keys()).issuer(other.fixed_keys());
+    let api = server.revocation(known).build().unwrap();
+    let at = clock.now();
+    let ann = names.map(|issuer| Record::matching(issuer, Claims::subject("ann"), at));
+    api.revocations().revoke_all(ann).await.unwrap();
+    let bob = Record::matching(ISSUER, Claims::subject("bob"), at);
+    let full = api.revocations().revoke(bob).await;
+    assert!(
+        matches!(full, Err(RevokeError::Apply(ApplyError::Full { records: 2, most: 2, .. }))),
+        "{full:?}"
+    );
+    let mut left_alone = 0;
+    for issuer in &issuers {
+        let token = |subject: &str| issuer.token(RESOURCE).subject(subject).issued_at(at).sign();
+        let refused = present(&api, &token("ann")).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Revoked, "what was said counts");
+        left_alone += usize::from(present(&api, &token("bystander")).await.is_ok());
+    }
+    assert!(left_alone >= 1, "the other issuer is not folded in vain as well");
+}
+
+/// After a restart with as much room as there are records nothing is folded; with less it is.
+#[tokio::test]
+async fn a_restart_with_just_enough_room_folds_nothing() {
+    let directory = Directory::new();
+    let path = directory.path().join("revocations");
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let start = |records: usize| {
+        let known = Revocation::new().journal(opened(&path)).max_records(records);
+        let known = known.when_full(WhenFull::FoldCutOffs);
+        builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap()
+    };
+    let at = clock.now();
+    let token = |subject: &str| issuer.token(RESOURCE).subject(subject).issued_at(at).sign();
+    let api = start(4);
+    for user in ["ann", "bob", "cyd", "dan"] {
+        let record = Record::matching(ISSUER, Claims::subject(user), at);
+        api.revocations().revoke(record).await.unwrap();
+    }
+    drop(api);
+    for (room, passes) in [(4, true), (3, false)] {
+        let api = start(room);
+        assert_eq!(api.revocations().records() == 4, passes, "{room}");
+        assert!(present(&api, &token("ann")).await.is_err(), "{room}");
+        assert_eq!(present(&api, &token("bystander")).await.is_ok(), passes, "{room}");
+    }
 }
