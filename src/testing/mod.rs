@@ -67,6 +67,7 @@ mod introspection;
 mod issuer;
 #[cfg(feature = "jwe")]
 mod jwe;
+mod jws;
 mod key;
 mod members;
 mod network;

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json as object};
 use sha2::{Digest as _, Sha256};
 
+use super::jws::Jws;
 use super::key::TestKey;
-use super::members::{Members, json};
+use super::members::json;
 use crate::jose::{Algorithm, PublicKey, base64url};
 use crate::name::Thumbprint;
 use crate::time::{Clock, Timestamp};
@@ -85,11 +86,7 @@ impl ClientKey {
     {
         static MADE: AtomicU64 = AtomicU64::new(1);
         let method: Method = method.try_into().expect("a method");
-        let mut header = Members::default();
-        header.set("typ", json("dpop+jwt"));
-        header.set("alg", json(self.key.algorithm().as_str()));
-        let (payload, raw_header, raw_payload) = (Members::default(), None, None);
-        ProofBuilder { key: Arc::clone(&self.key), header, payload, raw_header, raw_payload }
+        ProofBuilder { jws: Jws::new(Arc::clone(&self.key), "dpop+jwt") }
             .jwk(self.public_jwk())
             .claim("jti", format!("proof-{}", MADE.fetch_add(1, Ordering::Relaxed)))
             .claim("htm", method.as_str())
@@ -110,11 +107,7 @@ impl fmt::Debug for ClientKey {
 #[derive(Clone)]
 #[must_use = "a proof is made by `sign`"]
 pub struct ProofBuilder {
-    key: Arc<TestKey>,
-    header: Members,
-    payload: Members,
-    raw_header: Option<Vec<u8>>,
-    raw_payload: Option<Vec<u8>>,
+    jws: Jws,
 }
 
 impl ProofBuilder {
@@ -140,19 +133,19 @@ impl ProofBuilder {
 
     /// A claim as JSON text, instead of the one of this name.
     pub fn raw_claim(mut self, name: &str, json: &str) -> Self {
-        self.payload.set(name, json.to_owned());
+        self.jws.payload.set(name, json.to_owned());
         self
     }
 
     /// A claim as JSON text, beside one of the same name.
     pub fn repeated_claim(mut self, name: &str, json: &str) -> Self {
-        self.payload.push(name, json.to_owned());
+        self.jws.payload.push(name, json.to_owned());
         self
     }
 
     /// No claim of this name.
     pub fn without(mut self, name: &str) -> Self {
-        self.payload.remove(name);
+        self.jws.payload.remove(name);
         self
     }
 
@@ -163,79 +156,67 @@ impl ProofBuilder {
 
     /// A member of the header, instead of the one of this name.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
-        self.header.set(name, json(value));
+        self.jws.header.set(name, json(value));
         self
     }
 
     /// No member of this name in the header.
     pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
+        self.jws.header.remove(name);
         self
     }
 
     /// These octets as the header.
     pub fn raw_header(mut self, octets: impl Into<Vec<u8>>) -> Self {
-        self.raw_header = Some(octets.into());
+        self.jws.raw_header = Some(octets.into());
         self
     }
 
     /// These octets as the payload.
     pub fn raw_payload(mut self, octets: impl Into<Vec<u8>>) -> Self {
-        self.raw_payload = Some(octets.into());
+        self.jws.raw_payload = Some(octets.into());
         self
     }
 
     /// The proof, signed by the client's key.
     #[must_use]
     pub fn sign(&self) -> String {
-        self.sign_with(&self.key)
+        self.jws.sign()
     }
 
     /// The proof as it is, signed by this key: its header still shows the client's.
     #[must_use]
     pub fn sign_with(&self, key: &TestKey) -> String {
-        let input = self.signing_input();
-        let signature = key.sign(input.as_bytes());
-        format!("{input}.{}", base64url::encode(signature))
+        self.jws.sign_with(key)
     }
 
     /// The proof with `alg` `none` and an empty signature.
     #[must_use]
     pub fn unsigned(&self) -> String {
-        format!("{}.", self.clone().header("alg", "none").signing_input())
+        self.jws.unsigned("none")
     }
 
     /// The proof with its last signature octet changed.
     #[must_use]
     pub fn tampered(&self) -> String {
-        let input = self.signing_input();
-        let mut signature = self.key.sign(input.as_bytes());
-        if let Some(last) = signature.last_mut() {
-            *last ^= 1;
-        }
-        format!("{input}.{}", base64url::encode(signature))
+        self.jws.tampered()
     }
 
     /// Encoded header and payload: what is signed.
     #[must_use]
     pub fn signing_input(&self) -> String {
-        let header = self.raw_header.clone().unwrap_or_else(|| self.header.to_json().into());
-        let payload = self.raw_payload.clone().unwrap_or_else(|| self.payload.to_json().into());
-        format!("{}.{}", base64url::encode(header), base64url::encode(payload))
+        self.jws.signing_input()
     }
 
     /// The payload as it would be signed.
     #[must_use]
     pub fn payload(&self) -> String {
-        self.payload.to_json()
+        self.jws.payload.to_json()
     }
 }
 
 impl fmt::Debug for ProofBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProofBuilder")
-            .field("header", &self.header.to_json())
-            .field("payload", &self.payload.to_json())
-            .finish_non_exhaustive()
+        self.jws.debug("ProofBuilder", f)
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use serde::Serialize;
 
+use super::jws::{Jws, compact};
 use super::key::TestKey;
-use super::members::{Members, json};
-use crate::jose::base64url;
+use super::members::json;
 use crate::time::Timestamp;
 
 /// A token to be signed: good as it is made, wrong as a test wants it.
@@ -17,11 +17,7 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 #[must_use = "a token is made by `sign`"]
 pub struct TokenBuilder {
-    key: Arc<TestKey>,
-    header: Members,
-    payload: Members,
-    raw_header: Option<Vec<u8>>,
-    raw_payload: Option<Vec<u8>>,
+    jws: Jws,
 }
 
 impl TokenBuilder {
@@ -34,13 +30,9 @@ impl TokenBuilder {
     ) -> Self {
         // Issuers write whole seconds.
         let whole = Timestamp::from_secs(now.as_secs());
-        let mut header = Members::default();
-        header.set("alg", json(key.algorithm().as_str()));
-        header.set("typ", json("at+jwt"));
-        header.set("kid", json(key.kid()));
-        let token =
-            Self { key, header, payload: Members::default(), raw_header: None, raw_payload: None };
-        token
+        let mut jws = Jws::new(key, "at+jwt");
+        jws.header.set("kid", json(jws.key.kid()));
+        Self { jws }
             .claim("iss", issuer)
             .claim("aud", audience)
             .claim("sub", "alice")
@@ -82,13 +74,13 @@ impl TokenBuilder {
 
     /// A claim as JSON text, instead of the one of this name.
     pub fn raw_claim(mut self, name: &str, json: &str) -> Self {
-        self.payload.set(name, json.to_owned());
+        self.jws.payload.set(name, json.to_owned());
         self
     }
 
     /// A claim as JSON text, beside one of the same name.
     pub fn repeated_claim(mut self, name: &str, json: &str) -> Self {
-        self.payload.push(name, json.to_owned());
+        self.jws.payload.push(name, json.to_owned());
         self
     }
 
@@ -141,101 +133,87 @@ impl TokenBuilder {
     }
 
     fn renamed(mut self, from: &str, to: &str) -> Self {
-        self.payload.rename(from, to);
+        self.jws.payload.rename(from, to);
         self
     }
 
     /// No claim of this name.
     pub fn without(mut self, name: &str) -> Self {
-        self.payload.remove(name);
+        self.jws.payload.remove(name);
         self
     }
 
     /// A member of the header, instead of the one of this name.
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
-        self.header.set(name, json(value));
+        self.jws.header.set(name, json(value));
         self
     }
 
     /// No member of this name in the header.
     pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
+        self.jws.header.remove(name);
         self
     }
 
     /// These octets as the header.
     pub fn raw_header(mut self, octets: impl Into<Vec<u8>>) -> Self {
-        self.raw_header = Some(octets.into());
+        self.jws.raw_header = Some(octets.into());
         self
     }
 
     /// These octets as the payload.
     pub fn raw_payload(mut self, octets: impl Into<Vec<u8>>) -> Self {
-        self.raw_payload = Some(octets.into());
+        self.jws.raw_payload = Some(octets.into());
         self
     }
 
     /// The token, signed by the issuer's key.
     #[must_use]
     pub fn sign(&self) -> String {
-        self.sign_with(&self.key)
+        self.jws.sign()
     }
 
     /// The token as it is, signed by this key: its header still names the issuer's.
     #[must_use]
     pub fn sign_with(&self, key: &TestKey) -> String {
-        let input = self.signing_input();
-        let signature = key.sign(input.as_bytes());
-        format!("{input}.{}", base64url::encode(signature))
+        self.jws.sign_with(key)
     }
 
     /// The token with `alg` `HS256`, signed with this secret.
     #[must_use]
     pub fn sign_with_hmac(&self, secret: &[u8]) -> String {
-        let token = self.clone().header("alg", "HS256");
-        let input = token.signing_input();
+        let input = self.jws.input_with("HS256");
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input.as_bytes());
-        format!("{input}.{}", base64url::encode(tag))
+        compact(&input, tag)
     }
 
     /// The token with this `alg` and an empty signature.
     #[must_use]
     pub fn unsigned(&self, alg: &str) -> String {
-        let token = self.clone().header("alg", alg);
-        format!("{}.", token.signing_input())
+        self.jws.unsigned(alg)
     }
 
     /// The token with its last signature octet changed.
     #[must_use]
     pub fn tampered(&self) -> String {
-        let input = self.signing_input();
-        let mut signature = self.key.sign(input.as_bytes());
-        if let Some(last) = signature.last_mut() {
-            *last ^= 1;
-        }
-        format!("{input}.{}", base64url::encode(signature))
+        self.jws.tampered()
     }
 
     /// Encoded header and payload: what is signed.
     #[must_use]
     pub fn signing_input(&self) -> String {
-        let header = self.raw_header.clone().unwrap_or_else(|| self.header.to_json().into());
-        let payload = self.raw_payload.clone().unwrap_or_else(|| self.payload.to_json().into());
-        format!("{}.{}", base64url::encode(header), base64url::encode(payload))
+        self.jws.signing_input()
     }
 
     /// The payload as it would be signed.
     #[must_use]
     pub fn payload(&self) -> String {
-        self.payload.to_json()
+        self.jws.payload.to_json()
     }
 }
 
 impl fmt::Debug for TokenBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenBuilder")
-            .field("header", &self.header.to_json())
-            .field("payload", &self.payload.to_json())
-            .finish_non_exhaustive()
+        self.jws.debug("TokenBuilder", f)
     }
 }
