@@ -1,6 +1,7 @@
 //! A notes API with axum: a scope for each route, a check of its own, a public route.
 //!
-//! `cargo run --example axum`, then the `curl` lines that it prints.
+//! `cargo run --example axum`, then the `curl` lines that it prints. What was decided of each request, and
+//! why, is what it prints then.
 //!
 //! The issuer is the test kit's, so that nothing else has to run. A real service has
 //! `Issuer::discover("https://login.example.com")` and no `.transport(...)`.
@@ -65,14 +66,20 @@ pub fn api(issuer: &TestIssuer) -> Result<ResourceServer, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // Where "why 401?" is answered: each decision is a line of this target, at level `debug`.
+    tracing_subscriber::fmt().with_env_filter("info,portcullis::decision=debug").init();
     let issuer = TestIssuer::new("https://login.example", &SystemClock::new());
     let api = api(&issuer)?;
     api.warm_up().await?;
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    let token = issuer.token(RESOURCE).scope("notes:read").sign();
+    let token = |resource| issuer.token(resource).scope("notes:read").sign();
+    println!("# No token; a good one; one for another API.");
     println!("curl -i http://127.0.0.1:3000/notes");
-    println!("curl -i http://127.0.0.1:3000/notes -H 'Authorization: Bearer {token}'");
+    for resource in [RESOURCE, "https://other.example"] {
+        let token = token(resource);
+        println!("curl -i http://127.0.0.1:3000/notes -H 'Authorization: Bearer {token}'");
+    }
     axum::serve(listener, app(&api)).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@
 //! use std::time::Duration;
 //!
 //! use axum::{Json, Router, routing::{delete, get}};
-//! use portcullis::check::{allow_all, scope};
+//! use portcullis::check::scope;
 //! use portcullis::{Access, Binding, Issuer, ResourceServer, TokenClass};
 //!
 //! # async fn list(access: Access) -> Json<Vec<String>> { Json(vec![access.subject().to_string()]) }
@@ -22,7 +22,9 @@
 //!     .binding(Binding::WhereBound)
 //!     .class(TokenClass::default_at_most(Duration::from_mins(15)))
 //!     .build()?;
-//! api.warm_up().await?;
+//! if let Err(error) = api.warm_up().await {
+//!     eprintln!("starting without all keys: {error}"); // they are fetched with the first token
+//! }
 //!
 //! let app: Router = Router::new()
 //!     .route("/notes", get(list).layer(api.protect(scope("notes:read"))))
