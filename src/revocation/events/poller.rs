@@ -123,7 +123,8 @@ impl Poller<'_> {
                 return Ok(Round::Quiet);
             }
             Err(error) => {
-                if error.is_too_large() && self.most > 1 {
+                if error.is_too_large() {
+                    // One stays one.
                     self.most = self.most.div_ceil(2);
                 }
                 self.url = None;
