@@ -10,9 +10,10 @@ use portcullis::secret::{Secret, SecretSource};
 use portcullis::testing::{Failure, ManualClock, TestTransmitter};
 use serde_json::{Value, json};
 
+use crate::support::until;
 use crate::support::{ISSUER, settle};
 use crate::world::{
-    AUDIENCE, MINUTE, SECOND, SECRET, SecretFile, TRANSMITTER, World, until, user, with_secret,
+    AUDIENCE, MINUTE, SECOND, SECRET, SecretFile, TRANSMITTER, World, user, with_secret,
 };
 
 /// A pushed stream that is verified, and its world, in which the first question was asked.
@@ -183,6 +184,32 @@ async fn attack_42_what_strangers_give_is_not_waited_for() {
         assert!(world.push(&verification).await.accepted());
         assert_eq!(world.health().state, SourceState::Fresh, "open: {open}");
     }
+}
+
+/// Attack 42: what the transmitter gave and could not be judged is waited for until it is judged; one
+/// that is bad then is not waited for any longer.
+#[tokio::test]
+async fn attack_42_what_was_judged_bad_is_not_waited_for() {
+    let secret = SecretFile::new("bad");
+    let stream = |tx: &TestTransmitter| {
+        let asked = tx.verified().authorization(secret.source());
+        tx.jwks().push(with_secret().verification(asked))
+    };
+    let world = World::with(stream, |source| source);
+    world.start().await;
+    until("the first question", || world.transmitter.asked().len() == 1).await;
+    world.transmitter.issuer().fail(Failure::Connection);
+    let bad = world.transmitter.session_revoked(ISSUER, "alice").tampered();
+    assert_eq!(world.push_text(bad.clone()).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.transmitter.issuer().recover();
+    world.clock.advance(2 * SECOND);
+    settle().await;
+    let verification = world.transmitter.verification(world.transmitter.last_state().as_deref());
+    assert!(world.push(&verification).await.accepted());
+    assert_eq!(world.health().state, SourceState::NeverSynchronised, "it can have been good");
+    assert_eq!(world.push_text(bad).await.err().as_deref(), Some("invalid_key"));
+    assert!(world.push(&verification).await.accepted());
+    assert_eq!(world.health().state, SourceState::Fresh);
 }
 
 /// A stream that is only pushed, beside one that says the same and is polled.

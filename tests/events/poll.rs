@@ -11,8 +11,9 @@ use portcullis::testing::{Failure, ManualClock, TestNetwork, TestTransmitter, To
 use portcullis::transport::{Fetch, FetchLimits, Transport};
 use serde_json::{Value, json};
 
+use crate::support::until;
 use crate::support::{ISSUER, settle};
-use crate::world::{MINUTE, SECOND, SECRET, SecretFile, World, until};
+use crate::world::{MINUTE, SECOND, SECRET, SecretFile, World};
 
 const THIRD: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -201,11 +202,11 @@ async fn attack_42_without_keys_nothing_is_said_about_a_set() {
 }
 
 /// A stream whose keys are at a URL, of which the first answer came while that failed, and which gives
-/// nothing again for now.
+/// nothing again for now. Strangers can push to it.
 async fn held_back() -> World {
     let stream = |tx: &TestTransmitter| {
         tx.without_authorization();
-        tx.jwks().poll(tx.polled())
+        tx.jwks().push(Push::new().signature_only()).poll(tx.polled())
     };
     let world = World::with(stream, |source| source);
     world.transmitter.issuer().fail(Failure::Connection);
@@ -240,6 +241,24 @@ async fn attack_42_what_does_not_come_again_at_once_is_not_forgotten() {
     until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
     assert_eq!(world.health().state, SourceState::Fresh);
     assert_eq!(world.kind(&world.issuer_token(3 * MINUTE)).await, Some(Kind::Revoked));
+}
+
+/// Attack 42: a stranger who gives a bad SET under the name of one that has to come again does not make it
+/// forgotten.
+#[tokio::test]
+async fn attack_42_strangers_end_no_debt() {
+    let world = held_back().await;
+    pass(&world, 20).await;
+    let forged = world.transmitter.session_revoked(ISSUER, "bob").claim("jti", "set-1").tampered();
+    assert_eq!(world.push_text(forged).await.err().as_deref(), Some("invalid_key"));
+    let polls = world.transmitter.polls().len();
+    pass(&world, 45).await;
+    assert!(world.transmitter.polls().len() > polls, "empty answers came");
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
+    world.transmitter.give_again();
+    pass(&world, 60).await;
+    assert_eq!(world.transmitter.acknowledged(), ["set-1"]);
+    assert_eq!(world.health().state, SourceState::Fresh);
 }
 
 /// Attack 42: a SET that nobody could judge, and that never comes again, is waited for during twice the
@@ -299,6 +318,38 @@ async fn attack_42_a_verification_does_not_count_before_its_neighbours() {
     }
 }
 
+/// SSF-02, attack 42: a verification that was asked for counts though there are more events to come, unless
+/// something that came with it was refused: then it is acknowledged, and proves nothing.
+#[tokio::test]
+async fn attack_42_a_verification_proves_nothing_beside_what_was_refused() {
+    for (beside, state) in
+        [(None, SourceState::Fresh), (Some("hello"), SourceState::NeverSynchronised)]
+    {
+        let stream = |tx: &TestTransmitter| {
+            tx.without_authorization();
+            let push = Push::new().signature_only().verification(tx.verified());
+            tx.fixed_keys().push(push).poll(tx.polled())
+        };
+        let world = World::with(stream, |source| source);
+        let tx = &world.transmitter;
+        tx.answer_polls_with(Some(r#"{"sets":{},"moreAvailable":true}"#));
+        world.start().await;
+        until("a question", || tx.asked().len() == 1).await;
+        let asked = tx.last_state();
+        let mut sets = json!({ "v": tx.verification(asked.as_deref()).claim("jti", "v").sign() });
+        if let Some(beside) = beside {
+            sets["bad"] = json!(beside);
+        }
+        let answer = json!({ "sets": sets, "moreAvailable": true }).to_string();
+        tx.answer_polls_with(Some(&answer));
+        assert_eq!(world.health().state, SourceState::NeverSynchronised);
+        pass(&world, 5).await;
+        assert!(tx.acknowledged().contains(&"v".to_owned()), "{beside:?}");
+        assert_eq!(tx.refused().is_empty(), beside.is_none());
+        assert_eq!(world.health().state, state, "{beside:?}");
+    }
+}
+
 /// POLL-03: what is no answer is a failure, never an acknowledgement; it is asked again after one second,
 /// then two, at most a minute, and the stream grows old meanwhile.
 #[tokio::test]
@@ -341,6 +392,9 @@ async fn an_outage_is_waited_out() {
     until("it was acknowledged", || world.transmitter.acknowledged() == ["set-1"]).await;
     assert_eq!(world.health().state, SourceState::Fresh);
     assert_eq!(world.health().last_error, None);
+    let asked: Vec<Value> = (0..10).map(|index| body(&world, index)["maxEvents"].clone()).collect();
+    let expected = [[50; 8].as_slice(), &[25; 2]].concat();
+    assert_eq!(asked, expected, "only after the one that was too large");
 }
 
 /// POLL-01: a poll that hangs ends within its time.
@@ -433,6 +487,46 @@ async fn long_polling_is_bounded_in_time() {
     assert_eq!(body(&world, 4)["returnImmediately"], json!(false));
     assert_eq!(world.health().age, Some(std::time::Duration::ZERO));
     assert_eq!(world.health().failures, 0, "quiet is no failure");
+}
+
+/// POLL-01: a long poll that fails is a failure, and no silence: it is rested after it.
+#[tokio::test]
+async fn a_long_poll_that_fails_is_no_silence() {
+    let world = started(Poll::long_polling).await;
+    until("the long poll", || world.transmitter.polls().len() == 2).await;
+    // The one that waits is answered, the next one fails.
+    world.transmitter.fail(Failure::Connection);
+    world.transmitter.offer(&world.transmitter.session_revoked(ISSUER, "alice"));
+    until("a failure", || world.health().failures == 1).await;
+    settle().await;
+    assert_eq!(body(&world, 2)["returnImmediately"], json!(false));
+    assert_eq!(world.transmitter.polls().len(), 3, "it rests");
+    world.clock.advance(SECOND);
+    until("it is asked again", || world.transmitter.polls().len() == 4).await;
+    assert_eq!(body(&world, 3)["returnImmediately"], json!(true));
+}
+
+/// A warm-up asks what is polled, and does not wait for what is pushed, which has nowhere to go yet.
+#[tokio::test]
+async fn a_warm_up_asks_what_is_polled() {
+    let world = polled(|poll| poll);
+    world.transmitter.fail(Failure::Connection);
+    let error = world.api.warm_up().await.unwrap_err();
+    let sources: Vec<_> = error.revocation_sources().map(|(name, _)| name).collect();
+    assert_eq!(sources, ["caep"]);
+
+    let stream = |tx: &TestTransmitter| {
+        tx.without_authorization();
+        tx.fixed_keys().push(Push::new().signature_only().verification(tx.verified()))
+    };
+    let world = World::with(stream, |source| source);
+    let warm = tokio::select! {
+        biased;
+        warm = world.api.warm_up() => warm.is_ok(),
+        () = settle() => false,
+    };
+    assert!(warm);
+    assert_eq!(world.health().state, SourceState::NeverSynchronised);
 }
 
 /// POLL-01: a transmitter that answers a long poll at once is not asked without end.

@@ -19,9 +19,10 @@ use portcullis::testing::{Failure, ManualClock, TestKey, TestTransmitter};
 use serde_json::json;
 use tower::{Service, ServiceExt as _};
 
+use crate::support::until;
 use crate::support::{ISSUER, settle};
 use crate::world::{
-    AUDIENCE, Answer, MINUTE, SECOND, SECRET, TRANSMITTER, World, pushed, until, user, with_secret,
+    AUDIENCE, Answer, MINUTE, SECOND, SECRET, TRANSMITTER, World, pushed, user, with_secret,
 };
 
 /// PUSH-02, SET-07: what is accepted is answered 202 with nothing, counts from the next request on, and
@@ -201,6 +202,18 @@ async fn secrets_change_without_a_gap() {
     std::fs::remove_file(&place).unwrap();
 }
 
+/// PUSH-05: a secret that is said twice, as by two settings of one deployment, is accepted as it is when
+/// it is said once.
+#[tokio::test]
+async fn a_secret_can_be_said_twice() {
+    let push = || with_secret().authorization(Secret::new(SECRET));
+    let world = World::with(|tx| tx.fixed_keys().push(push()), pushed);
+    let set = || world.transmitter.session_revoked(ISSUER, "alice");
+    assert!(world.push(&set()).await.accepted());
+    world.transmitter.authorization("Bearer other");
+    assert_eq!(world.push(&set()).await.err().as_deref(), Some("authentication_failed"));
+}
+
 fn tempfile(name: &str) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("portcullis-{}-{name}", std::process::id()))
 }
@@ -230,6 +243,13 @@ async fn a_body_is_bounded() {
     request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("18446744073709551615"));
     assert_eq!(world.deliver(request).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(world.push_text(vec![b'a'; 64 * 1024]).await.status, StatusCode::BAD_REQUEST);
+    let mut request = world.transmitter.push(vec![b'a'; 64 * 1024]);
+    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("65536"));
+    assert_eq!(
+        world.deliver(request).await.status,
+        StatusCode::BAD_REQUEST,
+        "no SET, and not long"
+    );
 }
 
 /// A body that begins, and does not go on.
@@ -277,6 +297,7 @@ async fn a_body_that_does_not_come_ends() {
     assert_eq!(delivery.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
 
     let answer = Answer::of(receiver.receive(unfinished(&world, true)).await).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.err().as_deref(), Some("invalid_request"));
 }
 

@@ -55,11 +55,17 @@ fn a_set_is_what_ssf_makes_of_it() {
     let raw = |name: &'static str, json: &'static str| -> Change<'_> {
         Box::new(move |set: TokenBuilder| set.raw_claim(name, json))
     };
+    let names = |count: usize| -> Change<'_> {
+        let names = (0..count).map(|name| (format!("urn:x:{name}"), json!({})));
+        claim("events", Value::Object(names.collect()))
+    };
     let at = |seconds: u64| json!(now.as_secs() + seconds);
     let revoked = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
     let changed = "https://schemas.openid.net/secevent/caep/event-type/session-established";
     let verified = "https://schemas.openid.net/secevent/ssf/event-type/verification";
     let alias = "https://schemas.openid.net/secevent/sse/event-type/verification";
+    let opted_in = "https://schemas.openid.net/secevent/risc/event-type/opt-in";
+    let opted_out = "https://schemas.openid.net/secevent/risc/event-type/opt-out-effective";
     let event = |members: Value| json!({ revoked: members });
     let rows: Vec<(&str, &str, Change<'_>, Option<Code>)> = vec![
         ("SET-01", "as it is made", claim("txn", json!("8675309")), None),
@@ -166,6 +172,14 @@ fn a_set_is_what_ssf_makes_of_it() {
             claim("events", json!({ revoked: {}, changed: {} })),
             Some(Code::InvalidRequest),
         ),
+        // They are read alike, and are two.
+        (
+            "SET-10",
+            "two events of one kind",
+            claim("events", json!({ opted_in: {}, opted_out: {} })),
+            Some(Code::InvalidRequest),
+        ),
+        ("SET-10", "one of them", claim("events", json!({ opted_out: {} })), None),
         ("SET-10", "an unknown event", claim("events", json!({ "urn:x": {} })), None),
         (
             "SET-10",
@@ -188,15 +202,8 @@ fn a_set_is_what_ssf_makes_of_it() {
             claim("events", json!({ verified: { "state": "s" }, alias: { "state": "t" } })),
             Some(Code::InvalidRequest),
         ),
-        (
-            "SET-10",
-            "names without end",
-            Box::new(move |set| {
-                let names = (0..9).map(|name| (format!("urn:x:{name}"), json!({})));
-                set.claim("events", Value::Object(names.collect()))
-            }),
-            Some(Code::InvalidRequest),
-        ),
+        ("SET-10", "eight names", names(8), None),
+        ("SET-10", "names without end", names(9), Some(Code::InvalidRequest)),
         ("SET-08", "iat five minutes ahead", claim("iat", at(300)), None),
         ("SET-08", "iat further ahead", claim("iat", at(301)), Some(Code::InvalidRequest)),
         ("SET-08", "toe ahead", claim("toe", at(301)), Some(Code::InvalidRequest)),
@@ -329,10 +336,18 @@ fn attack_42_what_the_transmitter_did_not_sign_is_not_believed() {
 fn a_set_is_bounded() {
     let clock = ManualClock::new();
     let transmitter = TestTransmitter::new(TRANSMITTER, AUDIENCE, &clock);
-    let set = |length| transmitter.session_revoked(ISSUER, "alice").claim("x", "x".repeat(length));
-    assert_eq!(code(read(&transmitter, &set(48_000).sign(), clock.now())), None);
-    let long = set(49_000).sign();
-    assert!(long.len() > SecurityEventToken::MAX_LENGTH);
+    let set = |padding: usize, length: usize| {
+        let set = transmitter.session_revoked(ISSUER, "alice").header("x", "x".repeat(padding));
+        set.claim("x", "x".repeat(length)).sign()
+    };
+    // Three octets are four characters; not every length is that of some octets.
+    let near = 48_000 + (SecurityEventToken::MAX_LENGTH - set(0, 48_000).len()) / 4 * 3;
+    let lengths = |padding| (near - 4..near + 4).map(move |length| (padding, length));
+    let sets = || (0..4).flat_map(lengths).map(|(padding, length)| set(padding, length));
+    let of = |length| sets().find(|set| set.len() == length).expect("a SET of this length");
+    let longest = of(SecurityEventToken::MAX_LENGTH);
+    assert_eq!(code(read(&transmitter, &longest, clock.now())), None);
+    let long = of(SecurityEventToken::MAX_LENGTH + 1);
     assert_eq!(code(read(&transmitter, &long, clock.now())), Some(Code::InvalidRequest));
 }
 
@@ -394,9 +409,12 @@ fn attack_42_what_is_early_is_not_bad() {
         let set = transmitter.session_revoked("https://as.example", "alice");
         set.claim(claim, clock.now().as_secs() + 301).sign()
     };
-    for (set, early) in [(ahead("iat"), true), (ahead("toe"), true), (ahead("exp"), false)] {
-        let error = read(&transmitter, &set, clock.now()).unwrap_err();
+    for (claim, early) in [("iat", true), ("toe", true), ("exp", false)] {
+        let error = read(&transmitter, &ahead(claim), clock.now()).unwrap_err();
         assert_eq!((error.code(), error.is_early()), (Code::InvalidRequest, early), "{error}");
+        let named = format!("`{claim}`");
+        assert!(error.description().contains(&named), "{error}");
+        assert_eq!(error.to_string(), format!("{}: {}", error.code(), error.description()));
     }
     let set = ahead("iat");
     clock.advance(SECOND);
