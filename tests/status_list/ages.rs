@@ -96,7 +96,13 @@ async fn tsl_11_a_list_is_not_older_than_allowed() {
     let world = World::with(lists.clone()).await;
     world.list.issued_at(world.now().minus(HOUR + SECOND));
     world.assert_unavailable(0, "an hour and a second").await;
-    assert!(world.health().last_error.unwrap().contains("`iat`"));
+    assert!(world.health().last_error.unwrap().contains("lists are at most 3600s old"));
+
+    let world = World::with(lists.clone()).await;
+    world.list.issued_at(world.now().minus(HOUR));
+    assert_eq!(world.kind(0).await, None, "an hour, which is allowed");
+    world.advance(Duration::from_millis(1)).await;
+    world.assert_unavailable(0, "and then it is over").await;
 
     let world = World::with(lists).await;
     world.list.issued_at(world.now().minus(HOUR - MINUTE)).ttl(HOUR);
@@ -357,4 +363,75 @@ async fn a_wish_fades_when_nobody_has_it() {
     // After 10, 20, 40, 80, 160 seconds, and then as often as ever.
     let fetches = world.list.fetches() - before;
     assert!((6..=12).contains(&fetches), "{fetches} in twenty minutes");
+}
+
+/// A route that begins to want a younger list has it fetched ahead from then on, and not only once what is
+/// held is too old for it.
+#[tokio::test]
+async fn a_wish_counts_before_anybody_has_to_wait() {
+    let fresh = || Policy::new(allow_all()).freshness(SECOND * 30);
+    let world = World::new().await;
+    assert_eq!(world.kind(0).await, None);
+    world.advance(SECOND * 5).await;
+    assert_eq!(world.kind_by(fresh(), 0).await, None);
+    world.advance(SECOND * 18).await;
+    assert_eq!(world.list.fetches(), 1, "four fifths of half a minute are not over");
+    world.advance(SECOND * 5).await;
+    assert_eq!(world.list.fetches(), 2, "nine tenths are");
+}
+
+/// What a route wanted since a list was fetched last counts for the next fetch too, and after that no longer
+/// unless it is wanted again.
+#[tokio::test]
+async fn a_wish_counts_for_the_next_fetch() {
+    let fresh = || Policy::new(allow_all()).freshness(SECOND * 10);
+    let world = World::new().await;
+    assert_eq!(world.kind_by(fresh(), 0).await, None);
+    for (fetches, name) in [
+        (2, "ahead of ten seconds"),
+        (3, "again: it was wanted before the last"),
+        (3, "nobody wanted it since, and twenty seconds will do"),
+        (4, "ahead of those"),
+    ] {
+        world.advance(SECOND * 9).await;
+        assert_eq!(world.list.fetches(), fetches, "{name}");
+        // It is used, by a route without a wish.
+        assert_eq!(world.kind(0).await, None, "{name}");
+    }
+}
+
+/// TSL-15: a list is not fetched again within a second of the last fetch, and then it is.
+#[tokio::test]
+async fn a_list_is_fetched_once_a_second_at_most() {
+    let world = World::with(StatusLists::new().min_ttl(SECOND).max_ttl(SECOND)).await;
+    assert_eq!(world.kind(0).await, None);
+    for fetches in 1..4 {
+        world.advance(SECOND - Duration::from_millis(1)).await;
+        assert_eq!(world.kind(0).await, None);
+        assert_eq!(world.list.fetches(), fetches);
+        world.advance(Duration::from_millis(1)).await;
+        assert_eq!(world.list.fetches(), fetches + 1);
+    }
+}
+
+/// A list that cannot be had is tried again within a minute after it was last asked for, and then let be.
+#[tokio::test]
+async fn a_list_that_never_came_is_given_up() {
+    for (later, fetches) in [(Duration::ZERO, 6), (Duration::from_millis(1), 7)] {
+        let world = World::new().await;
+        world.list.fail(Failure::Connection);
+        world.assert_unavailable(0, "at once").await;
+        world.advance(SECOND).await;
+        world.advance(SECOND * 2).await;
+        assert_eq!(world.list.fetches(), 3, "after one second, and two");
+        world.advance(later).await;
+        world.assert_unavailable(0, "for the last time").await;
+        world.advance(SECOND * 4 - later).await;
+        for backoff in [8, 16] {
+            world.advance(SECOND * backoff).await;
+        }
+        assert_eq!(world.list.fetches(), 6, "after four, eight, sixteen");
+        world.advance(SECOND * 32).await;
+        assert_eq!(world.list.fetches(), fetches, "a minute after {later:?}");
+    }
 }

@@ -160,6 +160,70 @@ async fn so_many_bytes_are_held_and_no_more() {
     assert_eq!(lists[0].fetches(), 2);
 }
 
+/// The lists that are known, in the order of their URIs.
+fn known(world: &World) -> Vec<String> {
+    let health = world.api.revocations().status_lists();
+    health.iter().map(|list| list.uri.to_string()).collect()
+}
+
+/// A list that grows makes others go, and not itself, although nobody used it for the longest time.
+#[tokio::test]
+async fn a_list_that_grows_does_not_push_itself_out() {
+    let mut parts = Parts::new();
+    let other = parts.list_at("https://as.example/other");
+    parts.lists = StatusLists::new().max_entries(2_500).max_bytes(3_000);
+    let world = parts.build().await;
+    for list in [&world.list, &other] {
+        list.resize(8, 1_000);
+        assert_eq!(world.kind_of(&world.token_at(list, 0)).await, None);
+        world.advance(SECOND).await;
+    }
+    assert_eq!(known(&world), [world.list.uri(), other.uri()]);
+    world.list.resize(8, 2_500).set(2_499, 1);
+    world.advance(SECOND * 290).await;
+    assert_eq!(known(&world), [world.list.uri()], "3 500 bytes are too many");
+    let fetches = world.list.fetches();
+    assert_eq!(world.kind(2_499).await, Some(Kind::Revoked));
+    assert_eq!(world.list.fetches(), fetches, "it was held");
+}
+
+/// A list of which nothing is held makes no room for bytes, and stays known.
+#[tokio::test]
+async fn a_list_that_never_came_is_not_let_go_for_its_bytes() {
+    let mut parts = Parts::new();
+    let lists: Vec<_> = (0..3).map(|n| parts.list_at(&format!("https://as.example/{n}"))).collect();
+    parts.lists = StatusLists::new().max_entries(1_000).max_bytes(2_000);
+    let world = parts.build().await;
+    world.list.fail(Failure::Connection);
+    world.assert_unavailable(0, "it cannot be had").await;
+    for list in &lists {
+        world.advance(SECOND).await;
+        list.resize(8, 1_000);
+        assert_eq!(world.kind_of(&world.token_at(list, 0)).await, None);
+    }
+    assert_eq!(known(&world), [lists[1].uri(), lists[2].uri(), world.list.uri()]);
+}
+
+/// An issuer that would have as many lists as another makes room among its own.
+#[tokio::test]
+async fn an_issuer_makes_room_among_its_own_first() {
+    let mut parts = Parts::new();
+    let second = parts.list_at("https://as.example/lists/2");
+    let tenants = tenants(&mut parts, 1, 2);
+    parts.lists = StatusLists::new().max_lists(3);
+    let world = parts.build().await;
+    for list in [&world.list, &second] {
+        assert_eq!(world.kind_of(&world.token_at(list, 0)).await, None);
+        world.advance(SECOND).await;
+    }
+    for (issuer, list) in &tenants {
+        assert_eq!(ask(&world, issuer, list).await.unwrap(), None);
+        world.advance(SECOND).await;
+    }
+    let (_, last) = &tenants[1];
+    assert_eq!(known(&world), [world.list.uri(), second.uri(), last.uri()]);
+}
+
 /// Of one issuer eight lists are fetched at once; another's do not wait for them.
 #[tokio::test]
 async fn so_many_lists_are_fetched_at_once() {

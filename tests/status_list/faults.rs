@@ -25,6 +25,11 @@ fn every_fault_has_its_place() {
     let new = StatusLists::new;
     let (second, day) = (Duration::from_secs(1), Duration::from_hours(24));
     let just = Duration::from_nanos(1);
+    let documents = |count: usize| {
+        (0..count).fold(new(), |lists, number| {
+            lists.prefetch(format!("https://as.example/documents/{number}"))
+        })
+    };
     for (place, good, bad) in [
         ("issuers[0]", new().issuers([ISSUER]), new().issuers(["https://other.example"])),
         ("issuers", new(), new().issuers(Vec::<String>::new())),
@@ -91,6 +96,7 @@ fn every_fault_has_its_place() {
                 .application_specific(15, StatusAction::Accept)
                 .application_specific(15, StatusAction::Refuse),
         ),
+        ("prefetch", documents(64), documents(65)),
         (
             "prefetch[0]",
             new().prefetch("https://as.example/lists"),

@@ -1,12 +1,13 @@
 //! Documents that name lists (TSL-27).
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use portcullis::RejectionKind as Kind;
 use portcullis::revocation::{SourceState, StatusLists};
 use portcullis::testing::{Failure, TestIssuer, TestStatusList};
 use serde_json::json;
 
-use crate::support::{present, settle};
+use crate::support::{ISSUER, present, settle};
 use crate::world::{HOUR, LIST, MINUTE, Parts, SECOND, World};
 
 const DOCUMENT: &str = "https://as.example/lists";
@@ -103,7 +104,7 @@ async fn tsl_27_a_bad_document_stops_nothing() {
 async fn what_is_no_longer_named_is_no_longer_kept() {
     let mut parts = Parts::new();
     let document = TestStatusList::new(DOCUMENT, &parts.issuer, &parts.clock);
-    document.field(http::header::CONTENT_TYPE, "application/json").body(naming(&ALL[..1]));
+    document.field(CONTENT_TYPE, "application/json").body(naming(&ALL[..1]));
     let second = parts.list_at(ALL[1]);
     parts.network = parts.network.with_list(&document);
     parts.lists = StatusLists::new().prefetch(DOCUMENT);
@@ -120,22 +121,91 @@ async fn what_is_no_longer_named_is_no_longer_kept() {
     assert!(second.fetches() >= 6);
 }
 
-/// A document of one issuer names no list of another.
+/// A document of one issuer, as it was said or by where it is, names no list of another.
 #[tokio::test]
 async fn a_document_speaks_for_its_issuer() {
-    let mut parts = Parts::new();
+    let new = StatusLists::new;
+    for lists in [new().prefetch_of(ISSUER, DOCUMENT), new().prefetch(DOCUMENT)] {
+        let mut parts = Parts::new();
+        let theirs = list_of_another(&mut parts);
+        let named = naming(&[theirs.uri(), LIST]);
+        parts.network = parts.network.with_document(DOCUMENT, "application/json", named);
+        parts.lists = lists;
+        let world = parts.build().await;
+        assert_eq!((world.list.fetches(), theirs.fetches()), (1, 0));
+    }
+}
+
+/// A list of another issuer of the same server.
+fn list_of_another(parts: &mut Parts) -> TestStatusList {
     let other = TestIssuer::new("https://other.example", &parts.clock);
-    parts.others.push(other.clone());
-    let theirs = TestStatusList::new("https://other.example/1", &other, &parts.clock);
-    let named = naming(&[theirs.uri(), LIST]);
-    parts.network = std::mem::take(&mut parts.network).with_list(&theirs).with_document(
-        DOCUMENT,
-        "application/json",
-        named,
-    );
-    parts.lists = StatusLists::new().prefetch_of(parts.issuer.id(), DOCUMENT);
-    let world = parts.build().await;
-    assert_eq!((world.list.fetches(), theirs.fetches()), (1, 0));
+    let list = TestStatusList::new("https://other.example/1", &other, &parts.clock);
+    parts.others.push(other);
+    parts.network = std::mem::take(&mut parts.network).with_list(&list);
+    list
+}
+
+/// What one document does not name another may name, of the same issuer or of another one: each keeps its
+/// lists fresh, and none ends what another keeps.
+#[tokio::test]
+async fn documents_do_not_speak_against_each_other() {
+    const OTHER_DOCUMENT: &str = "https://as.example/documents/2";
+    for other_issuer in [ISSUER, "https://other.example"] {
+        let mut parts = Parts::new();
+        let other = match other_issuer {
+            ISSUER => parts.list_at(ALL[1]),
+            _ => list_of_another(&mut parts),
+        };
+        for (document, list) in [(DOCUMENT, ALL[0]), (OTHER_DOCUMENT, other.uri())] {
+            let named = naming(&[list]);
+            parts.network = parts.network.with_document(document, "application/json", named);
+        }
+        let lists = StatusLists::new().prefetch_of(ISSUER, DOCUMENT);
+        parts.lists = lists.prefetch_of(other_issuer, OTHER_DOCUMENT);
+        let world = parts.build().await;
+        for _ in 0..30 {
+            world.advance(MINUTE).await;
+        }
+        for list in [&world.list, &other] {
+            assert!(list.fetches() >= 6, "{}: {}", list.uri(), list.fetches());
+        }
+    }
+}
+
+/// TSL-06, TSL-27: a document may move within its origin, and to no other, wherever its lists may be.
+#[tokio::test]
+async fn tsl_27_a_document_moves_within_its_origin() {
+    for (to, followed) in
+        [("https://as.example/moved", true), ("https://lists.example/moved", false)]
+    {
+        let mut parts = Parts::new();
+        parts.list_at(DOCUMENT).fail(Failure::Redirect(to.to_owned()));
+        let moved = parts.list_at(to);
+        moved.field(CONTENT_TYPE, "application/json").body(naming(&ALL[..1]));
+        parts.lists = StatusLists::new().prefetch(DOCUMENT).allow_uris_at("https://lists.example");
+        let world = parts.build().await;
+        let wanted = usize::from(followed);
+        assert_eq!((moved.fetches(), world.list.fetches()), (wanted, wanted), "{to}");
+    }
+}
+
+/// When the tokio runtime has ended in which documents were fetched, they are fetched in the next one, once.
+#[test]
+fn documents_are_fetched_in_the_runtime_that_lives() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut parts = Parts::new();
+    let document = parts.list_at(DOCUMENT);
+    document.field(CONTENT_TYPE, "application/json").body(naming(&ALL[..1]));
+    parts.lists = StatusLists::new().prefetch(DOCUMENT);
+    let world = runtime().block_on(parts.build());
+    assert_eq!(document.fetches(), 1);
+    runtime().block_on(async {
+        for _ in 0..2 {
+            assert_eq!(world.kind(0).await, None);
+            settle().await;
+            assert_eq!(document.fetches(), 2);
+        }
+    });
 }
 
 /// A hundred lists that are prefetched, and do not come, hold up no request: neither for another list of

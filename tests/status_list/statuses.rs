@@ -1,9 +1,11 @@
 //! What a status does to a token.
 
+use std::time::Duration;
+
 use portcullis::revocation::{StatusAction, StatusLists};
 use portcullis::{RejectionKind as Kind, assert_challenge};
 
-use crate::world::{MINUTE, World};
+use crate::world::{MINUTE, SECOND, World};
 
 /// TSL-17, TSL-20: each status of each width, by default.
 #[tokio::test]
@@ -96,4 +98,22 @@ async fn tsl_18_an_index_past_the_end_is_no_token() {
     world.list.fail(portcullis::testing::Failure::Connection);
     assert_eq!(world.kind(2_000).await, Some(Kind::StatusIndex));
     assert_eq!(world.kind(1_000).await, None);
+}
+
+/// TSL-18: tokens with indices that no list has do not make anybody fetch one more often than `min_ttl`
+/// says: 15 seconds, or as it was said.
+#[tokio::test]
+async fn tsl_18_no_index_has_a_list_fetched_sooner() {
+    for (lists, shortest) in
+        [(StatusLists::new(), SECOND * 15), (StatusLists::new().min_ttl(MINUTE), MINUTE)]
+    {
+        let world = World::with(lists).await;
+        assert_eq!(world.kind(0).await, None);
+        world.advance(shortest - Duration::from_millis(1)).await;
+        assert_eq!(world.kind(1_024).await, Some(Kind::StatusIndex));
+        assert_eq!(world.list.fetches(), 1, "{shortest:?}");
+        world.advance(Duration::from_millis(1)).await;
+        assert_eq!(world.kind(1_024).await, Some(Kind::StatusIndex));
+        assert_eq!(world.list.fetches(), 2, "{shortest:?}");
+    }
 }

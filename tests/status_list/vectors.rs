@@ -7,9 +7,13 @@ use portcullis::jose::{Algorithm, PublicKey, base64url};
 use portcullis::revocation::{
     ExpectedStatusList, SignedStatusList, StatusList, StatusListError, StatusListToken,
 };
-use portcullis::time::Timestamp;
+use portcullis::testing::{ManualClock, TestIssuer, TestStatusList};
+use portcullis::time::{Clock as _, Timestamp};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::support::ISSUER;
+use crate::world::LIST;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,5 +136,27 @@ fn the_published_token_says_one_thing() {
             changed.replace_range(at..=at, other);
             assert_eq!(verify(&changed), changed == jwt, "{at} {other}");
         }
+    }
+}
+
+/// Where a list says that there are more, that is handed on (§9); what is no text is not there.
+#[test]
+fn an_aggregation_uri_is_handed_on() {
+    const MORE: &str = "https://as.example/lists";
+    for (said, told) in [(Some(json!(MORE)), Some(MORE)), (Some(json!(7)), None), (None, None)] {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let list = TestStatusList::new(LIST, &issuer, &clock);
+        let mut claim = json!({ "bits": 1, "lst": "eNrbuRgAAhcBXQ" });
+        if let Some(said) = said {
+            claim["aggregation_uri"] = said;
+        }
+        list.edit(move |token| token.claim("status_list", &claim));
+        let jwk = issuer.jwk_set()["keys"][0].to_string();
+        let key = PublicKey::parse(jwk.as_bytes(), &[Algorithm::Es256]).unwrap();
+        let text = list.token();
+        let token = StatusListToken::parse(&text).unwrap();
+        let signed = token.verify(&key, &ExpectedStatusList::new(LIST, clock.now())).unwrap();
+        assert_eq!(signed.aggregation_uri(), told);
     }
 }

@@ -36,6 +36,34 @@ async fn one_fetch_serves_all_that_wait() {
     assert_eq!(world.list.fetches(), 1);
 }
 
+/// So many requests wait for one list at once; what comes then is told to come again, and holds up nobody.
+#[tokio::test]
+async fn so_many_requests_wait_and_no_more() {
+    let world = World::new().await;
+    let token = world.token(0).sign();
+    // Known from then on: no request waits for anything but the list.
+    assert!(present(&world.api, &token).await.is_ok());
+    world.list.hold();
+    world.advance(MINUTE * 6).await;
+    assert_eq!(world.list.fetches(), 2, "it is being fetched");
+    let ask = || {
+        let (api, token) = (world.api.clone(), token.clone());
+        tokio::spawn(async move { present(&api, &token).await.map_err(|error| error.kind()) })
+    };
+    let waiting: Vec<_> = (0..1_024).map(|_| ask()).collect();
+    settle().await;
+    assert!(waiting.iter().all(|request| !request.is_finished()));
+    let one_more = ask();
+    settle().await;
+    assert!(one_more.is_finished(), "it waits");
+    assert_eq!(one_more.await.unwrap().err(), Some(Kind::RevocationUnavailable));
+    world.list.release();
+    for request in waiting {
+        assert_eq!(request.await.unwrap().err(), None);
+    }
+    assert_eq!(ask().await.unwrap().err(), None);
+}
+
 /// A request waits two seconds at most, or as long as was said; then 503 with `Retry-After`. The fetch
 /// goes on, and whoever comes later has its list.
 #[tokio::test]

@@ -190,6 +190,19 @@ mod tests {
         assert_eq!((come(&a_request), come(&a)), (1, AHEAD_OF_ONE));
     }
 
+    /// Of all issuers together, too: what is ahead of need leaves half of the places to requests.
+    #[test]
+    fn half_of_the_turns_are_ahead_of_need() {
+        let fetches = Arc::new(Fetches::default());
+        let each = |haste, count| -> Vec<_> {
+            (0..count).flat_map(|n| ask(&fetches, &format!("{haste:?} {n}"), haste, 1)).collect()
+        };
+        let ahead = each(Haste::Ahead, 20);
+        assert_eq!(come(&ahead), AHEAD);
+        let requests = each(Haste::Request, 20);
+        assert_eq!((come(&ahead), come(&requests)), (AHEAD, AT_ONCE - AHEAD));
+    }
+
     /// A turn that ends, and one that is given up, make room for the next: first for requests.
     #[test]
     fn requests_come_first() {

@@ -258,7 +258,7 @@ mod tests {
     use std::io::Write as _;
 
     use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use flate2::write::{GzEncoder, ZlibEncoder};
 
     use super::*;
 
@@ -298,6 +298,56 @@ mod tests {
             ("junk behind it", [&body[..], b"junk"].concat()),
         ] {
             assert!(matches!(decode(body, 1 << 20), Err(ListError::Gzip)), "{name}");
+        }
+    }
+
+    /// TSL-29: to the octet, whatever a transport lets through.
+    #[cfg(feature = "testing")]
+    #[tokio::test]
+    async fn a_body_is_no_longer_than_allowed() {
+        use crate::testing::{ManualClock, TestNetwork};
+
+        const URL: &str = "https://as.example/document";
+        let network = TestNetwork::default().with_document(URL, "text/plain", "0123456789");
+        for (most, good) in [(9, false), (10, true), (11, true)] {
+            let getter = Getter {
+                transport: &network,
+                clock: &ManualClock::new(),
+                loopback: LoopbackHttp::Refused,
+                media_type: "text/plain",
+                most,
+                allowed: &|_| Ok(()),
+            };
+            match getter.get(URL, None).await {
+                Ok(Got::New(content)) => {
+                    assert!(good, "{most}");
+                    assert_eq!(content.len(), 10);
+                    assert_eq!(content.decode(most).unwrap(), "0123456789");
+                }
+                Err(ListError::Fetch { error, .. }) => {
+                    assert!(!good, "{most}: {error}");
+                    assert_eq!(error.kind(), FetchErrorKind::TooLarge);
+                }
+                _ => panic!("{most}: neither"),
+            }
+        }
+    }
+
+    /// TSL-29: for a list that no compression shortens there is room, with 64 KiB for what else stands in
+    /// its token, and for not much more.
+    #[test]
+    #[cfg_attr(miri, ignore = "a MiB")]
+    fn the_longest_list_fits() {
+        let base64url = |octets: usize| (octets * 4).div_ceil(3);
+        for octets in [1_usize, 1_000, 1 << 20] {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::none());
+            encoder.write_all(&vec![1; octets]).unwrap();
+            let zlib = encoder.finish().unwrap();
+            assert!(zlib.len() > octets);
+            let list = base64url(base64url(zlib.len()));
+            let longest = longest_token(u64::try_from(octets).unwrap());
+            let rest = longest.checked_sub(list).unwrap();
+            assert!((64 * 1024..65 * 1024).contains(&rest), "{octets}: {rest}");
         }
     }
 

@@ -419,6 +419,26 @@ mod tests {
         assert_eq!(version(), 2, "nothing is known better");
     }
 
+    /// Nobody fetches ahead for lists that are gone.
+    #[tokio::test]
+    async fn tasks_end_with_the_lists() {
+        let settle = async || {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let world = World::new(TestIssuer::fixed_keys);
+        assert!(world.ask(0).await.is_ok());
+        settle().await;
+        assert_eq!(world.clock.sleepers(), 1, "until it is due");
+        drop(world.lists);
+        settle().await;
+        assert_eq!(world.clock.sleepers(), 0);
+        world.clock.advance(Duration::from_mins(10));
+        settle().await;
+        assert_eq!(world.list.fetches(), 1);
+    }
+
     /// A list signed with a key that the issuer published since is verified with it, and keys that are not
     /// there are told from keys that do not fit.
     #[tokio::test]

@@ -302,3 +302,31 @@ impl SignedStatusList {
         self.aggregation_uri.as_deref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::MAX_HEADER;
+
+    /// TSL-25: a header is looked at before a key is looked for, and is as long as that of any token.
+    #[test]
+    fn a_header_is_no_longer_than_allowed() {
+        let read = |octets: usize| {
+            let start = r#"{"alg":"ES256","typ":"statuslist+jwt","x":""#;
+            let padding = "x".repeat(octets - start.len() - 2);
+            let header = base64url::encode(format!("{start}{padding}\"}}"));
+            (
+                header.len(),
+                Signer::read(&format!("{header}.e30.e30")).map(|signer| signer.algorithm),
+            )
+        };
+        let too_long = Err(StatusListError::Form(CompactError::HeaderLength));
+        assert_eq!(read(100), (134, Ok(Algorithm::Es256)));
+        let most = MAX_HEADER / 4 * 3;
+        assert_eq!(read(most), (MAX_HEADER, Ok(Algorithm::Es256)));
+        assert_eq!(read(most + 1), (MAX_HEADER + 2, too_long.clone()));
+        assert_eq!(Signer::read(".e30.e30").map(|signer| signer.algorithm), too_long);
+        let opaque = Err(StatusListError::Form(CompactError::Opaque));
+        assert_eq!(Signer::read("e30").map(|signer| signer.algorithm), opaque);
+    }
+}
