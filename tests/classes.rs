@@ -453,12 +453,22 @@ fn a_class_that_says_nothing_or_the_impossible_is_a_fault_at_its_place() {
         twice,
         ["classes[1]: token class `x`: another class has this name: give each its own"]
     );
-    let many = faults(|builder| {
-        (0..70).fold(builder.binding(Binding::WhereBound), |builder, number| {
+    let so_many = |builder: ServerBuilder, count: usize| {
+        (0..count).fold(builder.binding(Binding::WhereBound), |builder, number| {
             let class = TokenClass::named(format!("c{number}")).clients(["a"]).at_most(MINUTE);
             builder.class(class)
         })
-    });
+    };
+    let with_default = |count: usize| {
+        faults(|builder| so_many(builder.class(TokenClass::default_at_most(MINUTE)), count))
+    };
+    assert_eq!(with_default(63), Vec::<String>::new());
+    let one_more = with_default(64);
+    assert!(
+        matches!(&one_more[..], [only] if only.contains("number of token classes of 65")),
+        "{one_more:?}"
+    );
+    let many = faults(|builder| so_many(builder, 70));
     assert!(many.iter().any(|fault| fault.contains("number of token classes of 70")), "{many:?}");
     assert!(
         many.iter().any(|fault| fault.starts_with("default_class: no token class")),

@@ -117,6 +117,30 @@ fn a_request_has_one_field_with_one_proof() {
     }
 }
 
+/// DPOP-C02: a proof may be as long as is said, to the byte, and no longer.
+#[test]
+fn a_proof_has_a_length() {
+    let client = client();
+    let of_length = |length: usize| {
+        (0..4_usize)
+            .flat_map(|header| (0..4_usize).map(move |more| (header, more)))
+            .find_map(|(header, more)| {
+                let proof = |jti: usize| {
+                    let proof = good(&client).header("x", "x".repeat(header));
+                    proof.claim("jti", "j".repeat(jti)).sign()
+                };
+                let missing = length - proof(1).len();
+                Some(proof(missing / 4 * 3 + more)).filter(|proof| proof.len() == length)
+            })
+            .unwrap()
+    };
+    let longest = of_length(MAX_PROOF);
+    assert!(verify(&longest).is_ok());
+    let too_long = verify(&of_length(MAX_PROOF + 1)).unwrap_err();
+    assert_eq!(too_long.kind(), ProofErrorKind::Malformed);
+    assert!(too_long.to_string().contains("longer than 8192 bytes"), "{too_long}");
+}
+
 /// DPOP-37: the name in any case, the value in its own.
 #[test]
 fn the_name_of_the_field_has_no_case_and_its_value_has() {

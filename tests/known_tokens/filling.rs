@@ -231,3 +231,36 @@ async fn health_is_numbers() {
     let none = pair.verifies.known_tokens_health();
     assert_eq!((none.tokens, none.bytes, none.bytes_at_most), (0, 0, 0));
 }
+
+/// What a token takes is what is kept of it, a sixteenth more for places that are free, and for one that is
+/// bound to a key room for that key, before any proof was seen.
+#[tokio::test]
+async fn a_token_is_weighed_with_all_that_comes_with_it() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let client = ClientKey::generate(Algorithm::Es256, &clock);
+    let token = |padding: usize| issuer.token(RESOURCE).claim("x", "x".repeat(padding));
+    let server = || builder(&clock).issuer(issuer.fixed_keys()).dpop(Dpop::new()).build().unwrap();
+    let weight = |api: &ResourceServer| {
+        let known = api.known_tokens_health();
+        assert_eq!(known.tokens, 1);
+        known.bytes
+    };
+    let plain = async |padding: usize| {
+        let api = server();
+        present(&api, &token(padding).sign()).await.unwrap();
+        weight(&api)
+    };
+    let (small, large) = (plain(16).await, plain(16 + 8_000).await);
+    let more = large - small;
+    assert!((8_450..8_550).contains(&more), "{more} for 8 000 octets");
+
+    let api = server();
+    let token = token(16).claim("cnf", client.confirmation()).sign();
+    let proof = client.proof("GET", &format!("{RESOURCE}/notes")).token(&token).sign();
+    let mut request = with_field("authorization", format!("DPoP {token}"));
+    request.headers_mut().insert("dpop", proof.parse().unwrap());
+    api.verify(&request).await.unwrap();
+    let more = weight(&api) - small;
+    assert!((4_352..4_700).contains(&more), "{more} for a key");
+}

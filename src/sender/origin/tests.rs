@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::{Method, Request, Version};
 use serde_json::{Value, json};
 
-use super::{ForwardedOrigin, OriginalUri, Origins, PublicOrigin, TargetMismatch};
+use super::{ForwardedOrigin, OriginalUri, Origins, Path, PublicOrigin, TargetMismatch};
 use crate::certificate::{Certificate, ChainCheck, PeerCertificate};
 use crate::credentials::RequestHead;
 use crate::error::Faults;
@@ -156,6 +156,11 @@ fn a_target_that_is_no_uri_is_for_nothing() {
         assert!(why.contains(&format!("is unknown: {reason}")), "{target}: {why}");
     }
     assert_eq!(is_for(&origins, &get("/?a\\b%"), "https://api.example.com/"), Ok(()));
+    // As long as any URI may be, before a proxy's prefix is taken away.
+    let longest = &long[..TargetUri::MAX_LENGTH];
+    assert_eq!(Path::parse(longest).map(|path| path.text), Ok(longest));
+    let why = why(&origins, &get(longest), "https://api.example.com/");
+    assert!(!why.contains("unknown"), "{why}");
 }
 
 /// DPOP-13, DPOP-14: a proof for one path is none for another that only a reader of dot segments takes
@@ -553,11 +558,15 @@ fn the_forwarded_field_is_read_as_rfc_7239_writes_it() {
     }
     let many = vec!["for=x"; 65].join(",");
     let ours = "proto=https;host=api.example.com".to_owned();
+    let long = |length: usize| {
+        let rest = format!("for=\"\",{ours}").len();
+        format!("for=\"{}\",{ours}", "x".repeat(length - rest))
+    };
     for (line, read) in [
         (format!("{},{ours}", vec!["for=x"; 63].join(",")), true),
         (format!("{many},{ours}"), false),
-        (format!("for=\"{}\",{ours}", "x".repeat(8_000)), true),
-        (format!("for=\"{}\",{ours}", "x".repeat(8_192)), false),
+        (long(8_192), true),
+        (long(8_193), false),
     ] {
         let request = from(PROXY, "/notes", &[("forwarded", &line)]);
         let is_for = is_for(&origins, &request, "https://api.example.com/notes");

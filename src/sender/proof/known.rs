@@ -81,3 +81,51 @@ impl EmbeddedKey {
         Self { jwk, key: Arc::new(key) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ES256: &[Algorithm] = &[Algorithm::Es256];
+    const SENDER: &str = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#;
+
+    fn read() -> PublicKey {
+        PublicKey::parse(SENDER.as_bytes(), ES256).unwrap()
+    }
+
+    /// DPOP-20: a key is known by all of its text, for its algorithm and no other, and only that of the
+    /// token's own sender.
+    #[test]
+    fn a_key_is_known_by_its_text_and_its_algorithm() {
+        let known = KnownSender::default();
+        let remember = |sender: &Thumbprint| {
+            known.remember(EmbeddedKey::new(SENDER, read(), Some(&known)), sender);
+        };
+        assert!(known.key(SENDER, Algorithm::Es256).is_none());
+        remember(&Thumbprint::parse(&"A".repeat(43)).unwrap());
+        assert!(known.key(SENDER, Algorithm::Es256).is_none(), "of somebody else");
+        remember(read().thumbprint());
+        let found = known.key(SENDER, Algorithm::Es256);
+        assert!(found.is_some_and(|key| key.thumbprint() == read().thumbprint()));
+        for other in [Algorithm::Es384, Algorithm::Ps256, Algorithm::Ed25519] {
+            assert!(known.key(SENDER, other).is_none(), "{other}");
+        }
+        assert!(known.key(&format!("{SENDER} "), Algorithm::Es256).is_none());
+    }
+
+    /// There is room for one key with a text of a thousand octets, and no more is kept.
+    #[test]
+    fn one_key_is_kept_and_no_long_one() {
+        let known = KnownSender::default();
+        let kept = |length: usize| {
+            let jwk = format!("{SENDER:length$}");
+            let key = EmbeddedKey::new(&jwk, read(), Some(&known));
+            key.jwk.is_some_and(|text| *text == *jwk)
+        };
+        assert_eq!((kept(1_024), kept(1_025)), (true, false));
+        assert!(EmbeddedKey::new(SENDER, read(), None).jwk.is_none());
+        let first = EmbeddedKey::new(SENDER, read(), Some(&known));
+        known.remember(first, read().thumbprint());
+        assert!(!kept(1_024), "one is known");
+    }
+}

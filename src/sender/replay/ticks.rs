@@ -109,6 +109,21 @@ mod tests {
         assert_eq!(Ticks::unpack(end.pack()), end);
     }
 
+    /// DPOP-17: what is recorded after the clock was set back ends in its time, by the clock as it is then.
+    #[test]
+    fn a_clock_that_is_set_back_is_counted_on() {
+        let base = Base::of(moment(1_800_000_000.0, 1_000.0));
+        for back in [1.0, 3_600.0, 1_000_000_000.0] {
+            let wall = 1_800_000_000.0_f64 - back;
+            let end = base.end(
+                Timestamp::from_duration(Duration::from_secs_f64(wall + 60.0)),
+                moment(wall, 1_010.0),
+            );
+            let over = |later: f64| end.is_over(base.now(moment(wall + later, 1_010.0 + later)));
+            assert_eq!((over(0.0), over(59.0), over(60.0)), (false, false, true), "{back}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_written_never_ends() {
         let base = Base::of(moment(10_000_000_000.0, 5.0));
