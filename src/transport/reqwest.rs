@@ -72,7 +72,7 @@ impl ReqwestTransport {
                 .no_deflate()
                 .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
                 .build()
-                .map_err(|error| FetchError::new(FetchErrorKind::Connection).caused_by(error))
+                .map_err(|error| failed(&error))
         };
         Ok(Self { client: build(client)?, loopback: build(loopback.no_proxy())? })
     }
@@ -272,5 +272,15 @@ mod tests {
         }
         assert!(ReqwestTransport::builder().root_certificates("").build().is_err());
         assert!(ReqwestTransport::with_root_certificates(b"no PEM").is_err());
+    }
+
+    /// Why there is no client is said, and not only that there is none: a container without the
+    /// platform's certificates is mended by who reads it.
+    #[test]
+    fn a_client_that_cannot_be_made_says_why() {
+        let built = ReqwestTransport::with_builder(Client::builder().user_agent("two\nlines"));
+        let refusal = built.expect_err("no header value").to_string();
+        assert!(refusal.contains("header value"), "{refusal}");
+        assert!(!refusal.contains("builder error"), "{refusal}");
     }
 }
