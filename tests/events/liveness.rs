@@ -294,6 +294,21 @@ async fn a_question_has_its_time_and_its_place() {
     assert_eq!(world.transmitter.polls().len(), 0);
 }
 
+/// SSF-02: the answer to a question is empty; one of more than 16 KiB is none.
+#[tokio::test]
+async fn the_answer_to_a_question_is_bounded() {
+    let (world, _secret) = verified("bounded").await;
+    for (length, failures) in [(16 * 1024, 0), (16 * 1024 + 1, 1)] {
+        world.transmitter.fail(Failure::Body(vec![b' '; length]));
+        let asked = world.transmitter.asked().len();
+        settle().await;
+        world.clock.advance(20 * SECOND);
+        until("the next question", || world.transmitter.asked().len() > asked).await;
+        settle().await;
+        assert_eq!(world.health().failures, failures, "{length}");
+    }
+}
+
 /// SSF-03: a stream that pauses proves nothing any more, until it is enabled and verified again.
 #[tokio::test]
 async fn a_paused_stream_proves_nothing() {

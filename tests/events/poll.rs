@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::until;
 use crate::support::{ISSUER, settle};
-use crate::world::{MINUTE, SECOND, SECRET, SecretFile, World};
+use crate::world::{AUDIENCE, MINUTE, SECOND, SECRET, SecretFile, TRANSMITTER, World};
 
 const THIRD: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -580,6 +580,31 @@ async fn the_endpoint_is_looked_up() {
     world.start().await;
     until("a failure", || world.health().failures > 0).await;
     assert_eq!(world.transmitter.polls().len(), 0);
+}
+
+/// SSF-01: an answer about streams has 256 KiB at most.
+#[tokio::test]
+async fn what_is_said_of_streams_is_bounded() {
+    for (length, state) in
+        [(261_000, SourceState::Fresh), (262_144, SourceState::NeverSynchronised)]
+    {
+        let stream = |tx: &TestTransmitter| {
+            tx.without_authorization();
+            tx.discover().poll(Poll::discovered())
+        };
+        let world = World::with(stream, |source| source);
+        let delivery = json!({ "method": "urn:ietf:rfc:8936",
+            "endpoint_url": world.transmitter.poll_url() });
+        world.transmitter.streams(json!({ "stream_id": TestTransmitter::STREAM_ID,
+            "iss": TRANSMITTER, "aud": AUDIENCE, "delivery": delivery,
+            "description": "x".repeat(length) }));
+        world.start().await;
+        let found = || world.health().state == SourceState::Fresh || world.health().failures > 0;
+        until("an outcome", found).await;
+        assert_eq!(world.health().state, state, "{length}");
+        let asked = usize::from(state == SourceState::Fresh);
+        assert_eq!(world.transmitter.polls().len(), asked, "{length}");
+    }
 }
 
 /// SSF-03: a poll of a paused stream proves nothing; of an enabled one, what it did before.

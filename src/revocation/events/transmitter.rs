@@ -409,6 +409,16 @@ mod tests {
         assert_eq!(world.after(LAST_REST).await, (true, 10));
     }
 
+    /// SSF-01: metadata of 128 KiB is read, and no more than that.
+    #[tokio::test]
+    async fn metadata_is_bounded() {
+        for (length, known) in [(130_000, true), (131_072, false)] {
+            let world = World::new();
+            world.there.metadata("note", json!("x".repeat(length)));
+            assert_eq!(world.after(Duration::ZERO).await, (known, 1), "{length}");
+        }
+    }
+
     /// SSF-01: metadata that is read again changes no keys, unless they are elsewhere now: then those of
     /// before are asked for no more.
     #[tokio::test]
