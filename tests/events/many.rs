@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::ISSUER;
-use crate::world::{World, until, user};
+use crate::support::until;
+use crate::world::{World, user};
 
 /// Something that happens to `alice` or her device, so many seconds from the start.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! A token issuer, a transmitter of events, and a server that listens to both.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -190,15 +190,6 @@ impl SecretFile {
 impl Drop for SecretFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Waits until this is so, for a minute at most. Nobody sleeps: what is waited for is under way.
-pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < Duration::from_mins(1), "it never came: {what}");
-        tokio::task::yield_now().await;
     }
 }
 
