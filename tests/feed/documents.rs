@@ -157,6 +157,8 @@ fn a_record_is_read_strictly_and_as_the_schema_says() {
         (json!({ "subject": "a", "effect": "release" }), false, Both),
         (json!({ "subject": "a", "effect": "purge" }), false, Nobody),
         (json!({ "claims": {} }), true, Both),
+        (json!({ "claims": {}, "subject": "a" }), true, Both),
+        (json!({ "subject": "a", "claims": { "tenant": "x" } }), true, Nobody),
         (json!({ "claims": [] }), true, Both),
         (json!({ "claims": { "tenant": 1 } }), true, Both),
         (json!({ "claims": { "tenant": ["x"] } }), true, Both),
@@ -292,5 +294,42 @@ fn of_one_token_only_what_happened_last_is_told() {
         let read = FeedDocument::parse(document.to_string().as_bytes(), Some(ISSUER)).unwrap();
         let said = read.records().iter().map(|record| (record.at().as_secs(), record.effect()));
         assert_eq!(said.collect::<Vec<_>>(), expected, "{name}");
+    }
+}
+
+/// Decision 11: of everybody else all is told, in the order in which it happened: a lift takes back what was
+/// said before it by whomever, also where something was said again.
+#[test]
+fn of_others_than_one_token_all_that_happened_is_told() {
+    use portcullis::revocation::Effect::{Lift, Refuse};
+    let at = |at: u64| json!([{ "subject": "ann", "at": at }]);
+    for (said, removed, expected) in [
+        (9, 5, [(5, Lift), (9, Refuse)]),
+        (5, 9, [(5, Refuse), (9, Lift)]),
+        (5, 5, [(5, Refuse), (5, Lift)]),
+    ] {
+        let document = with(whole(1, &at(said)), "removed", at(removed));
+        let read = FeedDocument::parse(document.to_string().as_bytes(), Some(ISSUER)).unwrap();
+        let told = read.records().iter().map(|record| (record.at().as_secs(), record.effect()));
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// What is wrong is told with the name of the member, and no more of it than finds it.
+#[test]
+fn an_unknown_member_is_told_by_its_name() {
+    for (name, shown) in [
+        ("scope".to_owned(), "scope".to_owned()),
+        ("x".repeat(40), "x".repeat(40)),
+        ("x".repeat(41), "x".repeat(40)),
+        // Cut there, it would be no text.
+        (format!("x{}", "\u{e9}".repeat(30)), "a very long one".to_owned()),
+    ] {
+        let mut record = jti("a");
+        record[&name] = json!("secret");
+        let document = whole(1, &json!([record]));
+        let read = FeedDocument::parse(document.to_string().as_bytes(), Some(ISSUER));
+        let error = read.unwrap_err().to_string();
+        assert_eq!(error, format!("records[0]: a member that is not known: {shown:?}"));
     }
 }

@@ -368,3 +368,62 @@ async fn a_feed_is_known_by_its_identifier() {
     world.round(Duration::from_secs(1)).await;
     assert!(world.is_revoked("a").await);
 }
+
+/// EVT-01: the longest document is as long as was said, to the byte, as it is sent and after it was
+/// decompressed; a coding that changes nothing is one.
+#[tokio::test]
+async fn a_document_is_as_long_as_was_said_and_no_longer() {
+    let text = whole(1, &json!([jti("a")])).to_string();
+    let zipped = || Answer::of(gzip(text.as_bytes())).field("content-encoding", "x-gzip");
+    let plain = || Answer::of(text.clone());
+    let identity = || plain().field("content-encoding", "Identity");
+    for (name, answer, less, words) in [
+        ("plain", plain(), 0, ""),
+        ("plain, too long", plain(), 1, "too large"),
+        ("as it is", identity(), 0, ""),
+        ("as it is, too long", identity(), 1, "too large"),
+        ("gzip", zipped(), 0, ""),
+        ("gzip, too long", zipped(), 1, "longer than"),
+    ] {
+        let publisher = Publisher::default();
+        publisher.answer(URL, answer);
+        let feed = JsonFeed::over_tls(URL).max_bytes(text.len() - less);
+        let world = World::of(publisher, ManualClock::new(), feed, None, &[ISSUER]).await;
+        assert!(world.error().contains(words), "{name}: {}", world.error());
+        assert_eq!(world.failures() == 0, words.is_empty(), "{name}: {}", world.error());
+        if words.is_empty() {
+            assert!(world.is_revoked("a").await, "{name}");
+        }
+    }
+}
+
+/// EVT-01: how late it came is told of what is new: neither of a first document, nor again of what was told.
+#[tokio::test]
+async fn the_lag_is_that_of_the_newest_record_when_it_was_new() {
+    let at = |at: u64| json!([{ "subject": "ann", "at": 1_800_000_000 + at }]);
+    let world = World::new(&whole(1, &at(0))).await;
+    assert_eq!(world.health().lag, None, "who has just started cannot know");
+    for (sequence, newest, lag) in [(2, 10, 10), (3, 10, 10), (4, 5, 10), (5, 30, 50), (6, 0, 50)] {
+        world.publish(&whole(sequence, &at(newest))).await;
+        assert_eq!(world.error(), "", "{sequence}");
+        assert_eq!(world.health().lag, Some(Duration::from_secs(lag)), "{sequence}");
+    }
+}
+
+/// Attack 10: a transport is told whether this feed may be at `http` on this machine.
+#[tokio::test]
+async fn only_a_feed_of_this_machine_is_asked_for_without_tls() {
+    const LOCAL: &str = "http://127.0.0.1:8080/revocations.json";
+    for (url, expected) in [(URL, "Refused"), (LOCAL, "Allowed")] {
+        let publisher = Publisher::default();
+        publisher.document(url, &whole(1, &json!([jti("a")])));
+        let mut feed = JsonFeed::over_tls(url);
+        if url == LOCAL {
+            feed = feed.dangerous().insecure_loopback_http();
+        }
+        let world = World::of(publisher, ManualClock::new(), feed, None, &[ISSUER]).await;
+        assert!(world.is_revoked("a").await, "{}", world.error());
+        let limits = world.publisher.asked().remove(0).limits;
+        assert_eq!(format!("{:?}", limits.loopback_http), expected, "{url}");
+    }
+}

@@ -126,3 +126,30 @@ async fn the_tag_is_remembered() {
     assert_eq!((world.error(), world.health().age), (String::new(), Some(Duration::ZERO)));
     assert!(world.is_revoked("a").await);
 }
+
+/// EVT-01: what can matter no more is dropped from memory and from the journal; what can is there after a
+/// restart, also where nobody says it again.
+#[tokio::test]
+async fn what_still_matters_is_kept_while_old_records_are_dropped() {
+    let scratch = Scratch::new("kept");
+    // Longer ago than any token lives, and a minute ago.
+    let records = json!([
+        { "subject": "bob", "at": 1_799_990_000 },
+        { "subject": "ann", "at": 1_799_999_940 },
+    ]);
+    let world = started(&scratch, &records).await;
+    world.publisher.document("https://feed.example/since/5", &delta(5, 5, &json!([])));
+    assert_eq!(world.api.revocations().records(), 2);
+    for _ in 0..1_000 {
+        if world.api.revocations().records() < 2 {
+            break;
+        }
+        world.round(EVERY).await;
+    }
+    assert_eq!(world.api.revocations().records(), 1);
+    let world = world.again(feed(), scratch.path(), &[ISSUER]).await;
+    assert_eq!(world.api.revocations().records(), 1);
+    let of = |subject: &str| world.token("t").subject(subject).claim("iat", 1_799_999_940);
+    assert_eq!(world.refused(of("ann")).await, Some(RejectionKind::Revoked));
+    assert_eq!(world.refused(of("bob")).await, None);
+}

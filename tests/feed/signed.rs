@@ -166,3 +166,25 @@ async fn the_keys_are_those_that_the_issuer_has_now() {
     let shared = Arc::new(world);
     assert_eq!(shared.failures(), 3);
 }
+
+/// Nothing goes on in the background when the server is gone: neither the feed nor the keys of its signer.
+#[tokio::test]
+async fn the_keys_of_a_signer_are_refreshed_while_there_is_a_server() {
+    let key = TestKey::generate(Algorithm::Es256, "k");
+    let publisher = Publisher::default();
+    publisher.answer(URL, Answer::of(jws(&key, &header(), &signable(1, &json!([jti("a")])))));
+    publisher.document(KEYS, &key_set(&[&key]));
+    let feed = JsonFeed::signed(URL, Issuer::jwks(SIGNER, KEYS));
+    let world = World::of(publisher, ManualClock::new(), feed, None, &[ISSUER]).await;
+    assert!(world.is_revoked("a").await, "{}", world.error());
+    let World { clock, api, .. } = world;
+    support::until("the next refresh", || clock.sleepers() >= 3).await;
+    drop(api);
+    for _ in 0..1_000 {
+        support::settle().await;
+        if clock.sleepers() == 0 {
+            return;
+        }
+    }
+    panic!("{} tasks wait still", clock.sleepers());
+}

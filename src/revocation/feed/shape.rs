@@ -112,4 +112,33 @@ mod tests {
             assert!(matches!(bounded(text.as_bytes()), Err(FeedError::Members { most: 256 })));
         }
     }
+
+    /// Attack 19: what stands in a text neither counts nor hides what does.
+    #[test]
+    fn what_stands_in_a_text_is_no_member() {
+        let many = "0,".repeat(1_000);
+        assert!(bounded(format!("{{\"a\":\"{many}\"}}").as_bytes()).is_ok());
+        let members: Vec<_> = (0..300).map(|number| format!("\"{number}\":0")).collect();
+        for text in ["}", "[", "\\\"}", "\\\\"] {
+            let object = format!("{{\"a\":\"{text}\",{}}}", members.join(","));
+            let read = bounded(object.as_bytes());
+            assert!(matches!(read, Err(FeedError::Members { .. })), "{object}");
+        }
+    }
+
+    /// Attack 19: what is nested deeper than any reader goes is not followed, however deep it is: the
+    /// reader refuses it.
+    #[test]
+    fn what_is_nested_too_deep_is_left_to_the_reader() {
+        use crate::jose::json::{MAX_DEPTH, Object};
+        let members: Vec<_> = (0..300).map(|number| format!("\"{number}\":0")).collect();
+        let wide = format!("{{{}}}", members.join(","));
+        let within = |levels: usize| {
+            format!("{{\"a\":{}{wide}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+        };
+        let deep = within(MAX_DEPTH + 2);
+        assert!(bounded(deep.as_bytes()).is_ok());
+        assert!(Object::parse(deep.as_bytes()).is_err());
+        assert!(bounded(within(MAX_DEPTH - 1).as_bytes()).is_err(), "as deep as can be read");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::document::{Form, Reading};
+use super::document::Reading;
 use super::{FeedDocument, FeedError};
 use crate::issuer::{IssuerKeys, KeySearchError};
 use crate::jose::{
@@ -79,7 +79,8 @@ impl SignedWith {
         Ok(keys.find_or_fetch(self.kid.as_deref(), self.algorithm, clock).await?)
     }
 
-    /// The document, if it was signed with this key by this issuer.
+    /// The document, if it was signed with this key by this issuer. One that is read as a plain one names
+    /// no issuer.
     pub(super) fn verify(
         &self,
         bytes: &[u8],
@@ -91,7 +92,6 @@ impl SignedWith {
         let text = std::str::from_utf8(bytes.trim_ascii_end()).map_err(|_| SignedError::NotText)?;
         let jws = Compact::parse(text)?;
         key.verify(self.algorithm, &jws)?;
-        let reading = Reading { form: Form::Signed, ..reading };
         let document = FeedDocument::read(jws.payload(), reading)?;
         let signed_by = document.signed().map(|signed| &*signed.issuer);
         if signed_by != Some(issuer) {
