@@ -12,6 +12,7 @@
 //! Its caller checks size, status and time again: a transport that breaks a rule makes a fetch
 //! fail, and cannot make it unbounded.
 
+mod content;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
@@ -27,6 +28,7 @@ use http::{HeaderMap, Request, Response};
 
 use crate::name::LoopbackHttp;
 
+pub(crate) use self::content::{Content, ContentError};
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 

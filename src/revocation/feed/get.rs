@@ -1,20 +1,16 @@
 //! One GET, with everything that can be wrong about its answer.
 
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH,
-};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Request, StatusCode};
 
 use crate::name::LoopbackHttp;
 use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{Content, FetchError, FetchErrorKind, FetchLimits, Transport};
 
 /// From the first byte sent to the last byte read: 64 MiB at ten megabits a second.
 pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -42,27 +38,6 @@ pub(super) enum Got {
     Unchanged,
     /// There is nothing at this URL (404, 410).
     Nothing,
-}
-
-/// A body as it was sent.
-pub(super) struct Content {
-    body: Bytes,
-    coding: Coding,
-}
-
-#[derive(Clone, Copy)]
-enum Coding {
-    Identity,
-    Gzip,
-}
-
-/// Why a body is not what it says that it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ContentError {
-    #[error("the content is not gzip")]
-    Gzip,
-    #[error("the content is longer than {most} bytes")]
-    TooLong { most: usize },
 }
 
 /// The way to a feed.
@@ -125,46 +100,9 @@ impl Getter {
             }
             status => return Err(GetError::Status { url: url.to_owned(), status }),
         }
-        let coding = Coding::of(answer.headers())
-            .map_err(|found| GetError::Coding { url: url.to_owned(), found })?;
         let tag = answer.headers().get(ETAG).cloned();
-        Ok(Got::New { content: Content { body: answer.into_body(), coding }, tag })
-    }
-}
-
-impl Coding {
-    fn of(headers: &HeaderMap) -> Result<Self, String> {
-        let mut values = headers.get_all(CONTENT_ENCODING).iter();
-        let coding = match (values.next(), values.next()) {
-            (None, _) => return Ok(Self::Identity),
-            (Some(value), None) => value.to_str().unwrap_or("?"),
-            (Some(_), Some(_)) => return Err("more than one".to_owned()),
-        };
-        match coding.to_ascii_lowercase().as_str() {
-            "identity" => Ok(Self::Identity),
-            "gzip" | "x-gzip" => Ok(Self::Gzip),
-            _ => Err(coding.chars().take(40).collect()),
-        }
-    }
-}
-
-impl Content {
-    /// The bytes that were encoded, `most` at most.
-    pub(super) fn decoded(self, most: usize) -> Result<Bytes, ContentError> {
-        match self.coding {
-            Coding::Identity => Ok(self.body),
-            Coding::Gzip => {
-                let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-                let mut bytes = Vec::new();
-                MultiGzDecoder::new(&*self.body)
-                    .take(limit)
-                    .read_to_end(&mut bytes)
-                    .map_err(|_| ContentError::Gzip)?;
-                if bytes.len() > most {
-                    return Err(ContentError::TooLong { most });
-                }
-                Ok(bytes.into())
-            }
-        }
+        let content =
+            Content::of(answer).map_err(|found| GetError::Coding { url: url.to_owned(), found })?;
+        Ok(Got::New { content, tag })
     }
 }

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use super::config::delta_url;
 use super::document::{Form, Reading};
-use super::get::{Content, ContentError, GetError, Getter, Got};
+use super::get::{GetError, Getter, Got};
 use super::known::{Disbelief, Known, Tag, Verdict, judge};
 use super::signed::{SignedError, SignedWith};
 use super::{FeedDocument, FeedError};
@@ -15,6 +15,7 @@ use crate::issuer::IssuerKeys;
 use crate::revocation::rest::Rest;
 use crate::revocation::source::{ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use crate::time::{Moment, Timestamp};
+use crate::transport::{Content, ContentError};
 
 /// A feed without faults.
 pub(super) struct Poller {
@@ -219,7 +220,7 @@ impl Poller {
         handle: &SourceHandle,
     ) -> Result<FeedDocument, RoundError> {
         let most = self.max_bytes;
-        let bytes = blocking(move || content.decoded(most))
+        let bytes = blocking(move || content.decode(most))
             .await?
             .map_err(|error| RoundError::Content { url: url.to_owned(), error })?;
         let issuer = match &*self.speaks_for {

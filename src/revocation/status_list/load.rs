@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::fetches::FetchTurn;
-use super::get::{Content, Getter, Got, ListError, TIMEOUT, Tag, longest_token};
+use super::get::{Getter, Got, ListError, TIMEOUT, longest_token};
 use super::held::Held;
 use super::lists::Core;
 use super::slot::ListSlot;
@@ -13,6 +13,7 @@ use super::{ExpectedStatusList, SignedStatusList, StatusListError, StatusListTok
 use crate::issuer::IssuerKeys;
 use crate::jose::{Algorithm, PublicKey};
 use crate::time::Timestamp;
+use crate::transport::Content;
 
 /// How long keys are looked for.
 const KEYS: Duration = Duration::from_secs(5);
@@ -45,8 +46,8 @@ impl ListSlot {
             (Got::Unchanged, Some(before)) => (before.asked_again(asked, rules), known),
             // INVARIANT: nothing was asked for on condition then; the transport made this up.
             (Got::Unchanged, None) => return Err(ListError::Ended),
-            (Got::New(content), before) => {
-                let (signed, tag) = self.read(content, most, &keys).await?;
+            (Got::New { content, tag }, before) => {
+                let signed = self.read(content, most, &keys).await?;
                 let new = Held::new(signed, asked, rules);
                 let follows = offload(new.list.octets(), move || {
                     let may = before.is_none_or(|before| new.may_follow(&before));
@@ -90,9 +91,8 @@ impl ListSlot {
         content: Content,
         most: usize,
         keys: &Arc<IssuerKeys>,
-    ) -> Result<(SignedStatusList, Option<Tag>), ListError> {
+    ) -> Result<SignedStatusList, ListError> {
         let Core { rules, clock, .. } = &*self.core;
-        let tag = content.tag.clone();
         let (text, signer) = offload(content.len(), move || {
             let text = content.decode(most)?;
             let signer = Signer::read(as_text(&text)?)?;
@@ -118,8 +118,7 @@ impl ListSlot {
             max_age: rules.max_age,
             max_entries: rules.max_entries,
         };
-        let signed = offload(text.len(), move || expected.verify(as_text(&text)?, &key)).await??;
-        Ok((signed, tag))
+        offload(text.len(), move || expected.verify(as_text(&text)?, &key)).await?
     }
 }
 

@@ -62,7 +62,7 @@ async fn fetch(core: &Core, place: &Prefetch) -> Result<Vec<String>, ListError> 
         most: MOST,
         allowed: &allowed,
     };
-    let Got::New(content) = getter.get(&place.uri, None).await? else {
+    let Got::New { content, .. } = getter.get(&place.uri, None).await? else {
         return Err(ListError::Aggregation);
     };
     named(&content.decode(MOST)?).ok_or(ListError::Aggregation)
