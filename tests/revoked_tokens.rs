@@ -237,6 +237,34 @@ fn a_record_costs_few_octets_at_any_size() {
     assert!(given_back.abs_diff(full - left) * 50 <= given_back, "{given_back}");
 }
 
+/// EVT-01: bounded memory. What it says it takes is what the allocator gave, to the octet, also with a
+/// part of the next filter: with 920 records.
+#[test]
+fn it_says_what_it_takes() {
+    let _alone = alone();
+    // The first time a thread holds a segment, that is noted in a list of its own.
+    drop(filled(0..10, LATER));
+    for records in [0, 1, 10, 100, 920, 1_000, 10_000] {
+        let region = Region::new(ALLOCATOR);
+        let tokens = Box::new(filled(0..records, LATER));
+        assert_eq!(tokens.memory_bytes(), held(&region), "{records}");
+    }
+}
+
+/// EVT-01: a purge that finds nothing over leaves all as it is, and copies nothing.
+#[test]
+fn a_purge_copies_nothing_where_nothing_is_over() {
+    let _alone = alone();
+    let tokens = filled(0..3_000, LATER);
+    let early = || tokens.purge(NOW, usize::MAX);
+    assert!(early().is_round_complete());
+    let region = Region::new(ALLOCATOR);
+    assert!(early().is_round_complete());
+    assert_eq!(region.change().allocations, 0);
+    assert_eq!(tokens.purge(LATER, usize::MAX).removed(), 3_000);
+    assert!(region.change().allocations > 0, "what is left is written anew");
+}
+
 fn held(region: &Region<'_, System>) -> usize {
     let change = region.change();
     change.bytes_allocated - change.bytes_deallocated

@@ -462,3 +462,33 @@ impl<'a> Changes<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://as.example";
+
+    /// A target is put under the claim with the fewest entries, so that a client of many users, or a
+    /// user of many clients, is no long list to look through on each request.
+    #[test]
+    fn a_target_is_under_its_claim_with_the_fewest_entries() {
+        let index = ClaimIndex::new();
+        for (client, place) in [("a", 0), ("b", 1), ("c", 1)] {
+            let keys = [Key::Subject("ann"), Key::Client(client)];
+            let mut changes = Changes::new(&index);
+            changes.add(ISSUER, &keys, Effect::Refuse, Timestamp::from_secs(10));
+            changes.publish();
+            assert_eq!(index.place_of(ISSUER, &keys), Some(place), "{client}");
+        }
+    }
+
+    /// Neighbours are in different parts, and all parts are used.
+    #[test]
+    fn fingerprints_are_spread_over_the_parts() {
+        for (fingerprint, place) in [(0, 0), (1, 1), (1_023, 1_023), (1_024, 0), (u128::MAX, 1_023)]
+        {
+            assert_eq!(ClaimIndex::place(fingerprint), Some(place), "{fingerprint}");
+        }
+    }
+}

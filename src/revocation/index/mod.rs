@@ -8,6 +8,8 @@
 mod age;
 mod claims;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::collections::HashSet;

@@ -135,3 +135,92 @@ impl State {
         (self.said == only && self.folded.is_none()).then_some(refuse)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABOUT: About = About::Subject;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_secs(second)
+    }
+
+    fn said(effects: &[(Effect, u64)]) -> State {
+        let mut state = State::default();
+        effects.iter().for_each(|(effect, second)| state.apply(*effect, at(*second)));
+        state
+    }
+
+    /// Attack 40: of two findings the stricter counts, of two of one kind the later, in either order:
+    /// the time is told to the client.
+    #[test]
+    fn of_two_findings_the_stricter_counts_and_of_one_kind_the_later() {
+        let rising = [
+            Finding::Clear,
+            Finding::StepUp(ABOUT, at(10)),
+            Finding::StepUp(About::Client, at(20)),
+            Finding::IssuedBefore(ABOUT, at(10)),
+            Finding::IssuedBefore(About::Issuer, at(20)),
+            Finding::Held(ABOUT, None),
+            Finding::Token,
+        ];
+        for (place, stricter) in rising.iter().enumerate() {
+            for weaker in &rising[..=place] {
+                assert_eq!(weaker.or(*stricter), *stricter);
+                assert_eq!(stricter.or(*weaker), *stricter);
+            }
+        }
+    }
+
+    /// CAEP-06: a step-up is wanted of what was issued at its time or before, and of what was issued
+    /// later for an authentication of then or before. `None`: the token does not say.
+    #[test]
+    fn a_step_up_is_wanted_for_an_old_token_and_for_an_old_authentication() {
+        let state = said(&[(Effect::StepUp, 100)]);
+        for (issued, authenticated, wanted) in [
+            (Some(100), None, true),
+            (Some(101), None, false),
+            (Some(101), Some(99), true),
+            (Some(101), Some(100), true),
+            (Some(101), Some(101), false),
+            (Some(100), Some(101), true),
+            (None, Some(101), true),
+        ] {
+            let found = state.finding(ABOUT, issued.map(at), authenticated.map(at));
+            let expected = if wanted { Finding::StepUp(ABOUT, at(100)) } else { Finding::Clear };
+            assert_eq!(found, expected, "{issued:?} {authenticated:?}");
+        }
+    }
+
+    /// EVT-01: a cut-off in place of others is kept as long as they would be, and no longer.
+    #[test]
+    fn a_folded_cut_off_is_kept_while_it_can_matter() {
+        let mut state = State::default();
+        state.fold(at(10));
+        assert!(state.purge(at(10)), "something is left");
+        assert_eq!(state.finding(ABOUT, Some(at(10)), None), Finding::IssuedBefore(ABOUT, at(10)));
+        assert!(!state.purge(at(11)), "nothing is left");
+        assert_eq!(state, State::default());
+    }
+
+    /// What says more than a cut-off is not given up for one.
+    #[test]
+    fn only_what_is_nothing_but_a_cut_off_can_be_folded() {
+        let hold = (Effect::Hold(Hold::Account), 10);
+        assert_eq!(said(&[(Effect::Refuse, 10)]).only_cut_off(), Some(at(10)));
+        for more in [
+            said(&[]),
+            said(&[hold]),
+            said(&[(Effect::Refuse, 10), hold]),
+            said(&[(Effect::Refuse, 10), (Effect::Purge, 10)]),
+            said(&[(Effect::Refuse, 10), (Effect::StepUp, 20)]),
+            said(&[(Effect::Refuse, 10), (Effect::Lift, 5)]),
+        ] {
+            assert_eq!(more.only_cut_off(), None, "{more:?}");
+        }
+        let mut folded = said(&[(Effect::Refuse, 10)]);
+        folded.fold(at(5));
+        assert_eq!(folded.only_cut_off(), None, "one that was folded into already");
+    }
+}

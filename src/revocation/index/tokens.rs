@@ -55,6 +55,8 @@ mod filter;
 mod fingerprint;
 mod segment;
 mod table;
+#[cfg(test)]
+mod tests;
 mod until;
 mod writer;
 

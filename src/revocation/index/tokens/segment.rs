@@ -245,4 +245,25 @@ mod tests {
         assert_eq!(segment.slots_used(), 4, "of four slots");
         assert!(matches!(Segment::of(&[]).find(one.token), Found::Nowhere));
     }
+
+    /// EVT-01: bounded memory and short ways: seven of ten slots are taken at first, and eight at most.
+    #[test]
+    fn a_segment_has_room_for_some_more_and_is_never_full() {
+        let some =
+            |count: u64| (1..=count).map(|place| record(place << 24, 1, 10)).collect::<Vec<_>>();
+        for count in [1, 2, 3, 28, 256, 512] {
+            let all = some(count);
+            let (used, slots) = (all.len(), Segment::of(&all).slots());
+            assert!(used * 10 <= slots * 7, "{used} of {slots}");
+            assert!(used * 10 > (slots - SLOTS) * 7, "{used} of {slots}: a bucket too many");
+        }
+        let segment = Segment::of(&some(28));
+        let mut more = 28;
+        while let Found::Free(slot) = segment.find(record((more + 1) << 24, 1, 10).token) {
+            more += 1;
+            segment.fill(slot, record(more << 24, 1, 10));
+        }
+        assert_eq!((segment.slots_used(), segment.slots()), (32, 40));
+        assert_eq!(segment.records().count(), 32);
+    }
 }

@@ -232,4 +232,44 @@ mod tests {
         }
         assert_eq!(Area { level: 13, prefix: 0 }.parts(12), None);
     }
+
+    /// EVT-01: what was never written is not there, and nobody waits for it.
+    #[test]
+    fn an_unused_table_has_nothing() {
+        let table = Table::default();
+        assert!(table.is_unused());
+        assert_eq!(table.until(TokenFingerprint { place: 1, check: 0 }), None);
+        assert_eq!(table.next_to_cut(), None);
+    }
+
+    /// EVT-01: every area of every level has an entry of its own.
+    #[test]
+    fn each_area_has_an_entry_of_its_own() {
+        for level in 0..31_u32 {
+            let entries = 1_u64 << level.min(PIECE_BITS);
+            let last = (1_u64 << level) - 1;
+            for prefix in [0, 1, 44, 255, 256, 300, last / 3, last / 2, last] {
+                let prefix = prefix.min(last);
+                let (piece, at, pieces) = place_of(Area { level, prefix }).unwrap();
+                let (piece, at) = (u64::try_from(piece).unwrap(), u64::try_from(at).unwrap());
+                assert!(
+                    at < entries && piece < u64::try_from(pieces).unwrap(),
+                    "{level}, {prefix}"
+                );
+                assert_eq!(piece * entries + at, prefix, "level {level}");
+            }
+        }
+    }
+
+    /// EVT-01: there is no area whose halves have no entries: then segments grow instead.
+    #[test]
+    fn the_last_level_is_not_cut() {
+        let table = Table::default();
+        let most = 1_u64 << (LEVELS - 1);
+        table.areas.store(most - 1, Ordering::Release);
+        let last = Area { level: 30, prefix: (1 << 30) - 1 };
+        assert_eq!(table.next_to_cut(), Some(last));
+        table.publish_cut();
+        assert_eq!((table.areas(), table.next_to_cut()), (most, None));
+    }
 }

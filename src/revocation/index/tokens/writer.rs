@@ -92,3 +92,26 @@ impl RevokedTokens {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    /// EVT-01: cutting an area keeps what is recorded, and drops what was removed from the filter too.
+    #[test]
+    fn a_cut_drops_what_was_removed_and_nothing_else() {
+        let tokens = RevokedTokens::new();
+        let later = Timestamp::from_secs(1_800_000_000);
+        let token = |number: u64| tokens.fingerprint("https://as.example", &number.to_string());
+        for number in 0..100 {
+            tokens.insert(token(number), later);
+        }
+        assert!((10..100).all(|number| tokens.remove(token(number))));
+        tokens.cut(&mut tokens.writing(), Area::WHOLE);
+        assert_eq!(tokens.table.areas(), 2);
+        assert!((0..10).all(|number| tokens.contains(token(number), Timestamp::EPOCH)));
+        let left = (10..100).filter(|number| tokens.filter.may_hold(token(*number))).count();
+        assert!(left < 10, "{left} of 90 are in the filter still");
+    }
+}
