@@ -253,25 +253,34 @@ impl ClaimIndex {
         }
     }
 
-    /// Of the issuer with the most cut-offs among these: it, and the time that half of them do not pass.
+    /// Of the issuer with the most cut-offs among these: it, and a time that more than half of them do not pass.
+    /// `None` where one for the whole issuer would be no fewer than there are.
     pub(super) fn foldable(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
         let mut cut_offs: HashMap<Arc<str>, Vec<Timestamp>> = HashMap::new();
-        let may = |found: &&Found| {
-            let among = issuers
-                .is_none_or(|issuers| issuers.iter().any(|issuer| **issuer == *found.issuer));
-            among && found.kind != Key::Issuer.kind()
+        let among = |found: &&Found| {
+            issuers.is_none_or(|issuers| issuers.iter().any(|issuer| **issuer == *found.issuer))
         };
         for part in &self.parts {
-            for found in part.load().values().filter(may) {
-                let times = found.entries.iter().filter_map(|entry| entry.state.only_cut_off());
-                let of_issuer = cut_offs.entry(Arc::clone(&found.issuer)).or_default();
-                of_issuer.extend(times);
+            for found in part.load().values().filter(among) {
+                if found.kind != Key::Issuer.kind() {
+                    let times = found.entries.iter().filter_map(|entry| entry.state.only_cut_off());
+                    cut_offs.entry(Arc::clone(&found.issuer)).or_default().extend(times);
+                }
             }
         }
-        let (issuer, mut times) = cut_offs.into_iter().max_by_key(|(_, times)| times.len())?;
+        // All become one entry, which may be there already.
+        let gain =
+            |issuer: &str, times: &[Timestamp]| times.len() + usize::from(self.is_cut_off(issuer));
+        let most = cut_offs.into_iter().max_by_key(|(issuer, times)| gain(issuer, times));
+        let (issuer, mut times) = most.filter(|(issuer, times)| gain(issuer, times) > 1)?;
         times.sort_unstable();
-        let middle = times.len().checked_sub(1)?.checked_div(2)?;
-        Some((issuer.to_string(), *times.get(middle)?))
+        Some((issuer.to_string(), *times.get(times.len() / 2)?))
+    }
+
+    /// Whether there is an entry for all tokens of this issuer.
+    fn is_cut_off(&self, issuer: &str) -> bool {
+        let fingerprint = self.fingerprint(issuer, Key::Issuer);
+        self.part(fingerprint).is_some_and(|part| part.load().contains_key(&fingerprint))
     }
 
     /// One cut-off for the whole issuer, in place of those that are not later.

@@ -41,7 +41,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Tokens are looked through in so many purges, or a few more.
+    /// Tokens are looked through in so many purges, or a few more: in more where most are dropped, since the
+    /// pace is that of what is left.
     const PURGES: usize = 16;
     /// A segment of the tokens has some hundred of them at least, once there are many.
     const IN_A_SEGMENT: usize = 500;
@@ -166,7 +167,7 @@ impl Index {
     }
 
     /// Makes one cut-off of the older half of an issuer's, of the one among these that has the most, and
-    /// gives both; `None` if there is nothing to fold. `None` for all issuers.
+    /// gives both; `None` if that would make no room. `None` for all issuers.
     pub(super) fn fold(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
         let _writer = self.writing();
         let (issuer, at) = self.claims.foldable(issuers)?;

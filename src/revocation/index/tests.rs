@@ -85,14 +85,16 @@ fn folding_touches_the_issuer_that_it_is_for_and_no_other() {
     let others = [("a", 50), ("b", 60), ("c", 70)];
     index.apply(&others.map(|(name, ago)| cut_off(OTHER, name, ago)));
     assert_eq!(index.fold(Some(&[ONE.into()])), None, "it has none");
-    index.apply(&[cut_off(ONE, "ann", 40), cut_off(ONE, "bob", 20)]);
+    index.apply(&[cut_off(ONE, "ann", 50)]);
+    assert_eq!(index.fold(Some(&[ONE.into()])), None, "the issuer's would be one as well");
+    index.apply(&[cut_off(ONE, "bob", 40), cut_off(ONE, "cyd", 20)]);
     assert_eq!(index.fold(Some(&[ONE.into()])), Some((ONE.to_owned(), ago(40))));
-    assert_eq!(index.len(), 5, "one of its two became the issuer's");
+    assert_eq!(index.len(), 5, "two of its three became the issuer's");
     for (subject, seconds, found) in [
         ("ann", 40, Finding::IssuedBefore(About::Issuer, ago(40))),
         ("nobody", 40, Finding::IssuedBefore(About::Issuer, ago(40))),
         ("nobody", 39, Finding::Clear),
-        ("bob", 20, Finding::IssuedBefore(About::Subject, ago(20))),
+        ("cyd", 20, Finding::IssuedBefore(About::Subject, ago(20))),
     ] {
         assert_eq!(index.ask(&facts(ONE, subject, seconds), NOW), found, "{subject}, {seconds}");
     }
@@ -101,6 +103,8 @@ fn folding_touches_the_issuer_that_it_is_for_and_no_other() {
         assert_eq!(index.ask(&token, NOW), Finding::IssuedBefore(About::Subject, ago(seconds)));
     }
     assert_eq!(index.ask(&facts(OTHER, "nobody", 100), NOW), Finding::Clear);
+    assert_eq!(index.fold(Some(&[ONE.into()])), Some((ONE.to_owned(), ago(20))));
+    assert_eq!(index.len(), 4, "the last one joins the issuer's");
 }
 
 /// The issuer's own cut-off is what others are folded into: it makes no room, and is not given up.
