@@ -52,8 +52,8 @@ pub enum WhenFull {
     /// Nothing that still matters is dropped.
     #[default]
     Refuse,
-    /// The older half of the cut-offs of the issuer with the most of them becomes one cut-off for the
-    /// whole issuer: every token of it that was issued before that time is refused, also of people whom
+    /// The older half of the cut-offs of the issuer with the most of them, and the one after it, become one
+    /// cut-off for the whole issuer: every token of it that was issued before that time is refused, also of people whom
     /// no record named. It logs out many at once.
     FoldCutOffs,
 }

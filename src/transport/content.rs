@@ -44,6 +44,7 @@ impl Content {
     /// What was encoded, of at most so many octets.
     pub(crate) fn decode(self, most: usize) -> Result<Bytes, ContentError> {
         match self.coding {
+            Coding::Identity if self.body.len() > most => Err(ContentError::TooLong { most }),
             Coding::Identity => Ok(self.body),
             Coding::Gzip => {
                 let mut decoded = Vec::new();
@@ -63,15 +64,17 @@ impl Content {
 
 impl Coding {
     fn of(headers: &HeaderMap) -> Result<Self, String> {
-        let mut codings = Vec::new();
-        for value in headers.get_all(CONTENT_ENCODING) {
-            let value = value.to_str().unwrap_or("?");
-            codings.extend(value.split(',').map(|one| one.trim().to_ascii_lowercase()));
-        }
-        codings.retain(|one| !one.is_empty() && one != "identity");
+        let values =
+            headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
+        let codings = values.flat_map(|value| value.split(',')).map(str::trim);
+        let is_none = |one: &&str| one.is_empty() || one.eq_ignore_ascii_case("identity");
+        let is_gzip =
+            |one: &str| ["gzip", "x-gzip"].iter().any(|name| one.eq_ignore_ascii_case(name));
+        // More are as good as two.
+        let codings: Vec<&str> = codings.filter(|one| !is_none(one)).take(2).collect();
         match codings.as_slice() {
             [] => Ok(Self::Identity),
-            [one] if one == "gzip" || one == "x-gzip" => Ok(Self::Gzip),
+            [one] if is_gzip(one) => Ok(Self::Gzip),
             others => Err(others.join(", ").chars().take(100).collect()),
         }
     }
@@ -95,6 +98,16 @@ mod tests {
 
     fn decode(body: Vec<u8>, most: usize) -> Result<Bytes, ContentError> {
         Content { body: body.into(), coding: Coding::Gzip }.decode(most)
+    }
+
+    /// TSL-29: what is not encoded has the same bound.
+    #[test]
+    fn a_plain_body_is_bounded_too() {
+        for (most, good) in [(9, false), (10, true), (11, true)] {
+            let content = Content::of(Response::new("0123456789".into())).unwrap();
+            assert_eq!(content.len(), 10);
+            assert_eq!(content.decode(most).is_ok(), good, "{most}");
+        }
     }
 
     /// TSL-07, TSL-29.

@@ -166,8 +166,8 @@ impl Index {
         self.claims.purge(now, self.life);
     }
 
-    /// Makes one cut-off of the older half of an issuer's, of the one among these that has the most, and
-    /// gives both; `None` if that would make no room. `None` for all issuers.
+    /// Makes one cut-off of the older half of an issuer's and the one after it, of the one among these that has
+    /// the most, and gives both; `None` if that would make no room. `None` for all issuers.
     pub(super) fn fold(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
         let _writer = self.writing();
         let (issuer, at) = self.claims.foldable(issuers)?;
