@@ -451,3 +451,21 @@ impl fmt::Debug for Source {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest age of a source is that of the longest life of a token: 366 days; the shortest is a second.
+    #[test]
+    fn an_age_is_between_a_second_and_366_days() {
+        for (age, good) in [
+            (Duration::from_millis(999), false),
+            (Duration::from_secs(1), true),
+            (Duration::from_hours(24 * 366), true),
+            (Duration::from_hours(24 * 366) + Duration::from_nanos(1), false),
+        ] {
+            assert_eq!(Source::AGES.contains(&age), good, "{age:?}");
+        }
+    }
+}

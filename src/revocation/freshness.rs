@@ -197,3 +197,25 @@ pub struct SourceHealth {
     /// Of the last record with a time: received minus happened.
     pub lag: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was synchronised before the process started has its age, by the time of day; and when that is
+    /// set back, by the steady time, which began later.
+    #[test]
+    fn a_synchronisation_can_be_older_than_the_process() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let noon = Timestamp::from_secs(1_800_000_000);
+        let steady = Duration::from_secs(5);
+        let last = LastSync::never();
+        assert_eq!(last.age(Moment::new(noon, steady)), None);
+        last.restore(noon.minus(HOUR), Moment::new(noon, steady));
+        assert_eq!(last.age(Moment::new(noon, steady)), Some(HOUR));
+        assert_eq!(last.age(Moment::new(noon.minus(HOUR), steady)), Some(HOUR), "set back");
+        let later = Moment::new(noon.minus(HOUR), 2 * steady);
+        assert_eq!(last.age(later), Some(HOUR + steady), "and gone on");
+        assert_eq!(last.age(Moment::new(noon.plus(HOUR), steady)), Some(2 * HOUR), "set forward");
+    }
+}

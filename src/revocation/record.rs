@@ -365,3 +365,28 @@ impl fmt::Debug for Record {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token is kept as revoked until it expires, but not for longer than 367 days: no class lets one live so
+    /// long.
+    #[test]
+    fn a_revoked_token_is_kept_for_367_days_at_most() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let day = |days: u64| now.plus(Duration::from_hours(24 * days));
+        let hour = Duration::from_hours(1);
+        let kept = |until: Option<Timestamp>, longest_life: Duration| {
+            let mut record = Record::token("https://as.example", "t-1", now);
+            record.until = until;
+            record.simplify(now, longest_life);
+            record.until.unwrap()
+        };
+        assert_eq!(kept(Some(day(300)), hour), day(300));
+        assert_eq!(kept(Some(day(367)), hour), day(367));
+        assert_eq!(kept(Some(day(368)), hour), day(367));
+        assert_eq!(kept(None, hour), now.plus(hour), "nobody said when it expires");
+        assert_eq!(kept(None, Duration::from_hours(24 * 400)), day(367));
+    }
+}

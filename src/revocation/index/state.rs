@@ -193,6 +193,21 @@ mod tests {
         }
     }
 
+    /// What takes back is remembered for a week longer than a cut-off of its time: what comes late says nothing new.
+    #[test]
+    fn what_takes_back_is_kept_for_a_week() {
+        const WEEK: u64 = 7 * 24 * 60 * 60;
+        for effect in [Effect::Lift, Effect::Release(Hold::Account)] {
+            let mut state = said(&[(effect, 100)]);
+            assert!(state.purge(at(100 + WEEK)), "{effect:?}");
+            assert_eq!(state, said(&[(effect, 100)]));
+            assert!(!state.purge(at(101 + WEEK)), "{effect:?}");
+        }
+        let mut cut_off = said(&[(Effect::Refuse, 100)]);
+        assert!(cut_off.purge(at(100)));
+        assert!(!cut_off.purge(at(101)));
+    }
+
     /// EVT-01: a cut-off in place of others is kept as long as they would be, and no longer.
     #[test]
     fn a_folded_cut_off_is_kept_while_it_can_matter() {
