@@ -54,7 +54,10 @@ pub enum WhenFull {
     Refuse,
     /// The older half of the cut-offs of the issuer with the most of them, and the one after it, become one
     /// cut-off for the whole issuer: every token of it that was issued before that time is refused, also of people whom
-    /// no record named. It logs out many at once.
+    /// no record named. It logs out many at once. A source has only those of the issuers folded that it speaks for.
+    ///
+    /// Where that makes no room, it is as with [`Self::Refuse`]: where no issuer has cut-offs that would become
+    /// fewer, since single tokens and holds take the room, or what comes is more than folding can make room for.
     FoldCutOffs,
 }
 

@@ -231,8 +231,9 @@ impl Store {
         Ok(())
     }
 
-    /// Folds cut-offs of one of these issuers; whether there were any. What the journal has stays there
-    /// until it is too old to matter.
+    /// Folds cut-offs of one of these issuers, or of any; whether it did, which it does not where there is
+    /// none, and where one for the whole issuer would be no fewer. What the journal has stays there until it
+    /// is too old to matter.
     fn fold(&self, issuers: Option<&[Box<str>]>) -> bool {
         let Some((issuer, at)) = self.index.fold(issuers) else { return false };
         let at = at.as_secs();

@@ -142,7 +142,7 @@ fn to_be_revoked(
     (api, (0..records).map(move |number| Record::token(ISSUER, format!("t-{number}"), now)))
 }
 
-/// EVT-01: what waits for a disk, or is much, is done where waiting is allowed, and keeps no request
+/// What waits for a disk, or is much, is done where waiting is allowed, and keeps no request
 /// waiting; a few records without a journal are there at once.
 #[test]
 fn what_takes_long_is_done_on_a_thread_that_may_block() {
@@ -166,8 +166,8 @@ fn what_takes_long_is_done_on_a_thread_that_may_block() {
     }
 }
 
-/// EVT-01: where the runtime has ended that should write it, what was told is stored all the same, by
-/// whoever tells it.
+/// Where the runtime has ended that should write it, what was told is stored all the same, by whoever
+/// tells it.
 #[test]
 fn what_an_ended_runtime_cannot_write_is_stored_all_the_same() {
     for (journal, records) in [(false, 1_001), (true, 1)] {

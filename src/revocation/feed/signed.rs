@@ -79,8 +79,8 @@ impl SignedWith {
         Ok(keys.find_or_fetch(self.kid.as_deref(), self.algorithm, clock).await?)
     }
 
-    /// The document, if it was signed with this key by this issuer. One that is read as a plain one names
-    /// no issuer.
+    /// The document, if it was signed with this key by this issuer. `reading.form` has to be `Form::Signed`:
+    /// one that is read as a plain one names no issuer, and is refused with [`SignedError::Issuer`].
     pub(super) fn verify(
         &self,
         bytes: &[u8],

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -253,10 +253,11 @@ impl ClaimIndex {
         }
     }
 
-    /// Of the issuer with the most cut-offs among these: it, and a time that more than half of them do not pass.
-    /// `None` where one for the whole issuer would be no fewer than there are.
+    /// Which issuer of these, or of all, has the most cut-offs, and a time that more than half of those do not
+    /// pass that are not for the whole issuer. One that is counts among the most: the others can join it. Of
+    /// several with as many it is the first by name. `None` where folding would leave no fewer than there are.
     pub(super) fn foldable(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
-        let mut cut_offs: HashMap<Arc<str>, Vec<Timestamp>> = HashMap::new();
+        let mut cut_offs: BTreeMap<Arc<str>, Vec<Timestamp>> = BTreeMap::new();
         let among = |found: &&Found| {
             issuers.is_none_or(|issuers| issuers.iter().any(|issuer| **issuer == *found.issuer))
         };
@@ -271,7 +272,9 @@ impl ClaimIndex {
         // All become one entry, which may be there already.
         let gain =
             |issuer: &str, times: &[Timestamp]| times.len() + usize::from(self.is_cut_off(issuer));
-        let most = cut_offs.into_iter().max_by_key(|(issuer, times)| gain(issuer, times));
+        // Of several that are the most, the last is taken.
+        let by_name = cut_offs.into_iter().rev();
+        let most = by_name.max_by_key(|(issuer, times)| gain(issuer, times));
         let (issuer, mut times) = most.filter(|(issuer, times)| gain(issuer, times) > 1)?;
         times.sort_unstable();
         Some((issuer.to_string(), *times.get(times.len() / 2)?))

@@ -107,6 +107,24 @@ fn folding_touches_the_issuer_that_it_is_for_and_no_other() {
     assert_eq!(index.len(), 4, "the last one joins the issuer's");
 }
 
+/// The issuer with the most cut-offs is folded, its own among them; of several that have as many, the first by
+/// name.
+#[test]
+fn the_issuer_that_is_folded_is_chosen_by_its_number_and_name() {
+    let index = index();
+    let names = ["h", "g", "f", "e", "d", "c", "b", "a"];
+    for name in names {
+        let issuer = format!("https://{name}.example");
+        index.apply(&[cut_off(&issuer, "ann", 50), cut_off(&issuer, "bob", 40)]);
+    }
+    index.apply(&[Record::issuer("https://g.example", ago(60))]);
+    for name in ["g", "a", "b", "c", "d", "e", "f", "h"] {
+        let issuer = format!("https://{name}.example");
+        assert_eq!(index.fold(None), Some((issuer, ago(40))));
+    }
+    assert_eq!(index.fold(None), None);
+}
+
 /// The issuer's own cut-off is what others are folded into: it makes no room, and is not given up.
 #[test]
 fn the_cut_off_of_an_issuer_is_not_folded() {
