@@ -67,6 +67,38 @@ fn every_path_that_a_document_names_is_there() {
     assert_eq!(paths("see `tests/a.rs`, or src/b/. Not pretests/c."), ["tests/a.rs", "src/b/"]);
 }
 
+/// The README says which versions of its neighbours it goes with, and has some in its `Cargo.toml`: those
+/// are the crate's own.
+#[test]
+fn the_versions_of_the_readme_are_those_of_the_manifest() {
+    let (manifest, readme) = (text("Cargo.toml"), text("README.md"));
+    let (_, own) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let (own, _) = own.split_once("\n[dev-dependencies]\n").unwrap();
+    let version = |name: &str| {
+        let line = own.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+        line.unwrap().split('"').nth(1).unwrap()
+    };
+    let is_of =
+        |said: &str, name: &str| format!("{}.", version(name)).starts_with(&format!("{said}."));
+    let sentence = readme.split_once("It goes with ").unwrap().1.split_once(".\n").unwrap().0;
+    let said: Vec<_> = sentence
+        .split(", ")
+        .flat_map(|part| part.split(" and "))
+        .filter_map(|part| part.split_once(' '))
+        .collect();
+    let names: Vec<_> = said.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["axum", "http", "tower", "tonic"]);
+    for (name, found) in said {
+        assert!(is_of(found, name), "{name} {found}, and {} in Cargo.toml", version(name));
+    }
+    for name in ["axum", "http", "serde", "tokio"] {
+        let line = readme.lines().find(|line| line.starts_with(&format!("{name} = "))).unwrap();
+        let found = line.split('"').nth(1).unwrap();
+        assert!(is_of(found, name), "{line}, and {} in Cargo.toml", version(name));
+    }
+    assert!(is_of("0", "axum") && !is_of("0.7", "axum") && !is_of("0.", "axum"));
+}
+
 /// A line that begins a table is its head: an empty line would cut a table in two, and show the
 /// second half as text.
 #[test]

@@ -9,11 +9,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis::check::{CheckContext, CheckError, CheckRequest, Denial, allow_all, scope};
+use portcullis::jose::Algorithm;
 use portcullis::layer::require;
 use portcullis::observe::{
     DecidedBy, Decision, DecisionOutcome, DecisionRecord, ExceptionStatus, Observer, SenderBinding,
@@ -27,7 +29,7 @@ use portcullis::{
     TokenClass,
 };
 use support::{
-    ISSUER, RESOURCE, World, anonymous, bearer, builder, every_refusal, send, with_field,
+    ISSUER, Log, RESOURCE, World, anonymous, bearer, builder, every_refusal, send, with_field,
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -68,9 +70,7 @@ impl Kept {
 async fn observed(settings: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (World, Kept) {
     let kept = Kept::default();
     let observer = kept.clone();
-    let world = World::with(portcullis::jose::Algorithm::Es256, |builder| {
-        settings(builder.observer(observer))
-    });
+    let world = World::with(Algorithm::Es256, |builder| settings(builder.observer(observer)));
     (world.await, kept)
 }
 
@@ -405,48 +405,6 @@ async fn an_exception_is_reported_as_its_end_comes_near() {
     assert_eq!(reports().len(), 1);
 }
 
-/// What this thread logs while it lives.
-struct Log {
-    lines: Lines,
-    _default: tracing::subscriber::DefaultGuard,
-    _other: tracing::Dispatch,
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> Self {
-        use tracing_subscriber::layer::SubscriberExt as _;
-
-        // A second dispatcher keeps the interest of call sites from being cached for one alone.
-        let other = tracing::Dispatch::new(tracing_subscriber::registry());
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let format =
-            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(format);
-        let default = tracing::subscriber::set_default(subscriber);
-        tracing::callsite::rebuild_interest_cache();
-        Self { lines, _default: default, _other: other }
-    }
-
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut self.lines.0.lock().unwrap())).unwrap()
-    }
-}
-
 /// One line in the log for each decision, with its reason and without its token.
 #[test]
 fn a_decision_is_one_line_of_the_log() {
@@ -536,6 +494,74 @@ async fn the_line_of_a_refusal_says_what_was_found_and_wanted_and_what_to_do() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
+/// The names of the fields in a line of the log: what stands before a `=`, but for what is quoted.
+fn fields(line: &str) -> BTreeSet<&str> {
+    let mut fields = BTreeSet::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('=') {
+        let start = before.rfind(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+        fields.insert(&before[start.map_or(0, |at| at + 1)..]);
+        rest = after;
+        if let Some(quoted) = after.strip_prefix('"') {
+            let mut escaped = false;
+            let end = quoted.find(|letter: char| {
+                let ends = letter == '"' && !escaped;
+                escaped = letter == '\\' && !escaped;
+                ends
+            });
+            rest = &quoted[end.unwrap() + 1..];
+        }
+    }
+    fields
+}
+
+/// The guide lists the fields of a decision's line, all of them, and the README shows a line that could have
+/// been written.
+#[tokio::test]
+async fn the_documents_name_the_fields_of_a_decision() {
+    let listed: BTreeSet<_> = {
+        let guide = include_str!("../src/guide/operating.md");
+        let row =
+            guide.lines().find(|line| line.starts_with("| `portcullis::decision` |")).unwrap();
+        row.split(" | ").nth(2).unwrap().split('`').skip(1).step_by(2).collect()
+    };
+    let readme = include_str!("../README.md");
+    let (_, sample) = readme.split_once("DEBUG portcullis::decision: ").unwrap();
+    let (sample, _) = sample.split_once("```").unwrap();
+    let sample = sample.split_whitespace().collect::<Vec<_>>().join(" ");
+
+    let log = Log::start();
+    let exception = Exception::for_clients(["partner-x"]).until("2027-02-28").because("SEC-112");
+    let strict = |server: ServerBuilder| {
+        server.binding(Binding::Either).mtls(Mtls::direct()).exception(exception)
+    };
+    let world = World::with(Algorithm::Es256, strict).await;
+    let passes = world.token().client_id("partner-x");
+    assert!(send(&world.api.layer(), bearer(&passes.sign())).await.passed());
+    let wrong = world.token().client_id("partner-x").claim("aud", "https://other.example");
+    let sent = send(&world.api.layer(), bearer(&wrong.sign())).await;
+    assert_eq!(sent.kind(), Some(Kind::WrongAudience));
+    let text = log.take();
+    let lines: Vec<_> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once("portcullis::decision: ")?.1))
+        .collect();
+    let [accepted, refused] = lines[..] else { panic!("{text}") };
+    let written: BTreeSet<_> = fields(accepted).union(&fields(refused)).copied().collect();
+    assert_eq!(listed, written);
+
+    let shown = fields(&sample);
+    assert!(shown.is_subset(&fields(refused)), "{shown:?} {refused}");
+    for part in [
+        "outcome=\"refused\" decided_by=\"guard\" kind=\"wrong_audience\" step=6".to_owned(),
+        format!("advice={:?}", Kind::WrongAudience.advice()),
+    ] {
+        assert!(sample.contains(&part), "{part}: {sample}");
+        assert!(refused.contains(&part), "{part}: {refused}");
+    }
+    assert_eq!(fields(r#"a="b=c \"d=e\" \\" f_g=1 h=x"#), BTreeSet::from(["a", "f_g", "h"]));
+}
+
 /// Nothing is advised about a request that passes.
 #[tokio::test]
 async fn the_line_of_an_accepted_token_has_no_advice() {
@@ -587,7 +613,7 @@ async fn metrics_have_bounded_labels() {
     }
 
     let mut label_sets = 0;
-    let mut issuers_named = std::collections::BTreeSet::new();
+    let mut issuers_named = BTreeSet::new();
     let (mut accepted, mut days, mut uses, mut timed) = (0, None, None, 0);
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let labels: std::collections::BTreeMap<_, _> = key

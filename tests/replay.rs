@@ -8,9 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/log.rs"]
+mod log;
+
 use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::io::Write;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use portcullis::sender::{
 use portcullis::testing::{ManualClock, TestAccess};
 use portcullis::time::{Clock as _, Moment, Timestamp};
 use proptest::prelude::*;
+
+use self::log::Log;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -472,24 +475,15 @@ fn a_clock_that_is_set_back_over_what_was_dropped_is_no_first_use() {
     let refused = Proof::at(&clock).record(&store, "later-7");
     assert_eq!((refused, store.len()), (FIRST, 8));
 
-    let log = Log::default();
-    let written = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || written.clone())
-        .with_max_level(tracing::Level::WARN)
-        .finish();
-    // With one dispatcher alone, a call site is judged by the thread that meets it first.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    tracing::subscriber::with_default(subscriber, || {
-        tracing::callsite::rebuild_interest_cache();
-        clock.set(start);
-        for _ in 0..3 {
-            assert_eq!(proof.now(&clock).record(&store, "one"), UNAVAILABLE);
-        }
-        // Nor can anything else that ends then, first or not; it leaves no trace.
-        assert_eq!(Proof::at(&clock).of("web").record(&store, "two"), UNAVAILABLE);
-    });
-    assert_eq!(log.to_string().matches("WARN").count(), 1, "{log}");
+    let log = Log::start();
+    clock.set(start);
+    for _ in 0..3 {
+        assert_eq!(proof.now(&clock).record(&store, "one"), UNAVAILABLE);
+    }
+    // Nor can anything else that ends then, first or not; it leaves no trace.
+    assert_eq!(Proof::at(&clock).of("web").record(&store, "two"), UNAVAILABLE);
+    let text = log.take();
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
     assert_eq!(store.health().forgotten, 4);
     let other = MemoryReplayStore::new();
     assert_eq!(Proof::at(&clock).record(&other, "one"), FIRST, "a store that dropped nothing");
@@ -505,26 +499,6 @@ fn a_clock_that_is_set_back_over_what_was_dropped_is_no_first_use() {
     assert_eq!(proof.now(&clock).record(&store, "one"), UNAVAILABLE);
 }
 
-/// What a subscriber writes.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Display for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0.lock().unwrap()))
-    }
-}
-
 /// Attack 30: the numbers that were asked for are the numbers that fit, and never much more.
 #[test]
 fn capacities_and_shares_are_kept() {
@@ -534,6 +508,7 @@ fn capacities_and_shares_are_kept() {
     };
     let health = MemoryReplayStore::default().health();
     assert_eq!((health.capacity, health.client_share), (1 << 20, 1 << 17));
+    assert!(include_str!("../README.md").contains("has room for 2^20 of them, an eighth for"));
     for (capacity, share) in [(1, 1), (7, 1), (16, 2), (8_191, 1_023)] {
         let store = MemoryReplayStore::with_capacity(capacity);
         assert_eq!(store.health().client_share, share);

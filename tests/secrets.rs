@@ -9,8 +9,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "support/printed.rs"]
-mod printed;
 mod support;
 
 use std::sync::{Arc, Mutex};
@@ -26,11 +24,10 @@ use portcullis::credentials::{Credentials, MAX_TOKEN};
 use portcullis::jose::{Algorithm, Compact, base64url};
 use portcullis::testing::{Failure, ManualClock, TestIssuer, TestKey, TestNetwork};
 use portcullis::{Issuer, Rejection, RejectionKind};
-use printed::{Log, printed, printed_error};
 use serde_json::json;
 use support::{
-    ISSUER, NAMED, PRIVATE, RESOURCE, World, anonymous, bearer, builder, every_refusal,
-    field_bytes, present, send,
+    ISSUER, Log, NAMED, PRIVATE, RESOURCE, World, anonymous, bearer, builder, every_refusal,
+    field_bytes, present, printed, printed_error, send,
 };
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 

@@ -1,8 +1,5 @@
 //! AUTH-22: what is logged and printed holds neither the token nor the answer nor a secret.
 
-#[path = "../support/printed.rs"]
-mod printed;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
@@ -11,9 +8,8 @@ use portcullis::introspection::ClientAuth;
 use portcullis::testing::{Failure, IntrospectionFailure as Fails};
 use serde_json::json;
 
-use self::printed::{Log, printed, printed_error};
 use crate::clients::SecretFile;
-use crate::support::{PRIVATE, bearer, send};
+use crate::support::{Log, PRIVATE, bearer, printed, printed_error, send};
 use crate::world::{SECOND, World};
 
 /// The secret of this server at the endpoint.

@@ -1,77 +1,13 @@
 //! AUTH-22: what is logged and printed holds no key, no token, and nothing of what was in an envelope.
 
-use std::error::Error;
-use std::fmt::Debug;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use portcullis::jose::{Algorithm, base64url};
 use portcullis::testing::{ClientKey, TestKey};
 use portcullis::{Dpop, Rejection, RejectionKind as Kind};
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{PRIVATE, bearer, present, send};
+use crate::support::{Log, PRIVATE, bearer, present, printed, printed_error, send};
 use crate::world::{World, decryption, seal, with_another_tag};
 use crate::{EC, RSA, WRAPPED};
-
-/// Everything that any thread logs, down to the last level: tokens are opened on threads of their own.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    /// It is that of the process: there is one.
-    fn start() -> Self {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-        log
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-/// In every way in which it can be printed.
-fn printed(value: &impl Debug) -> String {
-    format!("{value:?}\n{value:#?}")
-}
-
-fn printed_rejection(rejection: &Rejection) -> String {
-    let mut text = format!("{rejection}\n{}", printed(rejection));
-    let mut source = rejection.source();
-    while let Some(error) = source {
-        text.push_str(&format!("\n{error}\n{error:?}"));
-        source = error.source();
-    }
-    text
-}
 
 /// Pieces of a text that are found in nothing else.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
@@ -85,9 +21,10 @@ fn found<'a>(text: &str, secrets: &'a [String]) -> Option<&'a str> {
 
 #[tokio::test]
 async fn neither_what_was_encrypted_nor_a_key_is_printed() {
-    let log = Log::start();
+    // Tokens are opened on threads of their own.
+    let log = Log::of_all_threads();
     tokio::task::spawn_blocking(|| tracing::trace!("the log works")).await.unwrap();
-    assert!(log.text().contains("the log works"));
+    assert!(log.take().contains("the log works"));
 
     let world = World::with(|builder| builder.decryption(decryption()).dpop(Dpop::new()));
     let client = ClientKey::generate(Algorithm::Es256, &world.clock);
@@ -144,7 +81,7 @@ async fn neither_what_was_encrypted_nor_a_key_is_printed() {
         assert_eq!(sent.kind(), kind);
         let mut text = printed(&sent.response);
         if let Some(rejection) = sent.response.extensions().get::<Rejection>() {
-            text.push_str(&printed_rejection(rejection));
+            text.push_str(&printed_error(rejection));
         }
         texts.extend([text, printed(&sent.access())]);
         // The parts of what was in the envelope, and what they say.
@@ -168,7 +105,7 @@ async fn neither_what_was_encrypted_nor_a_key_is_printed() {
         world.api.effective_policy().to_string(),
         world.api.metadata().to_string(),
     ]);
-    let logged = log.text();
+    let logged = log.take();
     for kind in ["undecryptable", "encryption_not_accepted", "bad_signature", "missing_claim"] {
         assert!(logged.contains(&format!("kind=\"{kind}\"")), "{kind} is logged");
     }

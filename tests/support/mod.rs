@@ -9,6 +9,8 @@
 )]
 
 mod keys;
+mod log;
+mod printed;
 mod refusals;
 mod wait;
 
@@ -30,6 +32,10 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 pub(crate) use self::keys::{
     Random, RsaPair, compact, ec_public_key_forms, parts, respelled, rsa_public_key_forms,
 };
+#[allow(unused_imports, reason = "each test uses its own part")]
+pub(crate) use self::log::Log;
+#[allow(unused_imports, reason = "each test uses its own part")]
+pub(crate) use self::printed::{printed, printed_error};
 #[allow(unused_imports, reason = "each test uses its own part")]
 pub(crate) use self::refusals::{NAMED, PRIVATE, Refused, WANTED, every_refusal, outage, role};
 #[allow(unused_imports, reason = "each test uses its own part")]
