@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod configuration;
 mod endings;
 mod faults;
 mod freshness;
@@ -19,4 +20,5 @@ mod lag;
 mod records;
 mod room;
 mod source;
+mod sources;
 mod tasks;
