@@ -8,31 +8,20 @@
     reason = "a test fails by panicking"
 )]
 
-use std::alloc::System;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use allocation_counter::{AllocationInfo, measure};
 use portcullis::revocation::{Inserted, RevokedTokens, TokenFingerprint};
 use portcullis::time::Timestamp;
 use proptest::prelude::*;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ISSUER: &str = "https://as.example";
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const LATER: Timestamp = Timestamp::from_secs(1_800_003_600);
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// One test at a time: another one would allocate while this one counts.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn numbered(tokens: &RevokedTokens, number: u64) -> TokenFingerprint {
     tokens.fingerprint(ISSUER, &number.to_string())
@@ -50,7 +39,6 @@ fn filled(numbers: std::ops::Range<u64>, until: Timestamp) -> RevokedTokens {
 /// EVT-01: a record is there until its end, and not a moment longer.
 #[test]
 fn a_token_is_revoked_until_its_end() {
-    let _alone = alone();
     let tokens = RevokedTokens::new();
     let (one, other) = (numbered(&tokens, 1), numbered(&tokens, 2));
     assert!(tokens.is_empty() && !tokens.contains(one, NOW));
@@ -71,7 +59,6 @@ fn a_token_is_revoked_until_its_end() {
 /// EVT-01: an end within a second is rounded up; one past what can be written is for ever.
 #[test]
 fn an_end_is_never_rounded_down() {
-    let _alone = alone();
     let tokens = RevokedTokens::new();
     let last = Timestamp::from_secs(Timestamp::MAX_SECONDS);
     for (name, until, live, over) in [
@@ -103,7 +90,6 @@ fn an_end_is_never_rounded_down() {
 /// EVT-01: a record that is lifted is gone, and can be made again.
 #[test]
 fn a_removed_token_is_forgotten_and_others_are_not() {
-    let _alone = alone();
     let tokens = filled(0..3_000, LATER);
     for number in (0..3_000).step_by(3) {
         assert!(tokens.remove(numbered(&tokens, number)));
@@ -127,7 +113,6 @@ fn a_removed_token_is_forgotten_and_others_are_not() {
 /// EVT-01: issuer and `jti` are told apart by where one ends, and a set's fingerprints are its own.
 #[test]
 fn fingerprints_of_different_tokens_and_sets_differ() {
-    let _alone = alone();
     let (tokens, others) = (RevokedTokens::new(), RevokedTokens::new());
     let pairs = [("ab", "c"), ("a", "bc"), ("abc", ""), ("", "abc"), ("c", "ab"), ("ab", "c\0")];
     for (at, (issuer, jti)) in pairs.iter().enumerate() {
@@ -148,7 +133,6 @@ fn fingerprints_of_different_tokens_and_sets_differ() {
 /// EVT-01: a burst of a hundred thousand is there, and nobody else is.
 #[test]
 fn a_burst_is_recorded_whole_and_strangers_are_not() {
-    let _alone = alone();
     let tokens = filled(0..100_000, LATER);
     assert_eq!(tokens.len(), 100_000);
     assert!((0..100_000).all(|number| tokens.contains(numbered(&tokens, number), NOW)));
@@ -167,7 +151,6 @@ fn a_burst_is_recorded_whole_and_strangers_are_not() {
 /// over and nothing else.
 #[test]
 fn a_purge_goes_on_where_the_last_one_stopped() {
-    let _alone = alone();
     let tokens = filled(0..20_000, NOW);
     for number in 20_000..30_000 {
         tokens.insert(numbered(&tokens, number), LATER);
@@ -202,11 +185,9 @@ fn a_purge_goes_on_where_the_last_one_stopped() {
 /// the allocator counts them; asking costs none, and what is over is given back.
 #[test]
 fn a_record_costs_few_octets_at_any_size() {
-    let _alone = alone();
     for records in [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000] {
-        let region = Region::new(ALLOCATOR);
-        let tokens = Box::new(filled(0..records, LATER));
-        let held = held(&region);
+        let (tokens, given) = measured(|| Box::new(filled(0..records, LATER)));
+        let held = held(given);
         let said = tokens.memory_bytes();
         assert!(said.abs_diff(held) * 50 <= held, "{records}: {held}, says {said}");
         let most = if records < 10_000 { 38 } else { 29 };
@@ -225,13 +206,11 @@ fn a_record_costs_few_octets_at_any_size() {
     let asked: Vec<_> = (99_000..101_000).map(|number| numbered(&tokens, number)).collect();
     // The first time a thread holds a segment, that is noted in a list of its own.
     assert!(tokens.contains(asked[0], NOW));
-    let region = Region::new(ALLOCATOR);
-    assert_eq!(asked.iter().filter(|token| tokens.contains(**token, NOW)).count(), 1_000);
-    assert_eq!(region.change().allocations, 0);
-    let region = Region::new(ALLOCATOR);
-    while !tokens.purge(LATER, 7).is_round_complete() {}
-    let change = region.change();
-    let given_back = change.bytes_deallocated - change.bytes_allocated;
+    let ask = || asked.iter().filter(|token| tokens.contains(**token, NOW)).count();
+    let (found, given) = measured(ask);
+    assert_eq!((found, given.count_total), (1_000, 0));
+    let given = measure(|| while !tokens.purge(LATER, 7).is_round_complete() {});
+    let given_back = usize::try_from(-given.bytes_current).unwrap();
     let left = tokens.memory_bytes();
     assert!(left <= 6 * 100_000, "{left} of {full} are left of a peak of a hundred thousand");
     assert!(given_back.abs_diff(full - left) * 50 <= given_back, "{given_back}");
@@ -241,40 +220,45 @@ fn a_record_costs_few_octets_at_any_size() {
 /// part of the next filter: with 920 records.
 #[test]
 fn it_says_what_it_takes() {
-    let _alone = alone();
     // The first time a thread holds a segment, that is noted in a list of its own.
     drop(filled(0..10, LATER));
     for records in [0, 1, 10, 100, 920, 1_000, 10_000] {
-        let region = Region::new(ALLOCATOR);
-        let tokens = Box::new(filled(0..records, LATER));
-        assert_eq!(tokens.memory_bytes(), held(&region), "{records}");
+        let (tokens, given) = measured(|| Box::new(filled(0..records, LATER)));
+        assert_eq!(tokens.memory_bytes(), held(given), "{records}");
     }
 }
 
 /// EVT-01: a purge that finds nothing over leaves all as it is, and copies nothing.
 #[test]
 fn a_purge_copies_nothing_where_nothing_is_over() {
-    let _alone = alone();
     let tokens = filled(0..3_000, LATER);
-    let early = || tokens.purge(NOW, usize::MAX);
-    assert!(early().is_round_complete());
-    let region = Region::new(ALLOCATOR);
-    assert!(early().is_round_complete());
-    assert_eq!(region.change().allocations, 0);
-    assert_eq!(tokens.purge(LATER, usize::MAX).removed(), 3_000);
-    assert!(region.change().allocations > 0, "what is left is written anew");
+    let purge = |now| measured(|| tokens.purge(now, usize::MAX));
+    assert!(tokens.purge(NOW, usize::MAX).is_round_complete());
+    let (early, given) = purge(NOW);
+    assert!(early.is_round_complete());
+    assert_eq!(given.count_total, 0);
+    let (late, given) = purge(LATER);
+    assert_eq!(late.removed(), 3_000);
+    assert!(given.count_total > 0, "what is left is written anew");
 }
 
-fn held(region: &Region<'_, System>) -> usize {
-    let change = region.change();
-    change.bytes_allocated - change.bytes_deallocated
+/// What this returns, and what the allocator gave this thread meanwhile. What goes on in other threads,
+/// tests and their harness among them, is not counted.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, AllocationInfo) {
+    let mut done = None;
+    let given = measure(|| done = Some(work()));
+    (done.unwrap(), given)
+}
+
+/// The octets that were given and are not given back.
+fn held(given: AllocationInfo) -> usize {
+    usize::try_from(given.bytes_current).unwrap()
 }
 
 /// EVT-01: whatever is inserted, cut, moved, removed and purged meanwhile, a token that was inserted
 /// is found by all threads, and one that was not by none.
 #[test]
 fn readers_miss_nothing_while_a_writer_writes() {
-    let _alone = alone();
     let records: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
     let tokens = RevokedTokens::new();
     let (written, ended) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -416,14 +400,12 @@ proptest! {
     /// EVT-01: few tokens, in one segment.
     #[test]
     fn it_holds_what_a_map_holds(steps in steps(24)) {
-        let _alone = alone();
         compare(24, steps);
     }
 
     /// EVT-01: many, that are cut and rebuilt, with filters that grow.
     #[test]
     fn it_holds_what_a_large_map_holds(steps in steps(4_000)) {
-        let _alone = alone();
         compare(4_000, steps);
     }
 }
