@@ -15,6 +15,7 @@ use portcullis::sender::{
     ForwardedError, MAX_CLIENT_CERT, MAX_CLIENT_CERT_CHAIN, MAX_ESCAPED_PEM, MAX_XFCC, XfccElement,
     parse_client_cert, parse_escaped_pem, parse_xfcc,
 };
+use portcullis::testing::{TestCertificate, TestCertificateBuilder};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{
@@ -199,6 +200,23 @@ fn fields_longer_than_their_bounds_are_refused() {
     assert_eq!((MAX_ESCAPED_PEM - around.len()) % 4, 2);
     assert!(escaped_pem(&escaped(MAX_ESCAPED_PEM)).is_ok());
     assert_eq!(escaped_pem(&escaped(MAX_ESCAPED_PEM + 1)), Err(too_long));
+}
+
+/// MTLS-16: the bounds leave room for certificates with many names, and for such ones of intermediate CAs.
+#[test]
+fn large_certificates_are_read() {
+    let large = || {
+        let names = (0..300).map(|number| format!("{number}.workloads.example"));
+        names.fold(TestCertificate::named("large"), TestCertificateBuilder::dns).self_signed()
+    };
+    let (leaf, above, root) = (large(), large(), large());
+    let length = leaf.der().len();
+    assert!((7_000..9_000).contains(&length), "{length}");
+    let chain = [above, root].map(|large| large.client_cert_field());
+    let read = client_cert(&[&leaf.client_cert_field()], &[&chain[0], &chain[1]]);
+    assert_eq!(read.as_ref().unwrap().as_ref().unwrap().chain().len(), 2);
+    assert_eq!(der(read).unwrap(), leaf.der());
+    assert_eq!(der(escaped_pem(&leaf.escaped_pem_field())).unwrap(), leaf.der());
 }
 
 // ---- percent-encoded PEM
