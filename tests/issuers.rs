@@ -6,6 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/wait.rs"]
+mod wait;
+
 use std::time::Duration;
 
 use http::{Request, StatusCode, request::Parts};
@@ -14,6 +17,8 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{Failure, ManualClock, TestIssuer, TestKey, TestNetwork};
 use portcullis::{Binding, Issuer, RejectionKind, ResourceServer, TokenClass};
 use serde_json::json;
+
+use self::wait::settle;
 
 const RESOURCE: &str = "https://rs.example";
 
@@ -59,12 +64,6 @@ impl World {
     /// Lets spawned tasks run until nothing more happens.
     async fn settle(&self) {
         settle().await;
-    }
-}
-
-async fn settle() {
-    for _ in 0..64 {
-        tokio::task::yield_now().await;
     }
 }
 

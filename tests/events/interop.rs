@@ -6,8 +6,7 @@ use portcullis::revocation::{EventStream, OnStale, Poll, Revocation, Source, Sub
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TestTransmitter};
 use serde_json::{Value, json};
 
-use crate::support::until;
-use crate::support::{ISSUER, builder};
+use crate::support::{ISSUER, builder, until};
 use crate::world::{AUDIENCE, SECRET, SecretFile, TRANSMITTER, World, user, with_secret};
 
 /// A transmitter as the profile wants it: RS256, discovery, one event in a SET.

@@ -10,8 +10,7 @@ use portcullis::secret::{Secret, SecretSource};
 use portcullis::testing::{Failure, ManualClock, TestTransmitter};
 use serde_json::{Value, json};
 
-use crate::support::until;
-use crate::support::{ISSUER, settle};
+use crate::support::{ISSUER, settle, until};
 use crate::world::{
     AUDIENCE, MINUTE, SECOND, SECRET, SecretFile, TRANSMITTER, World, user, with_secret,
 };
@@ -278,7 +277,7 @@ async fn a_transmitter_that_does_not_answer_is_seen() {
     assert_eq!(world.health().state, SourceState::Stale);
 }
 
-/// SSF-02: a question that hangs ends, and a redirect is not followed.
+/// DISC-10: a question that hangs ends, and a redirect is not followed.
 #[tokio::test]
 async fn a_question_has_its_time_and_its_place() {
     let (world, _secret) = verified("hangs").await;
@@ -294,7 +293,7 @@ async fn a_question_has_its_time_and_its_place() {
     assert_eq!(world.transmitter.polls().len(), 0);
 }
 
-/// SSF-02: the answer to a question is empty; one of more than 16 KiB is none.
+/// DISC-10: the answer to a question is empty; one of more than 16 KiB is none.
 #[tokio::test]
 async fn the_answer_to_a_question_is_bounded() {
     let (world, _secret) = verified("bounded").await;

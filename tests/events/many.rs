@@ -8,8 +8,7 @@ use portcullis::testing::TestTransmitter;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::ISSUER;
-use crate::support::until;
+use crate::support::{ISSUER, until};
 use crate::world::{World, user};
 
 /// Something that happens to `alice` or her device, so many seconds from the start.

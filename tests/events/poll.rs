@@ -11,8 +11,7 @@ use portcullis::testing::{Failure, ManualClock, TestNetwork, TestTransmitter, To
 use portcullis::transport::{Fetch, FetchLimits, Transport};
 use serde_json::{Value, json};
 
-use crate::support::until;
-use crate::support::{ISSUER, settle};
+use crate::support::{ISSUER, settle, until};
 use crate::world::{AUDIENCE, MINUTE, SECOND, SECRET, SecretFile, TRANSMITTER, World};
 
 const THIRD: std::time::Duration = std::time::Duration::from_secs(20);
@@ -506,7 +505,7 @@ async fn a_long_poll_that_fails_is_no_silence() {
     assert_eq!(body(&world, 3)["returnImmediately"], json!(true));
 }
 
-/// A warm-up asks what is polled, and does not wait for what is pushed, which has nowhere to go yet.
+/// A warm-up asks what is polled.
 #[tokio::test]
 async fn a_warm_up_asks_what_is_polled() {
     let world = polled(|poll| poll);
@@ -514,19 +513,6 @@ async fn a_warm_up_asks_what_is_polled() {
     let error = world.api.warm_up().await.unwrap_err();
     let sources: Vec<_> = error.revocation_sources().map(|(name, _)| name).collect();
     assert_eq!(sources, ["caep"]);
-
-    let stream = |tx: &TestTransmitter| {
-        tx.without_authorization();
-        tx.fixed_keys().push(Push::new().signature_only().verification(tx.verified()))
-    };
-    let world = World::with(stream, |source| source);
-    let warm = tokio::select! {
-        biased;
-        warm = world.api.warm_up() => warm.is_ok(),
-        () = settle() => false,
-    };
-    assert!(warm);
-    assert_eq!(world.health().state, SourceState::NeverSynchronised);
 }
 
 /// POLL-01: a transmitter that answers a long poll at once is not asked without end.
@@ -582,7 +568,7 @@ async fn the_endpoint_is_looked_up() {
     assert_eq!(world.transmitter.polls().len(), 0);
 }
 
-/// SSF-01: an answer about streams has 256 KiB at most.
+/// DISC-10: an answer about streams has 256 KiB at most.
 #[tokio::test]
 async fn what_is_said_of_streams_is_bounded() {
     for (length, state) in

@@ -19,8 +19,7 @@ use portcullis::testing::{Failure, ManualClock, TestKey, TestTransmitter};
 use serde_json::json;
 use tower::{Service, ServiceExt as _};
 
-use crate::support::until;
-use crate::support::{ISSUER, settle};
+use crate::support::{ISSUER, settle, until};
 use crate::world::{
     AUDIENCE, Answer, MINUTE, SECOND, SECRET, TRANSMITTER, World, pushed, user, with_secret,
 };

@@ -123,21 +123,3 @@ fn a_report_says_what_was_configured() {
     }
     assert!(feed.get("insecure_loopback_http").is_none());
 }
-
-/// A server whose feed has a transport of its own needs no other; without any it is not built.
-#[test]
-fn a_feed_with_a_transport_of_its_own_needs_no_other() {
-    let clock = ManualClock::new();
-    let issuer = TestIssuer::new(ISSUER, &clock);
-    let built = |feed: JsonFeed| {
-        let source = Source::new("feed", feed).speaks_for([ISSUER]);
-        let revocation = Revocation::new().source(source);
-        builder(&clock).issuer(issuer.fixed_keys()).revocation(revocation).build()
-    };
-    assert!(built(JsonFeed::over_tls(URL).transport(Publisher::default())).is_ok());
-    // With it every server has one.
-    if cfg!(not(feature = "reqwest")) {
-        let fault = built(JsonFeed::over_tls(URL)).unwrap_err().to_string();
-        assert!(fault.contains("transport"), "{fault}");
-    }
-}

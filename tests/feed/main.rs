@@ -237,7 +237,7 @@ fn with(mut document: Value, member: &str, value: Value) -> Value {
     document
 }
 
-/// EVT-01: over real HTTP on loopback; its clients check what came of each request.
+/// Over real HTTP on loopback; its clients check what came of each request.
 #[tokio::test]
 async fn every_request_of_the_publisher_comes_out_as_it_should() {
     assert_eq!(feed_publisher::run().await.unwrap(), 0);

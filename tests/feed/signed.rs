@@ -11,6 +11,7 @@ use super::*;
 
 const SIGNER: &str = "https://feed.example/signer";
 const KEYS: &str = "https://feed.example/keys.json";
+const NANOSECOND: Duration = Duration::from_nanos(1);
 
 /// What a document says of itself when it is signed.
 fn signable(sequence: u64, records: &Value) -> Value {
@@ -167,7 +168,8 @@ async fn the_keys_are_those_that_the_issuer_has_now() {
     assert_eq!(shared.failures(), 3);
 }
 
-/// Nothing goes on in the background when the server is gone: neither the feed nor the keys of its signer.
+/// While there is a server the keys of a signer are fetched after nine minutes each, before their ten are
+/// over. When it is gone nothing goes on in the background: neither the feed nor that.
 #[tokio::test]
 async fn the_keys_of_a_signer_are_refreshed_while_there_is_a_server() {
     let key = TestKey::generate(Algorithm::Es256, "k");
@@ -177,14 +179,27 @@ async fn the_keys_of_a_signer_are_refreshed_while_there_is_a_server() {
     let feed = JsonFeed::signed(URL, Issuer::jwks(SIGNER, KEYS));
     let world = World::of(publisher, ManualClock::new(), feed, None, &[ISSUER]).await;
     assert!(world.is_revoked("a").await, "{}", world.error());
-    let World { clock, api, .. } = world;
-    support::until("the next refresh", || clock.sleepers() >= 3).await;
-    drop(api);
-    for _ in 0..1_000 {
+    let fetched = || world.publisher.urls().iter().any(|url| url == KEYS);
+    // Housekeeping, the feed, and the keys.
+    let all_wait = async || {
         support::settle().await;
-        if clock.sleepers() == 0 {
-            return;
-        }
+        support::until("all three wait", || world.clock.sleepers() == 3).await;
+    };
+    assert!(fetched(), "the first document wants them");
+    for _ in 0..2 {
+        all_wait().await;
+        world.round(Duration::from_mins(9) - NANOSECOND).await;
+        all_wait().await;
+        assert!(!fetched(), "a nanosecond early");
+        world.clock.advance(NANOSECOND);
+        support::until("the keys are fetched", fetched).await;
     }
-    panic!("{} tasks wait still", clock.sleepers());
+    all_wait().await;
+    let World { clock, publisher, api, .. } = world;
+    publisher.asked();
+    drop(api);
+    support::until("nobody waits", || clock.sleepers() == 0).await;
+    clock.advance(Duration::from_hours(1));
+    support::settle().await;
+    assert_eq!(publisher.urls().len(), 0);
 }

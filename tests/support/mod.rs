@@ -278,3 +278,15 @@ pub(crate) fn field_bytes(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 pub(crate) fn junk(issuer: &TestIssuer, kid: &str) -> String {
     compact(&issuer.token(RESOURCE).header("kid", kid).signing_input(), [0; 64])
 }
+
+/// A compact JWS of this length, to the octet: `sign` makes one of so much more in its header, and so much
+/// in its payload. The one alone cannot have every length.
+pub(crate) fn of_length(length: usize, sign: impl Fn(usize, usize) -> String) -> String {
+    // Three octets are four characters.
+    let missing = length.checked_sub(sign(0, 0).len()).expect("a shorter one");
+    let near = missing / 4 * 3;
+    let payloads = near.saturating_sub(3)..near + 4;
+    let pairs = (0..4).flat_map(|header| payloads.clone().map(move |payload| (header, payload)));
+    let mut all = pairs.map(|(header, payload)| sign(header, payload));
+    all.find(|jws| jws.len() == length).expect("a JWS of this length")
+}

@@ -231,8 +231,7 @@ mod tests {
     use super::*;
     use crate::testing::TestNetwork;
 
-    /// SSF-01: the server needs a transport where something is fetched, and the stream has none of its
-    /// own.
+    /// The server needs a transport where something is fetched, and the stream has none of its own.
     #[test]
     fn a_transport_is_needed_for_what_is_fetched() {
         let tx = "https://tx.example";

@@ -1,5 +1,6 @@
 //! What events say of tokens, by tables.
 
+use super::config::EventStream;
 use super::effects::{AssuranceAction, Effects, RiskAction, Said};
 use super::kind::EventKind;
 use super::subject::SubjectId;
@@ -530,11 +531,19 @@ fn what_is_unknown_is_counted_and_not_quoted() {
     assert!(why.contains("`email`") && !why.contains("a@b"), "{why}");
 }
 
-/// CAEP-06, CAEP-09: what was chosen is told in the words of a configuration file.
+/// CAEP-06, CAEP-09: `effective_policy` tells what was chosen, by a word for each action.
 #[test]
-fn actions_have_their_words() {
-    let risk = [RiskAction::Refuse, RiskAction::StepUp, RiskAction::Ignore];
-    assert_eq!(risk.map(RiskAction::as_str), ["refuse", "step_up", "ignore"]);
-    let assurance = [AssuranceAction::StepUp, AssuranceAction::Refuse];
-    assert_eq!(assurance.map(AssuranceAction::as_str), ["step_up", "refuse"]);
+fn what_was_chosen_is_reported() {
+    use AssuranceAction as Assurance;
+    use RiskAction as Risk;
+    for (risk, assurance, words) in [
+        (Risk::Refuse, Assurance::StepUp, ["refuse", "step_up"]),
+        (Risk::StepUp, Assurance::Refuse, ["step_up", "refuse"]),
+        (Risk::Ignore, Assurance::StepUp, ["ignore", "step_up"]),
+    ] {
+        let stream = EventStream::fixed_keys("https://tx.example", "{}");
+        let report = stream.on_high_risk(risk).on_assurance_decrease(assurance).report();
+        let found = ["on_high_risk", "on_assurance_decrease"].map(|name| &report[name]);
+        assert_eq!(found, words);
+    }
 }

@@ -357,3 +357,21 @@ impl fmt::Debug for DangerousJsonFeed {
         f.debug_tuple("DangerousJsonFeed").field(&self.0).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestNetwork;
+
+    /// The server needs a transport where a feed has none of its own, signed or not.
+    #[test]
+    fn a_transport_is_needed_where_the_feed_has_none() {
+        let plain = JsonFeed::over_tls("https://feed.example/revocations.json");
+        let keys = Issuer::jwks("https://feed.example/signer", "https://feed.example/keys.json");
+        let signed = JsonFeed::signed("https://feed.example/revocations.jwt", keys);
+        for feed in [plain, signed] {
+            assert!(feed.needs_transport(), "{feed:?}");
+            assert!(!feed.clone().transport(TestNetwork::default()).needs_transport(), "{feed:?}");
+        }
+    }
+}

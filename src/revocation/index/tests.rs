@@ -195,12 +195,6 @@ fn a_purge_looks_through_a_part_of_the_tokens() {
     assert_eq!(index.len(), all - over);
 }
 
-/// A journal goes by the same life as the index: what one forgot would come back, or not, with a restart.
-#[test]
-fn the_life_of_tokens_is_what_was_said() {
-    assert_eq!(index().life(), LIFE);
-}
-
 /// What is told to an operator says by which claim; a claim of one's own by its name.
 #[test]
 fn what_a_record_is_about_has_a_name() {

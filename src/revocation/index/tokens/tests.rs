@@ -27,8 +27,8 @@ fn taken(tokens: &RevokedTokens, numbers: impl Iterator<Item = u64>) -> usize {
     numbers.filter(|number| tokens.filter.may_hold(numbered(tokens, *number))).count()
 }
 
-/// EVT-01: however many records there are, the filter says no of nearly all strangers, one in thirty at the
-/// worst, and of no token with a record.
+/// EVT-01: however many records there are, the filter says no of nearly all strangers, nineteen of twenty
+/// at the least, and of no token with a record.
 #[test]
 fn the_filter_says_no_of_nearly_all_strangers() {
     for records in [1, 50, 110, 880, 14_000] {
