@@ -341,8 +341,8 @@ mod tests {
         Store::new(index, None, 1_000_000, WhenFull::Refuse, &setting)
     }
 
-    /// EVT-01: one write takes all that wait, up to its bound, in their order; a batch that is larger by
-    /// itself is taken alone. While anything was taken somebody writes, and then nobody.
+    /// One write takes all that wait, up to its bound, in their order; a batch that is larger by itself is
+    /// taken alone. While anything was taken somebody writes, and then nobody.
     #[test]
     fn a_write_is_bounded_and_every_batch_has_its_turn() {
         let record = Record::token("https://as.example", "a", Timestamp::EPOCH);

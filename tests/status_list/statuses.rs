@@ -100,10 +100,10 @@ async fn tsl_18_an_index_past_the_end_is_no_token() {
     assert_eq!(world.kind(1_000).await, None);
 }
 
-/// TSL-18: tokens with indices that no list has do not make anybody fetch one more often than `min_ttl`
+/// API-03: tokens with indices that no list has do not make anybody fetch one more often than `min_ttl`
 /// says: 15 seconds, or as it was said.
 #[tokio::test]
-async fn tsl_18_no_index_has_a_list_fetched_sooner() {
+async fn no_index_has_a_list_fetched_sooner() {
     for (lists, shortest) in
         [(StatusLists::new(), SECOND * 15), (StatusLists::new().min_ttl(MINUTE), MINUTE)]
     {

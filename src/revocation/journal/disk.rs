@@ -209,8 +209,8 @@ mod tests {
         assert!(matches!(Identity::of(&unreachable), Err(Fault::Io(_))));
     }
 
-    /// EVT-01: the directory that a name is in is synchronised, which is that of the process for a name
-    /// alone; one that cannot be is an error.
+    /// The directory that a name is in is synchronised, which is that of the process for a name alone; one
+    /// that cannot be is an error.
     #[cfg(unix)]
     #[test]
     fn the_directory_of_a_new_name_is_synchronised() {

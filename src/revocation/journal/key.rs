@@ -234,7 +234,7 @@ mod tests {
             prop_assert_eq!(encoded == key(other.0, &other.1), one == other);
         }
 
-        /// EVT-01: whatever is on the disk, reading it is no panic, and what is read is written so.
+        /// Whatever is on the disk, reading it is no panic, and what is read is written so.
         #[test]
         fn bytes_are_a_key_in_one_spelling_or_none(bytes in prop::collection::vec(0_u8..6, 0..20)) {
             if let Some((issuer, target)) = decode(&bytes) {

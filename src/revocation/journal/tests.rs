@@ -299,7 +299,7 @@ proptest! {
         prop_assert_eq!(Row::decode(&bytes), (!records.is_empty()).then_some(row));
     }
 
-    /// EVT-01: whatever is on the disk, reading it is no panic, and what is read is written so.
+    /// Whatever is on the disk, reading it is no panic, and what is read is written so.
     #[test]
     fn bytes_are_a_row_in_one_spelling_or_none(
         bytes in prop::collection::vec(prop_oneof![0_u8..30, Just(0x81), any::<u8>()], 0..24),
@@ -312,7 +312,7 @@ proptest! {
     }
 }
 
-/// EVT-01: a row is read in the one spelling in which it is written, and a time within its bounds.
+/// A row is read in the one spelling in which it is written, and a time within its bounds.
 /// Whatever differs from that is damage.
 #[test]
 fn a_row_has_one_spelling_and_its_times_have_bounds() {
@@ -356,7 +356,7 @@ fn a_row_has_one_spelling_and_its_times_have_bounds() {
     }
 }
 
-/// EVT-01: of a time with a whole second of nanoseconds there is another spelling.
+/// Of a time with a whole second of nanoseconds there is another spelling.
 #[test]
 fn a_duration_has_less_than_a_second_of_nanoseconds() {
     for (nanos, expected) in [

@@ -208,13 +208,11 @@ mod tests {
     use flate2::write::ZlibEncoder;
 
     use super::*;
+    use crate::testing::{ManualClock, TestNetwork};
 
     /// TSL-29: to the octet, whatever a transport lets through.
-    #[cfg(feature = "testing")]
     #[tokio::test]
     async fn a_body_is_no_longer_than_allowed() {
-        use crate::testing::{ManualClock, TestNetwork};
-
         const URL: &str = "https://as.example/document";
         let network = TestNetwork::default().with_document(URL, "text/plain", "0123456789");
         for (most, good) in [(9, false), (10, true), (11, true)] {
@@ -244,7 +242,6 @@ mod tests {
     /// TSL-29: for a list that no compression shortens there is room, with 64 KiB for what else stands in
     /// its token, and for not much more.
     #[test]
-    #[cfg_attr(miri, ignore = "a MiB")]
     fn the_longest_list_fits() {
         let base64url = |octets: usize| (octets * 4).div_ceil(3);
         for octets in [1_usize, 1_000, 1 << 20] {

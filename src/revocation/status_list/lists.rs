@@ -333,7 +333,6 @@ fn victim(
 }
 
 // What cannot be seen from outside.
-#[cfg(feature = "testing")]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -93,8 +93,8 @@ mod tests {
         PublicKey::parse(SENDER.as_bytes(), ES256).unwrap()
     }
 
-    /// DPOP-20: a key is known by all of its text, for its algorithm and no other, and only that of the
-    /// token's own sender.
+    /// A key is known by all of its text, for its algorithm and no other, and only that of the token's own
+    /// sender.
     #[test]
     fn a_key_is_known_by_its_text_and_its_algorithm() {
         let known = KnownSender::default();
