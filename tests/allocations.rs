@@ -9,10 +9,11 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "support/measured.rs"]
+mod measured;
 #[path = "support/wait.rs"]
 mod wait;
 
-use std::alloc::System;
 use std::time::Duration;
 
 use http::Request;
@@ -20,16 +21,12 @@ use http::request::Parts;
 use portcullis::jose::Algorithm;
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
 use portcullis::{Access, Binding, Rejection, RejectionKind, ResourceServer, TokenClass};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+use self::measured::measured;
 use self::wait::ready;
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const RESOURCE: &str = "https://rs.example";
 
-/// One test function: another on a second thread would allocate in between.
 #[test]
 fn a_first_decision_allocates_little() {
     let clock = ManualClock::new();
@@ -44,7 +41,7 @@ fn a_first_decision_allocates_little() {
                 .clock(clock.clone())
                 .build()
                 .unwrap();
-            let decide = |what: &str, at_most: usize, make: &dyn Fn() -> String| {
+            let decide = |what: &str, at_most: u64, make: &dyn Fn() -> String| {
                 // Each is another token. The room for those that are kept grows now and then, which is
                 // no token's own cost: without it every one costs the same.
                 let mut all: Vec<_> = (0..21).map(|_| counted(&api, &make())).collect();
@@ -97,12 +94,10 @@ fn token(issuer: &TestIssuer) -> TokenBuilder {
 }
 
 /// The decision, and how often it allocated.
-fn counted(api: &ResourceServer, token: &str) -> (Result<Access, Rejection>, usize) {
+fn counted(api: &ResourceServer, token: &str) -> (Result<Access, Rejection>, u64) {
     let request = request(token);
-    let region = Region::new(ALLOCATOR);
-    let decided = ready(api.verify(&request));
-    let change = region.change();
-    (decided, change.allocations + change.reallocations)
+    let (decided, given) = measured(|| ready(api.verify(&request)));
+    (decided, given.count_total)
 }
 
 fn request(token: &str) -> Parts {

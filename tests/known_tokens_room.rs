@@ -10,10 +10,11 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "support/measured.rs"]
+mod measured;
 #[path = "support/wait.rs"]
 mod wait;
 
-use std::alloc::System;
 use std::time::Duration;
 
 use http::{Request, request::Parts};
@@ -24,12 +25,9 @@ use portcullis::testing::{ClientKey, ManualClock, TestIssuer, TestNetwork, Token
 use portcullis::time::Clock as _;
 use portcullis::{Binding, Dpop, KnownTokensHealth, ResourceServer, ServerBuilder, TokenClass};
 use serde_json::json;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+use self::measured::measured;
 use self::wait::ready;
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const RESOURCE: &str = "https://rs.example";
 const ISSUER: &str = "https://as.example";
@@ -47,7 +45,6 @@ fn request(token: &str) -> Parts {
     Request::get("/notes").header("authorization", value).body(()).unwrap().into_parts().0
 }
 
-/// One test function: another on a second thread would allocate in between.
 #[test]
 fn known_tokens_take_what_they_may_and_save_what_they_should() {
     accepted_tokens_stay_within_their_room();
@@ -101,17 +98,13 @@ impl Measured {
 
 /// What a server allocates for what it is asked, at most and in the end.
 fn allocated(count: usize, mut ask: impl FnMut(usize)) -> (u64, u64) {
-    let region = Region::new(ALLOCATOR);
-    let grown = || {
-        let change = region.change();
-        change.bytes_allocated.saturating_sub(change.bytes_deallocated) as u64
-    };
-    let mut most = 0;
+    let (mut most, mut now) = (0, 0);
     for number in 0..count {
-        ask(number);
-        most = most.max(grown());
+        let ((), given) = measured(|| ask(number));
+        now += given.bytes_current;
+        most = most.max(now);
     }
-    (most, grown())
+    (u64::try_from(most).unwrap(), u64::try_from(now).unwrap_or_default())
 }
 
 /// A hundred thousand, or as many as `PORTCULLIS_TOKENS` says.
@@ -215,10 +208,9 @@ fn bound_tokens_stay_within_their_room() {
 }
 
 /// How often a decision allocates, and whether it was a yes.
-fn decision(api: &ResourceServer, parts: &Parts) -> (usize, bool) {
-    let region = Region::new(ALLOCATOR);
-    let decided = ready(api.verify(parts));
-    (region.change().allocations, decided.is_ok())
+fn decision(api: &ResourceServer, parts: &Parts) -> (u64, bool) {
+    let (decided, given) = measured(|| ready(api.verify(parts)));
+    (given.count_total, decided.is_ok())
 }
 
 /// A token is verified once. What it costs shows whether it was: the work that is not done again allocates.

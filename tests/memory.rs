@@ -8,9 +8,11 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use std::alloc::System;
+#[path = "support/measured.rs"]
+mod measured;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, request::Parts};
@@ -22,14 +24,11 @@ use portcullis::check::{
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
 use portcullis::{Binding, PeerAddr, ResourceServer, SubjectKind, TokenClass};
 use serde_json::json;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use self::measured::measured;
 
 const RESOURCE: &str = "https://rs.example";
 
-/// One test function: another on a second thread would allocate in between.
 #[test]
 fn junk_is_not_remembered_and_decisions_and_checks_allocate_little() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -51,9 +50,9 @@ fn junk_is_not_remembered_and_decisions_and_checks_allocate_little() {
 
     let good = request(&issuer.token(RESOURCE).sign());
     runtime.block_on(api.verify(&good)).unwrap();
-    let region = Region::new(ALLOCATOR);
-    runtime.block_on(api.verify(&good)).unwrap();
-    let allocations = region.change().allocations;
+    let (decided, given) = measured(|| runtime.block_on(api.verify(&good)));
+    decided.unwrap();
+    let allocations = given.count_total;
     println!("a good token: {allocations} allocations");
     assert!(allocations <= 12, "{allocations} allocations for a good token");
 
@@ -82,10 +81,8 @@ fn junk_is_not_remembered_and_decisions_and_checks_allocate_little() {
         }
     };
     flood(0, 10_000);
-    let region = Region::new(ALLOCATOR);
-    flood(10_000, junk_requests());
-    let change = region.change();
-    let grown = change.bytes_allocated.wrapping_sub(change.bytes_deallocated).cast_signed();
+    let ((), given) = measured(|| flood(10_000, junk_requests()));
+    let grown = given.bytes_current;
     println!("{} junk tokens: live memory changed by {grown} bytes", junk_requests());
     assert!(grown < 64 * 1024, "live memory grew by {grown} bytes");
 }
@@ -93,14 +90,13 @@ fn junk_is_not_remembered_and_decisions_and_checks_allocate_little() {
 /// What a check allocates while it answers.
 struct Measured<C> {
     check: C,
-    allocations: Arc<AtomicUsize>,
+    allocations: Arc<AtomicU64>,
 }
 
 impl<C: Check> Check for Measured<C> {
     fn check(&self, request: &CheckContext<'_>) -> Result<(), CheckError> {
-        let region = Region::new(ALLOCATOR);
-        let answer = self.check.check(request);
-        self.allocations.store(region.change().allocations, Ordering::Relaxed);
+        let (answer, given) = measured(|| self.check.check(request));
+        self.allocations.store(given.count_total, Ordering::Relaxed);
         answer
     }
 }
@@ -135,8 +131,8 @@ fn checks_that_say_yes_allocate_nothing_of_their_own(
         .into_parts();
     parts.extensions.insert(PeerAddr::new([10, 1, 2, 3].into()));
     // How often it allocates, and whether it says yes.
-    let ask = |check: Arc<dyn Check>| -> (usize, bool) {
-        let allocations = Arc::new(AtomicUsize::new(usize::MAX));
+    let ask = |check: Arc<dyn Check>| -> (u64, bool) {
+        let allocations = Arc::new(AtomicU64::new(u64::MAX));
         let measured = Measured { check, allocations: Arc::clone(&allocations) };
         let guard = api.guard(measured).unwrap();
         let passed = runtime.block_on(guard.verify(&parts)).is_ok();
@@ -144,10 +140,10 @@ fn checks_that_say_yes_allocate_nothing_of_their_own(
     };
     // The claims are read into one list of their members, and each object and each array on the way
     // into another.
-    type Twins = (&'static str, usize, Arc<dyn Check>, Arc<dyn Check>);
+    type Twins = (&'static str, u64, Arc<dyn Check>, Arc<dyn Check>);
     fn row<Y: Check + 'static, N: Check + 'static>(
         name: &'static str,
-        most: usize,
+        most: u64,
         yes: Y,
         no: N,
     ) -> Twins {

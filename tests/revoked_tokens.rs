@@ -8,6 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/measured.rs"]
+mod measured;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -17,6 +20,8 @@ use allocation_counter::{AllocationInfo, measure};
 use portcullis::revocation::{Inserted, RevokedTokens, TokenFingerprint};
 use portcullis::time::Timestamp;
 use proptest::prelude::*;
+
+use self::measured::measured;
 
 const ISSUER: &str = "https://as.example";
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -240,14 +245,6 @@ fn a_purge_copies_nothing_where_nothing_is_over() {
     let (late, given) = purge(LATER);
     assert_eq!(late.removed(), 3_000);
     assert!(given.count_total > 0, "what is left is written anew");
-}
-
-/// What this returns, and what the allocator gave this thread meanwhile. What goes on in other threads,
-/// tests and their harness among them, is not counted.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, AllocationInfo) {
-    let mut done = None;
-    let given = measure(|| done = Some(work()));
-    (done.unwrap(), given)
 }
 
 /// The octets that were given and are not given back.
