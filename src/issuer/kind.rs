@@ -110,6 +110,16 @@ impl ClaimTest {
         empty.then_some("a rule for subject kinds holds for every text of its claim")
     }
 
+    /// Whether it asks only if a member is there that an answer about a token has by itself (RFC 7662 §2.2): then
+    /// that says nothing of the token.
+    pub(super) fn is_of_answers(&self) -> bool {
+        const OF_ANSWERS: [&str; 3] = ["client_id", "username", "token_type"];
+        match &self.0 {
+            Test::Present { claim } | Test::Absent { claim } => OF_ANSWERS.contains(&&**claim),
+            _ => false,
+        }
+    }
+
     pub(super) fn holds(&self, claims: &ClaimsSet<'_>) -> bool {
         let text = |name: &str| claims.value(name).and_then(json::Value::as_str);
         match &self.0 {

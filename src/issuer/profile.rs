@@ -289,7 +289,9 @@ impl TokenProfile {
     }
 
     /// A token for which this holds speaks for a subject of this kind. The first such rule decides;
-    /// where none holds, `sub` and the client are compared ([`SubjectKind`]).
+    /// where none holds, `sub` and the client are compared ([`SubjectKind`]). Where the issuer is asked about a
+    /// JWT, whether `client_id`, `username` or `token_type` is there is asked of the JWT: every answer may have
+    /// them.
     pub fn subject_kind(mut self, kind: SubjectKind, when: ClaimTest) -> Self {
         self.kinds.push(KindRule { kind, when });
         self
@@ -400,7 +402,20 @@ impl TokenProfile {
         subject: &str,
         client_id: Option<&str>,
     ) -> SubjectKind {
-        if let Some(rule) = self.kinds.iter().find(|rule| rule.when.holds(claims)) {
+        self.kind_by_answer(claims, claims, subject, client_id)
+    }
+
+    /// Whom a token speaks for, by an answer about it and by the token itself, which is a JWT.
+    pub(crate) fn kind_by_answer(
+        &self,
+        answer: &ClaimsSet<'_>,
+        token: &ClaimsSet<'_>,
+        subject: &str,
+        client_id: Option<&str>,
+    ) -> SubjectKind {
+        let holds =
+            |test: &ClaimTest| test.holds(if test.is_of_answers() { token } else { answer });
+        if let Some(rule) = self.kinds.iter().find(|rule| holds(&rule.when)) {
             return rule.kind;
         }
         match client_id {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use portcullis::check::allow_all;
 use portcullis::introspection::Introspection;
+use portcullis::issuer::TokenProfile;
 use portcullis::jose::Algorithm;
 use portcullis::revocation::{Claim, Claims, Record, Revocation};
 use portcullis::testing::{ClientKey, Failure, TestKey, TokenBuilder};
-use portcullis::{Binding, Dpop, Issuer, Policy, RejectionKind as Kind};
+use portcullis::{Binding, Dpop, Issuer, Policy, RejectionKind as Kind, SubjectKind};
 use serde_json::json;
 
 use crate::support::{ISSUER, RESOURCE, bearer, send, with_field};
@@ -205,6 +206,41 @@ async fn the_answer_counts() {
         let token = claims().sign();
         world.kit.active_as(&token, answer);
         world.assert_invalid(&token, kind, name).await;
+    }
+}
+
+/// RFC 7662 §2.2: an answer may have `client_id` and `username` whomever the token speaks for, as those of
+/// Keycloak do. Where that tells a client's token from a person's, the token says it.
+#[tokio::test]
+async fn whom_a_token_speaks_for_is_not_what_any_answer_has() {
+    for keys in [true, false] {
+        let parts = Parts::new();
+        let issuer = match keys {
+            true => parts.issuer.jwks(),
+            false => Issuer::opaque(ISSUER),
+        };
+        let builder = parts.builder_with(issuer.profile(TokenProfile::keycloak()));
+        let builder = builder.introspection(parts.introspection().jwts());
+        let world = parts.build(builder);
+        let person = || world.claims().keycloak();
+        for (name, claims, kind) in [
+            ("a person", person(), SubjectKind::Person),
+            ("a client", person().claim("client_id", "test-client"), SubjectKind::Client),
+            ("no session", person().without("sid"), SubjectKind::Unknown),
+        ] {
+            let token = claims.sign();
+            let answer = claims.claim("client_id", "test-client").claim("username", "alice");
+            world.kit.active_as(&token, answer);
+            let access = world.present(&token).await.unwrap();
+            assert_eq!(access.subject_kind(), kind, "{name}, keys: {keys}");
+            assert_eq!(access.client_id().unwrap(), "test-client", "{name}");
+        }
+        // What only the answer says, it says.
+        let said = person();
+        let token = said.clone().without("sid").sign();
+        world.kit.active_as(&token, said);
+        let access = world.present(&token).await.unwrap();
+        assert_eq!(access.subject_kind(), SubjectKind::Person);
     }
 }
 
