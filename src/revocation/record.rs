@@ -81,7 +81,8 @@ pub enum Effect {
     /// before (`iat`) are refused, and those without `iat`.
     Refuse,
     /// Those that were issued at the time of the record or before (`iat`), or for an authentication of then
-    /// or before (`auth_time`), are refused until the user has authenticated again (RFC 9470).
+    /// or before (`auth_time`), are refused until the user has authenticated again (RFC 9470). It is dropped when
+    /// every token of its time has expired; what has to outlast that is a [`Effect::HoldForStepUp`].
     StepUp,
     /// All are refused, whenever they were issued, until this reason goes.
     Hold(Hold),

@@ -65,6 +65,7 @@ pub(super) fn check(world: &World, memory: &Memory, claims: &Claims) -> Result<(
         return Err(Refused::new("revoked by its name"));
     }
     about.retain(|record| !matches!(record.target, NaiveTarget::Token(_)));
+    about.retain(|record| !(memory.is_forgetful && is_past(world, record)));
 
     let holds = holds(&about);
     let mut states: Vec<Why> = Vec::new();
@@ -217,6 +218,15 @@ fn need_not_be_remembered(world: &World, record: &NaiveRecord) -> bool {
     let latest = record.at_nanos + u128::from(longest) * NANOS_PER_SECOND;
     let end = record.until_nanos.map_or(latest, |until| until.min(latest));
     world.now_nanos >= end + u128::from(world.leeway_secs) * NANOS_PER_SECOND
+}
+
+/// Whether a cut-off or a step-up is so old that a token that was issued by its time has expired for certain:
+/// a server that drops it then tells only tokens that do not say when they were issued, and those for an
+/// authentication of back then.
+fn is_past(world: &World, record: &NaiveRecord) -> bool {
+    let life = longest_life(world) + 2 * u128::from(world.leeway_secs) * NANOS_PER_SECOND;
+    matches!(record.effect, NaiveEffect::Refuse | NaiveEffect::StepUp)
+        && record.at_nanos + life < world.now_nanos
 }
 
 /// Whether a source that speaks for the issuer would have to be known better than it is: none of them
