@@ -120,7 +120,9 @@ impl Issuer {
         self
     }
 
-    /// How this issuer's access tokens are written; as RFC 9068 has them unless said otherwise.
+    /// How this issuer's access tokens are written; as RFC 9068 has them unless said otherwise, which
+    /// most do not. For the common ones there are profiles, such as [`TokenProfile::keycloak`], whose
+    /// documentation has what they need.
     pub fn profile(mut self, profile: TokenProfile) -> Self {
         self.profile = profile;
         self

@@ -24,19 +24,25 @@ impl TokenProfile {
     ///
     /// What the realm needs:
     ///
-    /// - An audience mapper that names this resource. Without one, `aud` is `account` or absent,
-    ///   and the token is refused; an absent `aud` is never filled from `azp`.
+    /// - A client scope for each scope that a route asks for, such as `notes:read`, with "Include in
+    ///   token scope" on, assigned to the clients that may have it: as default, or as optional, so that
+    ///   they ask for it. Roles never are scopes: `claim(["realm_access", "roles"]).contains("admin")`
+    ///   asks for one ([`crate::check::claim`]).
+    /// - In each of these, or in one that all those clients have by default, a mapper "Audience" with
+    ///   this resource as "Included Custom Audience", added to access tokens. Without one, `aud` is
+    ///   `account` or absent, and the token is refused; an absent `aud` is never filled from `azp`.
+    ///   **Never accept `account`** ([`crate::ServerBuilder::accept_audience`]): nearly every token of
+    ///   the realm has it, whatever client it was given to.
     /// - The client scope `basic` for people's tokens: without it they have no `sub`.
     /// - Not the mapper "Nonce backwards compatible": `nonce` under `typ` `JWT` is an ID token here.
-    /// - Roles are not scopes: `claim(["realm_access", "roles"]).contains("admin")` asks for one
-    ///   ([`crate::check::claim`]).
     ///
     /// Lifetime: 5 minutes is usual for an access token (15 in the implicit flow);
     /// [`crate::TokenClass::default_at_most`] with the realm's "Access Token Lifespan".
     ///
     /// Sources: Red Hat build of Keycloak, "Upgrading Guide"
     /// (<https://docs.redhat.com/en/documentation/red_hat_build_of_keycloak/26.0/html/upgrading_guide/>)
-    /// for the scope `basic` and `nonce`; of keycloak/keycloak, `TokenUtil.java` for the values of the
+    /// for the scope `basic` and `nonce`; "Server Administration Guide", "Audience support" and "Client
+    /// scopes" for mappers and scopes; of keycloak/keycloak, `TokenUtil.java` for the values of the
     /// claim `typ` and issue 34146 for `at+jwt`. Not confirmed there, but seen in tokens: the whole set of
     /// members, the default lifetime, the lower-case `bearer`, and when `client_id` is written.
     pub fn keycloak() -> Self {
@@ -365,7 +371,8 @@ impl TokenProfile {
 }
 
 impl Issuer {
-    /// A Keycloak realm, by discovery, with [`TokenProfile::keycloak`]: its identifier is
+    /// A Keycloak realm, by discovery, with [`TokenProfile::keycloak`], which says what the realm
+    /// needs: without an audience mapper its tokens are refused. Its identifier is
     /// `<base>/realms/<realm>`, without a slash at the end. `base` is the public address, with
     /// `/auth` where the installation has it.
     ///

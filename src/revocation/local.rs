@@ -126,6 +126,7 @@ impl Revocations {
     }
 
     /// Refuses what the subject of this token was given until now (`sub`): everywhere, at every client.
+    /// What it is given afterwards is good: to lock somebody out, disable the account at the issuer too.
     ///
     /// `iat` has whole seconds at most issuers: what the subject is given within this very second is
     /// refused as well. For the end of one session [`Self::revoke_session`] is the better way.
@@ -137,10 +138,13 @@ impl Revocations {
         self.revoke(Record::matching(access.issuer().as_str(), claims, self.now())).await
     }
 
-    /// Refuses the tokens of the session of this one (`sid`): for a logout.
+    /// Refuses the tokens of the session of this one (`sid`) that were issued until now: for a logout. End
+    /// the session at the issuer too, or the next refresh brings a good token: this crate does not tell
+    /// the issuer.
     ///
     /// # Errors
-    /// [`RevokeError::NoSession`] if the token names no session; see [`RevokeError`].
+    /// [`RevokeError::NoSession`] if the token names no session, as one of a service account may not; see
+    /// [`RevokeError`].
     pub async fn revoke_session(&self, access: &Access) -> Result<(), RevokeError> {
         let session = access.facts().session.as_deref().ok_or(RevokeError::NoSession)?;
         let claims = Claims::one(Claim::Session, session);
