@@ -13,7 +13,8 @@
 //!
 //! The issuer, the certificates and the keys are the test kit's. A real service has
 //! `Issuer::discover("https://login.example.com")`, no `.transport(...)`, its public name as origin, the
-//! network in which nobody but its proxies is, and instead of [`proxy`] one of these.
+//! addresses of its proxies alone, and instead of [`proxy`] one of these. The chapter `behind_a_proxy` of
+//! the guide says more about each.
 //!
 //! nginx has no variable in the form of RFC 9440. It writes percent-encoded PEM, which is read with
 //! `ForwardedCertificate::escaped_pem("ssl-client-cert", proxies)`:
@@ -24,7 +25,9 @@
 //!     proxy_pass http://10.0.0.2:3000/;                             # cuts /v1 off
 //!     proxy_set_header Ssl-Client-Cert $ssl_client_escaped_cert;    # over what a client wrote
 //!     proxy_set_header Client-Cert "";
+//!     proxy_next_upstream off;                                      # a proof that is sent twice is a replay
 //! }
+//! location = /.well-known/oauth-protected-resource { proxy_pass http://10.0.0.2:3000; }
 //! ```
 //!
 //! Envoy writes a field of its own, which is read with `ForwardedCertificate::envoy(proxies)`. As
