@@ -28,6 +28,7 @@
 //! | your own authorization server | what you build | [`JsonFeed`] is the least work; [`StatusLists`] scale to any number of tokens; events for everything about users |
 //! | one that transmits shared signals (SSF), such as Keycloak (experimental) or Okta (early access) | pushed or polled CAEP and RISC events | [`EventStream`]; look at which subjects its events name ([`Subjects`]) |
 //! | one that puts `status` into its tokens | Token Status Lists | [`StatusLists`] |
+//! | one that can be asked (RFC 7662), as Keycloak can about its JWTs | introspection | [`Introspection::jwts`](crate::introspection::Introspection::jwts), which needs no source: a revocation is seen within its `ttl` |
 //! | Auth0, Entra ID, Cognito, Google and others without either | webhooks, log streams, logout notices | a handler or a task of yours that calls [`Revocations::revoke`], or a [`RevocationSource`]; a [`JsonFeed`] that one service makes of them for all |
 //!
 //! What a vendor offers changes: look it up. Some leave `jti` out of access tokens

@@ -23,7 +23,7 @@ use crate::error::Faults;
 /// use portcullis::sender::{ForwardedCertificate, TrustedPeers};
 ///
 /// let here = Mtls::direct();
-/// let proxies = TrustedPeers::networks(["10.0.0.0/28"]);
+/// let proxies = TrustedPeers::networks(["10.0.0.1"]);
 /// let behind_a_proxy = Mtls::forwarded(ForwardedCertificate::client_cert(proxies));
 /// # let _ = (here, behind_a_proxy);
 /// ```

@@ -14,7 +14,7 @@ use crate::name::{NameError, Thumbprint};
 /// ```
 /// use portcullis::sender::TrustedPeers;
 ///
-/// let proxies = TrustedPeers::networks(["10.0.0.0/28", "::1"]);
+/// let proxies = TrustedPeers::networks(["10.0.0.1", "::1"]);
 /// # let _ = proxies;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -109,7 +109,7 @@ pub enum ForwardedError {
 /// ```
 /// use portcullis::sender::{ForwardedCertificate, TrustedPeers};
 ///
-/// let proxies = TrustedPeers::networks(["10.0.0.0/28"]);
+/// let proxies = TrustedPeers::networks(["10.0.0.1"]);
 /// let rfc9440 = ForwardedCertificate::client_cert(proxies.clone());
 /// let envoy = ForwardedCertificate::envoy(proxies.clone()).trusted_hops(2);
 /// let nginx = ForwardedCertificate::escaped_pem("ssl-client-cert", proxies);

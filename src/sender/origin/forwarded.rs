@@ -36,7 +36,7 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 /// ```
 /// use portcullis::sender::{ForwardedOrigin, TrustedPeers};
 ///
-/// let forwarded = ForwardedOrigin::x_forwarded(TrustedPeers::networks(["10.0.0.0/28"]))
+/// let forwarded = ForwardedOrigin::x_forwarded(TrustedPeers::networks(["10.0.0.1"]))
 ///     .hosts(["api.example.com", "*.tenants.example.com", "api.example.com:8443"]);
 /// # let _ = forwarded;
 /// ```
