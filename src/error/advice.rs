@@ -135,9 +135,9 @@ impl RejectionKind {
 
             // 6. Audience, times, token class.
             Self::WrongAudience => {
-                "have the client ask for a token for this resource (RFC 8707), or have the issuer add it; \
-                 if the name found is another one of this very resource, and not one that every token \
-                 has (as `account`), add `.accept_audience(...)`"
+                "have the client ask for a token for this resource (RFC 8707); if the name found is \
+                 another one of it, and none that every token has (as `account`), add \
+                 `.accept_audience(...)`"
             }
             Self::Expired => {
                 "have the client get a new token; if it just did, compare the clocks of the issuer and \
