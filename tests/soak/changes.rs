@@ -219,7 +219,7 @@ impl Change {
 }
 
 /// A good token at this place of the list.
-fn listed(conductor: &Conductor, index: usize) -> String {
+pub(crate) fn listed(conductor: &Conductor, index: usize) -> String {
     let world = &conductor.world;
     let reference = world.list.reference(u64::try_from(index).unwrap());
     world.issuer(Who::Listed).token(RESOURCE).claim("status", reference).sign()

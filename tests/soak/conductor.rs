@@ -17,12 +17,12 @@ use portcullis::testing::Failure;
 use portcullis::time::{Clock as _, Timestamp};
 use tokio::task::yield_now;
 
-use crate::changes::Change;
+use crate::changes::{Change, listed};
 use crate::dice::Dice;
 use crate::record::{Record, Who};
 use crate::support::present;
 use crate::wire::FEED;
-use crate::world::{Made, World, feed};
+use crate::world::{Made, STATUSES, World, feed};
 
 /// Requests between two changes.
 const REQUESTS: u32 = 48;
@@ -137,8 +137,21 @@ impl Conductor {
         self.catch_up(record).await;
     }
 
-    /// Waits until the feed was asked lately, if it can be.
+    /// Waits until the feed was asked lately and the list is known, if they can be.
     pub(crate) async fn catch_up(&self, record: &mut Record) {
+        let began = Instant::now();
+        self.catch_up_with_the_feed(record).await;
+        // A fetch that was under way when the clock was set has taken too long by it, and the next one rests:
+        // while the clock stands, the list would not be asked for again.
+        let token = || listed(self, STATUSES - 1);
+        while record.list_is_up && self.kind(&token()).await == Some(Kind::RevocationUnavailable) {
+            assert!(began.elapsed() < NOTICED_WITHIN, "the list is not asked for");
+            self.world.clock.advance(Duration::from_secs(5));
+            self.catch_up_with_the_feed(record).await;
+        }
+    }
+
+    async fn catch_up_with_the_feed(&self, record: &mut Record) {
         let (world, began, mut fruitless) = (&self.world, Instant::now(), 0_u32);
         record.see(world.clock.now());
         while record.feed_is_up && self.age_of_feed() >= ASKED_EVERY {
