@@ -395,26 +395,18 @@ impl TokenProfile {
         })
     }
 
-    /// Whom a token speaks for.
+    /// Whom a token speaks for. `jwt`: where `claims` are an answer about a JWT, what that says itself.
     pub(crate) fn kind_of(
         &self,
         claims: &ClaimsSet<'_>,
+        jwt: Option<&ClaimsSet<'_>>,
         subject: &str,
         client_id: Option<&str>,
     ) -> SubjectKind {
-        self.kind_by_answer(claims, claims, subject, client_id)
-    }
-
-    /// Whom a token speaks for, by an answer about it and by the token itself, which is a JWT.
-    pub(crate) fn kind_by_answer(
-        &self,
-        answer: &ClaimsSet<'_>,
-        token: &ClaimsSet<'_>,
-        subject: &str,
-        client_id: Option<&str>,
-    ) -> SubjectKind {
-        let holds =
-            |test: &ClaimTest| test.holds(if test.is_of_answers() { token } else { answer });
+        let holds = |test: &ClaimTest| match jwt {
+            Some(jwt) if test.is_of_answers() => test.holds(jwt),
+            _ => test.holds(claims),
+        };
         if let Some(rule) = self.kinds.iter().find(|rule| holds(&rule.when)) {
             return rule.kind;
         }

@@ -1,3 +1,7 @@
+//! A policy ready to decide: the way of a request to its verdict. How a decision ends is in [`ending`].
+
+mod ending;
+
 use std::fmt;
 use std::future::pending;
 use std::mem;
@@ -10,7 +14,7 @@ use http::{HeaderMap, HeaderName, Method};
 use tokio::runtime::Handle;
 
 use super::Shared;
-use super::asking::{Answered, Asking};
+use super::asking::Asking;
 use super::policy::{Beside, CredentialFields, Policy, Preflight, Presence, Uses};
 use super::recording::Admission;
 use crate::access::{Access, Facts};
@@ -19,13 +23,13 @@ use crate::context::PolicyContext;
 use crate::credentials::{Fields, RequestHead};
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, Remedy, Wait};
-use crate::observe::{DecidedBy, Decision, DecisionOutcome, Took};
+use crate::observe::DecisionOutcome;
 use crate::sender::ReplayStore;
 use crate::stripe::Striped;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
 use crate::verify::Sealed;
-use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace, refusal_of};
+use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace};
 
 /// Of what no decision can come to.
 const UNDECIDED: &str = "no decision was made, which is a fault of this crate: report it";
@@ -379,109 +383,6 @@ impl Guard {
             }
             return Verdict::Refuse(self.reject(refusal, &trace, at, started));
         }
-    }
-
-    /// Ends a decision that had async checks. What they said came later than the rest was decided:
-    /// everything that time or a list of issuers can have changed is decided once more.
-    pub(crate) fn settle(
-        &self,
-        head: RequestHead<'_>,
-        answered: Answered,
-    ) -> Result<Decided, Rejection> {
-        let Inner { shared, policy, context, .. } = &*self.inner;
-        let at = shared.clock.moment();
-        let Some(Decided { access, mut trace, started, .. }) = answered.decided else {
-            // INVARIANT: it is polled to its end once.
-            let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
-            return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
-        };
-        let route = policy.rules(context);
-        let decided = match answered.answer {
-            Err(error) => Err(refusal_of(error)),
-            Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
-        };
-        match decided {
-            Ok(access) => Ok(Decided { access, trace, at, started }),
-            Err(refusal) => Err(self.reject(refusal, &trace, at, started)),
-        }
-    }
-
-    /// Nothing can refuse any more.
-    pub(super) fn accept(&self, decided: Decided) -> Access {
-        let Decided { access, trace, at, started } = decided;
-        self.tell(DecisionOutcome::Accepted, Some(access.facts()), &trace, at, started);
-        access
-    }
-
-    /// Lets a request pass that had to wait for something else after it was decided, if it would still
-    /// be decided so: its token may have ended meanwhile, or been revoked.
-    pub(crate) fn admit_late(&self, head: RequestHead<'_>, decided: Decided) -> Admission {
-        let Inner { shared, policy, context, .. } = &*self.inner;
-        let at = shared.clock.moment();
-        let Decided { access, mut trace, started, .. } = decided;
-        let route = policy.rules(context);
-        match shared.rules.decide_again(access, head, route, at, &mut trace) {
-            Ok(access) => self.admit(Decided { access, trace, at, started }),
-            Err(refusal) => Admission::Done(Err(self.reject(refusal, &trace, at, started))),
-        }
-    }
-
-    /// A refusal of what everything before said yes to.
-    pub(super) fn reject_decided(&self, refusal: Refusal, decided: &Decided) -> Rejection {
-        let Decided { access, trace, at, started } = decided;
-        self.reject_with(Some(access.facts()), refusal, trace, *at, *started)
-    }
-
-    /// A refusal of this guard; its observers are told.
-    fn reject(&self, refusal: Refusal, trace: &Trace, at: Moment, started: Duration) -> Rejection {
-        self.reject_with(None, refusal, trace, at, started)
-    }
-
-    /// `accepted` is what the token says, of one that everything before said yes to.
-    fn reject_with(
-        &self,
-        accepted: Option<&Facts>,
-        mut refusal: Refusal,
-        trace: &Trace,
-        at: Moment,
-        started: Duration,
-    ) -> Rejection {
-        refusal.scheme = trace.scheme;
-        let rejection = Rejection::new(refusal, Arc::clone(self.context()));
-        let reason = rejection.told();
-        let context = self.context();
-        let decision = Decision::refused(&rejection, &reason, DecidedBy::Guard, &context.route);
-        let decision = trace.told(accepted, self.timed(decision, trace, at, started));
-        // An exception let nobody pass here.
-        context.server.observers.tell(Decision { exception: None, ..decision });
-        rejection
-    }
-
-    /// `accepted` is what the token says, of one that was accepted.
-    fn tell(
-        &self,
-        outcome: DecisionOutcome,
-        accepted: Option<&Facts>,
-        trace: &Trace,
-        at: Moment,
-        started: Duration,
-    ) {
-        let context = self.context();
-        let decision = Decision::new(outcome, DecidedBy::Guard, &context.route);
-        let decision = self.timed(decision, trace, at, started);
-        context.server.observers.tell(trace.told(accepted, decision));
-    }
-
-    fn timed<'a>(
-        &'a self,
-        decision: Decision<'a>,
-        trace: &Trace,
-        at: Moment,
-        started: Duration,
-    ) -> Decision<'a> {
-        let shared = &self.inner.shared;
-        let class = trace.class.map(|place| shared.rules.classes.name(place));
-        Decision { at: at.wall(), took: Took::Since(&*shared.clock, started), class, ..decision }
     }
 
     pub(crate) fn context(&self) -> &Arc<PolicyContext> {

@@ -12,7 +12,7 @@ use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
 use crate::jose::{ClaimError, ClaimsSet};
-use crate::name::{Audience, ClientId, JwtId, KeyId, Scheme};
+use crate::name::{Audience, JwtId, KeyId, Scheme};
 use crate::time::Timestamp;
 
 /// What a JWT says itself that counts beside the answer about it.
@@ -200,6 +200,7 @@ impl Rules {
         let gap = |gap| introspector.has_gap(gap);
         let stand_ins = StandIns {
             origin: Origin::Answer { asked: active.asked(), counts_for: introspector.counts_for() },
+            jwt: jwt.as_ref().map(|jwt| jwt.claims),
             subject: gap(AnswerGap::Subject).then_some(FromClient),
             expires_at: gap(AnswerGap::ExpiresAt).then_some(expires_at),
             addressed: match introspector.takes_unaddressed() {
@@ -211,9 +212,6 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer, active.members(), &wanted, stand_ins);
         let mut facts = facts.map_err(unusable)?;
         if let Some(jwt) = jwt {
-            let (subject, client) = (facts.subject.as_str(), facts.client_id.as_ref());
-            let client = client.map(ClientId::as_str);
-            facts.subject_kind = profile.kind_by_answer(&claims, jwt.claims, subject, client);
             self.narrow(&mut facts, jwt).map_err(unreadable)?;
         }
         facts.confirmation = of_type(facts.confirmation, scheme);

@@ -24,11 +24,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) status: bool,
 }
 
-/// What stands in for a claim of RFC 9068 §2.2 that is absent. A token has to have them all; what an
-/// issuer answers about one may lack what a configuration names.
+/// Where the claims come from, and what stands in for one of RFC 9068 §2.2 that is absent. A token has to have
+/// them all; what an issuer answers about one may lack what a configuration names.
 #[derive(Clone, Copy)]
-pub(crate) struct StandIns {
+pub(crate) struct StandIns<'a> {
     pub(crate) origin: Origin,
+    /// What a JWT says itself, where they are an answer about it.
+    pub(crate) jwt: Option<&'a ClaimsSet<'a>>,
     /// Without `sub` the client is the subject.
     pub(crate) subject: Option<FromClient>,
     /// Without `exp` it ends then.
@@ -41,10 +43,11 @@ pub(crate) struct StandIns {
 #[derive(Clone, Copy)]
 pub(crate) struct FromClient;
 
-impl StandIns {
+impl StandIns<'_> {
     /// What is absent is missing.
     pub(crate) const NONE: Self = Self {
         origin: Origin::Token,
+        jwt: None,
         subject: None,
         expires_at: None,
         addressed: Addressed::Named,
@@ -59,7 +62,7 @@ pub(crate) fn facts_of(
     issuer: &Arc<IssuerId>,
     payload: &[u8],
     wanted: &Wanted<'_>,
-    stand_ins: StandIns,
+    stand_ins: StandIns<'_>,
 ) -> Result<Facts, ClaimError> {
     let may_lack = |claim| profile.may_lack.contains(&claim);
     let client_id = first(&profile.client_id_claims, |name| claims.text(name))?;
@@ -107,7 +110,7 @@ pub(crate) fn facts_of(
         issued_at,
         not_before: claims.time("nbf")?,
         audiences,
-        subject_kind: profile.kind_of(claims, &subject, client_id.as_deref()),
+        subject_kind: profile.kind_of(claims, stand_ins.jwt, &subject, client_id.as_deref()),
         subject: Subject::from_token(&subject),
         client_id: client_id.as_deref().map(ClientId::from_token),
         jwt_id: jwt_id.as_deref().map(JwtId::from_token),
