@@ -8,9 +8,19 @@
 //!    suspended machine makes old keys look young.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
+
+/// The longest leeway that a server can have: as far as the clocks of two machines may differ. What is
+/// revoked is remembered for twice as long past the life of a token, so that none comes back.
+pub(crate) const LEEWAY_MOST: Duration = Duration::from_mins(5);
+
+/// How long a token may live by its class, and how old what is known of one may become: a second, and
+/// a year that is a leap year. What is revoked is remembered as long as the longest of these.
+pub(crate) const AGES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 
 /// A NumericDate (RFC 7519 §2): the time since 1970-01-01T00:00:00Z, to the nanosecond.
 ///
@@ -304,6 +314,19 @@ fn parse_exponent(text: &[u8], limit: i32) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The longest age is that of the longest life of a token, 366 days; the shortest is a second.
+    #[test]
+    fn an_age_is_between_a_second_and_366_days() {
+        for (age, good) in [
+            (Duration::from_millis(999), false),
+            (Duration::from_secs(1), true),
+            (Duration::from_hours(24 * 366), true),
+            (Duration::from_hours(24 * 366) + Duration::from_nanos(1), false),
+        ] {
+            assert_eq!(AGES.contains(&age), good, "{age:?}");
+        }
+    }
 
     #[test]
     fn numeric_dates_are_read_exactly() {

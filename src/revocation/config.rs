@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::source::RevocationSource;
 use super::status_list::StatusLists;
 use crate::error::{ConfigFault, Faults, key};
-use crate::time::shown_duration;
+use crate::time::{AGES, shown_duration};
 
 /// What a server knows of revocation, and from whom: see [`crate::ServerBuilder::revocation`].
 ///
@@ -223,7 +223,7 @@ impl Revocation {
             faults.at_element("sources", index, |faults| source.check(others, issuers, faults));
         }
         if let OnStale::AllowFor(time) = self.on_stale
-            && !Source::AGES.contains(&time)
+            && !AGES.contains(&time)
         {
             let what = format!(
                 "on_stale: {time:?} is not between 1 second and 366 days: say one in between"
@@ -323,8 +323,6 @@ impl fmt::Debug for SourceKind {
 impl Source {
     /// How old what a source knows may become unless said otherwise.
     pub const MAX_AGE: Duration = Duration::from_mins(1);
-    const AGES: std::ops::RangeInclusive<Duration> =
-        Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 
     /// A source of this name, which stands in events, metric labels, health and journal: it is not
     /// changed lightly.
@@ -434,7 +432,7 @@ impl Source {
             ),
         ];
         for (member, age) in ages {
-            if let Some(age) = age.filter(|age| !Self::AGES.contains(age)) {
+            if let Some(age) = age.filter(|age| !AGES.contains(age)) {
                 let what =
                     format!("{age:?} is not between 1 second and 366 days: say one in between");
                 faults.push_at(member, fault(what));
@@ -452,23 +450,5 @@ impl fmt::Debug for Source {
             .field("max_age", &self.most_age())
             .field("on_stale", &self.on_stale)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The longest age of a source is that of the longest life of a token: 366 days; the shortest is a second.
-    #[test]
-    fn an_age_is_between_a_second_and_366_days() {
-        for (age, good) in [
-            (Duration::from_millis(999), false),
-            (Duration::from_secs(1), true),
-            (Duration::from_hours(24 * 366), true),
-            (Duration::from_hours(24 * 366) + Duration::from_nanos(1), false),
-        ] {
-            assert_eq!(Source::AGES.contains(&age), good, "{age:?}");
-        }
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Record;
 use super::freshness::{LastSync, OnStale, SourceHealth, SourceState};
 use super::rest::Rest;
 use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use super::store::{From, Store};
-use super::{LEEWAY_MOST, Record};
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, LEEWAY_MOST, Moment};
 use crate::transport::Transport;
 
 /// Where the records of one source come in.

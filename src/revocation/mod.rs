@@ -97,14 +97,13 @@ pub(crate) use status_list::ListSlot;
 pub use status_list::*;
 pub(crate) use status_list::{Reference, reference_of};
 
+use crate::time::LEEWAY_MOST;
+
 /// The name of the source that this process is.
 pub(crate) const LOCAL: &str = "local";
 
-/// The longest leeway that a server can have.
-const LEEWAY_MOST: Duration = Duration::from_mins(5);
-
 /// What two clocks can add to a token's life: `iat` ahead of ours, and `exp` behind it.
-const LEEWAYS_MOST: Duration = Duration::from_mins(10);
+const LEEWAYS_MOST: Duration = LEEWAY_MOST.saturating_mul(2);
 
 /// How much longer than a token can live a release is remembered.
 const RELEASES_ARE_KEPT: Duration = Duration::from_hours(24 * 7);

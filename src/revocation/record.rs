@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
 use crate::observe::{Decision, DecisionRecord};
-use crate::time::Timestamp;
+use crate::time::{AGES, Timestamp};
 
 /// One thing that a source says about tokens of one issuer.
 ///
@@ -136,8 +136,8 @@ impl Hold {
 }
 
 impl Record {
-    /// The longest life that a token class can allow.
-    const LONGEST_LIFE: Duration = Duration::from_hours(24 * 367);
+    /// A day more than a class allows, for leeways.
+    const LONGEST_LIFE: Duration = AGES.end().saturating_add(Duration::from_hours(24));
 
     /// The longest name or value that a record can have, in bytes: longer ones are in no token that
     /// is accepted.

@@ -10,7 +10,7 @@ use crate::error::{ConfigFault, Faults};
 use crate::revocation::{Demand, OnStale};
 use crate::sender::{Binding, Mechanisms, RouteNonces};
 use crate::stripe::Striped;
-use crate::time::shown_duration;
+use crate::time::{AGES, shown_duration};
 use crate::verify::{Revocable, RouteRules};
 
 /// What a route or a router wants of a request: a check, and how the request is treated.
@@ -252,13 +252,12 @@ impl Policy {
                         `.dpop(Dpop::new().nonces(Nonces::optional()))`";
             faults.push_at("require_nonce", ConfigFault::Policy(what.to_owned()));
         }
-        let ages = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
         let allowed = match self.demand.on_stale {
             Some(OnStale::AllowFor(time)) => Some(time),
             _ => None,
         };
         for (member, age) in [("freshness", self.demand.freshness), ("on_stale", allowed)] {
-            if let Some(age) = age.filter(|age| !ages.contains(age)) {
+            if let Some(age) = age.filter(|age| !AGES.contains(age)) {
                 let what = format!(
                     "{member}: {age:?} is not between 1 second and 366 days: say one in between"
                 );

@@ -5,7 +5,7 @@ use crate::access::{Facts, SubjectKind};
 use crate::error::{ConfigFault, Faults};
 use crate::name::{Audience, IssuerId, Scope};
 use crate::sender::Binding;
-use crate::time::shown_duration;
+use crate::time::{AGES, shown_duration};
 
 /// How long tokens may live, and how they have to be bound: a bound on the harm that a stolen one
 /// can do.
@@ -205,8 +205,6 @@ impl Classes {
     const MOST: usize = 64;
     /// Each name of a condition is compared with each token: more belong into a claim of the token.
     const MOST_NAMES: usize = 1_000;
-    const LONGEST: Duration = Duration::from_hours(24 * 366);
-    const SHORTEST: Duration = Duration::from_secs(1);
 
     /// The checked form; every fault is reported at its place in the list.
     pub(crate) fn check(
@@ -264,18 +262,17 @@ impl Classes {
         means: Revocable,
         faults: &mut Faults,
     ) {
-        let sane = Self::SHORTEST..=Self::LONGEST;
-        if let Some(lifetime) = class.max_lifetime.filter(|time| !sane.contains(time)) {
+        if let Some(lifetime) = class.max_lifetime.filter(|time| !AGES.contains(time)) {
             faults.push_at("at_most", ConfigFault::TokenClassLifetime(lifetime));
         }
-        if let Some(age) = class.max_age.filter(|time| !sane.contains(time)) {
+        if let Some(age) = class.max_age.filter(|time| !AGES.contains(time)) {
             let what = format!(
                 "a maximum age of {age:?} is not between 1 second and 366 days: say one in between"
             );
             faults.push_at("max_age", fault(class, what));
         }
         if let Some(freshness) = class.freshness {
-            if !sane.contains(&freshness) {
+            if !AGES.contains(&freshness) {
                 let what = format!(
                     "a freshness of {freshness:?} is not between 1 second and 366 days: say one between"
                 );

@@ -7,7 +7,7 @@ use crate::access::Facts;
 use crate::error::{ConfigFault, Faults};
 use crate::observe::Ending;
 use crate::sender::Networks;
-use crate::time::{Timestamp, shown_duration};
+use crate::time::{AGES, Timestamp, shown_duration};
 
 /// Lets clients that cannot bind their tokens use plain bearer tokens, for a while and for a
 /// reason.
@@ -100,7 +100,7 @@ pub(crate) struct CheckedException {
 
 impl CheckedException {
     /// How far ahead an exception may end.
-    const LONGEST: Duration = Duration::from_hours(24 * 366);
+    const LONGEST: Duration = *AGES.end();
     /// More exceptions than that are a rule.
     pub(crate) const MOST: usize = 64;
     /// Each name is compared with each token that lacks a binding.

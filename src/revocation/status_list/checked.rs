@@ -10,6 +10,7 @@ use crate::error::{ConfigFault, Faults};
 use crate::jose::Algorithm;
 use crate::name::{LoopbackHttp, NameError, https_url};
 use crate::revocation::freshness::OnStale;
+use crate::time::AGES;
 
 /// A document that names lists of an issuer.
 #[derive(Clone, Debug)]
@@ -95,7 +96,6 @@ impl CheckedLists {
 impl StatusLists {
     const MOST_PREFETCHED: usize = 64;
     const TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
-    const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 
     /// The checked form, or every fault, each at its member. `issuers` are those of the server.
     pub(crate) fn check(&self, issuers: &[String], faults: &mut Faults) -> Option<CheckedLists> {
@@ -162,8 +162,8 @@ impl StatusLists {
         for (member, time, range, wanted) in [
             ("min_ttl", Some(self.min_ttl), Self::TTLS, "1 second and 7 days"),
             ("max_ttl", Some(self.max_ttl), Self::TTLS, "1 second and 7 days"),
-            ("max_age", self.max_age, Self::AGES, "1 second and 366 days"),
-            ("on_stale", allow, Self::AGES, "1 second and 366 days"),
+            ("max_age", self.max_age, AGES, "1 second and 366 days"),
+            ("on_stale", allow, AGES, "1 second and 366 days"),
             ("wait_at_most", Some(self.wait), Duration::ZERO..=Self::MAX_WAIT, "0 and 2 seconds"),
         ] {
             if let Some(time) = time.filter(|time| !range.contains(time)) {

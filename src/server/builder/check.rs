@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::ServerBuilder;
 use crate::challenge::ParamsBuilder;
@@ -22,7 +21,7 @@ use crate::revocation::{self, Prepared, Setting};
 use crate::sender::{CheckedDpop, Mechanisms, Mtls};
 use crate::server::Policy;
 use crate::server::policy::Beside;
-use crate::time::Timestamp;
+use crate::time::{LEEWAY_MOST, Timestamp};
 use crate::transport::Transport;
 use crate::verify::{CheckedException, Classes, IssuerNames, TokenClass};
 
@@ -59,7 +58,7 @@ impl ServerBuilder {
     }
 
     pub(super) fn check_bounds(&self, faults: &mut Faults) {
-        if self.leeway > Duration::from_mins(5) {
+        if self.leeway > LEEWAY_MOST {
             faults.push_at("leeway", ConfigFault::Leeway(self.leeway));
         }
         if !(1..=MAX_TOKEN).contains(&self.max_token) {
