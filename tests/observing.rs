@@ -270,6 +270,46 @@ async fn a_refusal_below_is_told_with_what_is_known_of_the_token() {
     assert!(refused.token_hash.is_some() && refused.issuer_proven);
 }
 
+/// What a check that asks refuses is told as what any check refuses, of a token that is new and of one that
+/// is known.
+#[tokio::test]
+async fn a_refusal_by_a_check_that_asks_is_told_with_what_is_known_of_the_token() {
+    async fn asks(_: CheckRequest) -> Result<(), CheckError> {
+        tokio::task::yield_now().await;
+        Err(Denial::forbidden("suspended").into())
+    }
+    fn knows(_: &CheckContext<'_>) -> Result<(), CheckError> {
+        Err(Denial::forbidden("suspended").into())
+    }
+    let (world, kept) = observed(|builder| builder).await;
+    for (name, policy) in [
+        ("one that asks", Policy::new(scope("a")).and_async(asks)),
+        ("one that knows", Policy::new((scope("a"), knows))),
+    ] {
+        let layer = world.api.protect(policy);
+        let token = world.token().client_id("app").scope("a").sign();
+        assert_eq!(send(&layer, bearer(&token)).await.kind(), Some(Kind::InsufficientScope));
+        let new = kept.only();
+        assert!(send(&world.api.layer(), bearer(&token)).await.passed());
+        let accepted = kept.only();
+        assert!(world.api.known_tokens_health().tokens > 0, "{name}");
+        assert_eq!(send(&layer, bearer(&token)).await.kind(), Some(Kind::InsufficientScope));
+        for refused in [new, kept.only()] {
+            assert_eq!(
+                (refused.decided_by, refused.step()),
+                (DecidedBy::Guard, Some(Step::Checks))
+            );
+            assert_eq!(refused.issuer.unwrap(), ISSUER, "{name}");
+            assert_eq!(refused.client_id.unwrap(), "app", "{name}");
+            assert_eq!(refused.class, accepted.class, "{name}");
+            assert_eq!(refused.binding, Some(SenderBinding::Bearer), "{name}");
+            assert_eq!(refused.expires_in, accepted.expires_in, "{name}");
+            assert_eq!(refused.token_hash, accepted.token_hash, "{name}");
+            assert!(refused.token_hash.is_some() && refused.issuer_proven, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_needs_no_token_is_an_event_too() {
     let (world, kept) = observed(|builder| builder).await;

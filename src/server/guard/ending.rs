@@ -30,7 +30,10 @@ impl Guard {
         };
         let route = policy.rules(context);
         let decided = match answered.answer {
-            Err(error) => Err(refusal_of(error)),
+            Err(error) => {
+                trace.facts = Some(Arc::clone(access.facts()));
+                Err(refusal_of(error))
+            }
             Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
         };
         match decided {
