@@ -55,7 +55,7 @@ use crate::context::PolicyContext;
 use crate::error::{CheckError, Refusal, Rejection, RejectionKind};
 use crate::observe::{DecidedBy, Decision};
 use crate::time::Timestamp;
-use crate::verify::{Trace, refusal_of};
+use crate::verify::{Trace, refused_by_handler};
 
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
 pub use require::{Require, RequireFuture, RequireLayer, require};
@@ -98,7 +98,8 @@ impl Tokenless {
 
 impl Access {
     /// The refusal of a handler that has to look further than a check can, for example at who owns
-    /// what in a database: the answer that a check's would have been.
+    /// what in a database: the answer that a check's would have been. A step-up is told with those that
+    /// the policy wants.
     ///
     /// ```
     /// use portcullis::check::Denial;
@@ -115,8 +116,9 @@ impl Access {
     /// ```
     #[must_use]
     pub fn refuse(&self, why: impl Into<CheckError>) -> Rejection {
-        let refusal = refusal_of(why.into());
-        report(refusal, Arc::clone(self.context()), Subject::Access(self), DecidedBy::Handler)
+        let context = Arc::clone(self.context());
+        let refusal = refused_by_handler(why.into(), &context);
+        report(refusal, context, Subject::Access(self), DecidedBy::Handler)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authenticate::Meeting;
-use super::refused::{refused_by_check, refused_for_step_up};
+use super::refused::{refused_by_check, with_step_ups};
 use super::turns::Place;
 use super::validity::check_answer;
 use super::{CheckedException, RouteRules, Rules, Stop, Trace, refuse};
@@ -100,7 +100,7 @@ impl Rules {
         if let Some(revocation) = &self.revocation {
             revocation.decide(facts, clear, demand, at).map_err(|objection| match objection {
                 Objection::Refused(refusal) => {
-                    refused_for_step_up(refusal, route.context.value()).into()
+                    with_step_ups(refusal, route.context.value()).into()
                 }
                 objection => Stop::from(objection),
             })?;

@@ -60,7 +60,7 @@ pub(crate) use first::report as first_verifications;
 pub use first::{FirstVerificationHealth, FirstVerifications};
 pub(crate) use known::KnownTokens;
 pub use known::KnownTokensHealth;
-pub(crate) use refused::{refusal_of, refused_by_check};
+pub(crate) use refused::{refused_by_check, refused_by_handler};
 #[cfg(feature = "jwe")]
 pub(crate) use stop::Sealed;
 pub(crate) use stop::{NoAnswer, Stop};

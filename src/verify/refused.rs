@@ -13,29 +13,28 @@ pub(crate) fn refused_by_check(
     context: &PolicyContext,
 ) -> Refusal {
     let mut refusal = refusal_of(error);
-    let steps_up = match refusal.kind {
-        RejectionKind::InsufficientAuthentication => true,
-        RejectionKind::InsufficientScope if !refusal.scopes.is_empty() => {
-            context.step_ups.iter().any(|step_up| unmet(step_up, request).is_some())
-        }
-        _ => false,
-    };
-    if steps_up {
-        if refusal.kind == RejectionKind::InsufficientScope {
-            let detail = &refusal.detail;
-            refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
-        }
+    let lacks_scope =
+        refusal.kind == RejectionKind::InsufficientScope && !refusal.scopes.is_empty();
+    if lacks_scope && context.step_ups.iter().any(|step_up| unmet(step_up, request).is_some()) {
+        let detail = &refusal.detail;
+        refusal.detail = format!("{detail}, and the user has to authenticate as wanted").into();
         refusal.kind = RejectionKind::InsufficientAuthentication;
-        refusal.step_up =
-            combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
     }
-    refusal
+    with_step_ups(refusal, context)
 }
 
-/// One authentication has to be enough: a record that wants a step-up is answered with what the route's
-/// policies want as well.
-pub(super) fn refused_for_step_up(mut refusal: Refusal, context: &PolicyContext) -> Refusal {
-    if refusal.kind == RejectionKind::StepUpDemanded {
+/// What a handler's refusal is answered with.
+pub(crate) fn refused_by_handler(error: CheckError, context: &PolicyContext) -> Refusal {
+    with_step_ups(refusal_of(error), context)
+}
+
+/// One authentication has to be enough: a check, a handler or a record that wants a step-up is answered
+/// with what the route's policies want as well.
+pub(super) fn with_step_ups(mut refusal: Refusal, context: &PolicyContext) -> Refusal {
+    if matches!(
+        refusal.kind,
+        RejectionKind::InsufficientAuthentication | RejectionKind::StepUpDemanded
+    ) {
         refusal.step_up =
             combined(context.step_ups.iter().chain(refusal.step_up.as_deref())).map(Box::new);
     }
@@ -43,7 +42,7 @@ pub(super) fn refused_for_step_up(mut refusal: Refusal, context: &PolicyContext)
 }
 
 /// What the refusal of a check means by itself.
-pub(crate) fn refusal_of(error: CheckError) -> Refusal {
+fn refusal_of(error: CheckError) -> Refusal {
     match error {
         CheckError::Denied(denial) => {
             let kind = match denial.kind() {

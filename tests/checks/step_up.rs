@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::Response;
 use portcullis::check::{
-    Check, CheckContext, CheckError, Denial, StepUp, acr, authenticated_within, scope, step_up,
+    Check, CheckContext, CheckError, CheckRequest, Denial, StepUp, acr, authenticated_within,
+    scope, step_up,
 };
 use portcullis::layer::require;
 use portcullis::testing::{TokenBuilder, challenges};
@@ -244,6 +245,58 @@ async fn a_layer_below_tells_what_both_want() {
         world.api.protect(scope("a")).layer(require((scope("b"), acr(["phr"]))).layer(inner()));
     let response = service.oneshot(bearer(&world.token().scope("a").sign())).await.unwrap();
     assert_challenge!(response, 401, "Bearer", error = CODE, acr_values = "phr", scope = "a b");
+}
+
+/// STEP-04, STEP-08: a check that asks, and a handler, add to what the policy wants, as any check does.
+#[tokio::test]
+async fn a_check_that_asks_and_a_handler_tell_what_the_policy_wants_as_well() {
+    async fn too_weak(_: CheckRequest) -> Result<(), CheckError> {
+        tokio::task::yield_now().await;
+        Err(Denial::step_up(StepUp::new().acr_values(["phr"]), "an unusual amount").into())
+    }
+    async fn lacking(_: CheckRequest) -> Result<(), CheckError> {
+        Err(Denial::missing_scopes(["more"]).unwrap().into())
+    }
+    async fn no(_: CheckRequest) -> Result<(), CheckError> {
+        Err(Denial::forbidden("not you").into())
+    }
+    let world = World::new().await;
+    let fresh = || ago(&world, world.token(), Duration::ZERO).scope("a");
+    let within = || Policy::new((scope("a"), authenticated_within(MINUTES)));
+    let sent = ask(&world, within().and_async(too_weak), &fresh()).await;
+    assert_eq!(sent.kind(), Some(Kind::InsufficientAuthentication));
+    assert_challenge!(
+        sent.response,
+        401,
+        "Bearer",
+        error = CODE,
+        acr_values = "phr",
+        max_age = "300",
+        scope = "a"
+    );
+    // Whose user is authenticated as the policy wants is sent away for nothing but what the check wants.
+    let sent = ask(&world, within().and_async(lacking), &fresh()).await;
+    assert_challenge!(sent.response, 403, "Bearer", scope = "a more", !acr_values, !max_age);
+    let sent = ask(&world, within().and_async(no), &fresh()).await;
+    assert_challenge!(sent.response, 403, "Bearer", !scope, !acr_values, !max_age);
+    let sent = ask(&world, Policy::new(scope("a")).and_async(too_weak), &fresh()).await;
+    assert_challenge!(sent.response, 401, "Bearer", acr_values = "phr", !max_age);
+
+    // A handler.
+    let refusing = |why: Denial| {
+        let handler = service_fn(move |request: http::Request<String>| {
+            let access = request.extensions().get::<portcullis::Access>().unwrap();
+            let refused = access.refuse(why.clone()).to_response::<String>();
+            std::future::ready(Ok::<_, std::convert::Infallible>(refused))
+        });
+        let service = world.api.protect(within()).layer(handler);
+        service.oneshot(bearer(&fresh().sign()))
+    };
+    let weak = Denial::step_up(StepUp::new().acr_values(["phr"]), "an unusual amount");
+    let response = refusing(weak).await.unwrap();
+    assert_challenge!(response, 401, "Bearer", error = CODE, acr_values = "phr", max_age = "300");
+    let response = refusing(Denial::forbidden("somebody else's")).await.unwrap();
+    assert_challenge!(response, 403, "Bearer", !acr_values, !max_age);
 }
 
 /// STEP-07: who brings no good token does not learn how users have to authenticate.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{Decided, Guard, Inner, UNDECIDED};
 use crate::access::{Access, Facts};
+use crate::check::CheckContext;
 use crate::credentials::RequestHead;
 use crate::error::{Refusal, Rejection, RejectionKind};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome, Took};
 use crate::server::asking::Answered;
 use crate::server::recording::Admission;
 use crate::time::Moment;
-use crate::verify::{Trace, refusal_of};
+use crate::verify::{Trace, refused_by_check};
 
 impl Guard {
     /// Ends a decision that had async checks. What they said came later than the rest was decided:
@@ -32,7 +33,8 @@ impl Guard {
         let decided = match answered.answer {
             Err(error) => {
                 trace.facts = Some(Arc::clone(access.facts()));
-                Err(refusal_of(error))
+                let request = CheckContext::new(&access, head, at.wall());
+                Err(refused_by_check(error, &request, context.value()))
             }
             Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
         };
