@@ -14,7 +14,7 @@ use super::rest::Rest;
 use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
 use super::store::{From, Store};
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
-use crate::time::{Clock, LEEWAY_MOST, Moment};
+use crate::time::{Clock, LEEWAY_MOST, Moment, Timestamp};
 use crate::transport::Transport;
 
 /// Where the records of one source come in.
@@ -46,25 +46,39 @@ pub(super) struct Tally {
 }
 
 impl Inlet {
-    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
-        let mut batch = batch;
-        let mut counts = Applied::default();
-        batch.records.retain(|record| {
-            if !self.speaks_for(&record.issuer) {
-                counts.foreign = counts.foreign.saturating_add(1);
-                return false;
-            }
-            let usable = self.can_apply(record);
-            if !usable {
-                counts.unusable = counts.unusable.saturating_add(1);
-            }
-            usable
-        });
-        counts.applied = batch.records.len();
-        // Of one token there is nothing to say but that it is refused, or that it is not.
+    pub(super) async fn apply(&self, mut batch: Batch) -> Result<Applied, ApplyError> {
+        let counts = self.sift(&mut batch.records);
+        self.store_sifted(batch, counts).await
+    }
+
+    /// Leaves the records that have an effect, in the words in which they are kept: at one time, however
+    /// many there are.
+    pub(super) fn sift(&self, records: &mut Vec<Record>) -> Applied {
         let (now, life) = (self.clock.now(), self.store.longest_life());
-        batch.records.retain(|record| !record.says_nothing(now, life));
-        batch.records.iter_mut().for_each(|record| record.simplify(now, life));
+        let mut counts = Applied::default();
+        records.retain_mut(|record| {
+            let (count, stays) = if !self.speaks_for(&record.issuer) {
+                (&mut counts.foreign, false)
+            } else if !self.can_apply(record, now) {
+                (&mut counts.unusable, false)
+            } else {
+                // Of one token there is nothing to say but that it is refused, or that it is not.
+                let stays = !record.says_nothing(now, life);
+                record.simplify(now, life);
+                (&mut counts.applied, stays)
+            };
+            *count = count.saturating_add(1);
+            stays
+        });
+        counts
+    }
+
+    /// Stores and applies what was [sifted](Self::sift).
+    pub(super) async fn store_sifted(
+        &self,
+        batch: Batch,
+        counts: Applied,
+    ) -> Result<Applied, ApplyError> {
         let (synchronised, newest) = (batch.synchronised, batch.newest);
         let state: Option<Arc<[u8]>> = batch.state.as_deref().map(Into::into);
         if let Err(error) = self.store.commit(&self.from, batch).await {
@@ -147,9 +161,9 @@ impl Inlet {
     }
 
     /// Whether a record could have an effect at all.
-    pub(super) fn can_apply(&self, record: &Record) -> bool {
+    fn can_apply(&self, record: &Record, now: Timestamp) -> bool {
         // A time that is further ahead than clocks differ is none.
-        let is_plausible = record.at() <= self.clock.now().plus(LEEWAY_MOST);
+        let is_plausible = record.at() <= now.plus(LEEWAY_MOST);
         is_plausible && record.is_sane() && self.store.index().can_match(record)
     }
 

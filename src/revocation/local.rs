@@ -91,15 +91,18 @@ impl Revocations {
         let known = self.known.as_ref().ok_or(RevokeError::NotConfigured)?;
         let runtime = known.runtime.upgrade().ok_or(ApplyError::Ended)?;
         let Some(inlet) = runtime.local() else { return Err(ApplyError::Ended.into()) };
-        let batch = Batch::of(records);
-        if batch.records.iter().any(|record| !inlet.can_apply(record)) {
+        let mut batch = Batch::of(records);
+        // Asked of all, also of those that say nothing and do not stay.
+        let unknown = |record: &&Record| !runtime.knows_issuer(record.issuer_id());
+        let unknown = batch.records.iter().find(unknown).map(|record| record.issuer.clone());
+        let counts = inlet.sift(&mut batch.records);
+        if counts.unusable > 0 {
             return Err(RevokeError::Unusable);
         }
-        let unknown = |record: &&Record| !runtime.knows_issuer(record.issuer_id());
-        if let Some(record) = batch.records.iter().find(unknown) {
-            return Err(RevokeError::UnknownIssuer(record.issuer_id().into()));
+        if let Some(issuer) = unknown {
+            return Err(RevokeError::UnknownIssuer(issuer));
         }
-        inlet.apply(batch).await?;
+        inlet.store_sifted(batch, counts).await?;
         Ok(())
     }
 

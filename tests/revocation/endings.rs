@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
 use portcullis::revocation::{
-    ApplyError, Batch, OnStale, Record, Revocation, RevocationSource, RevokeError, Running, Source,
-    SourceHandle, SourceState,
+    ApplyError, Batch, Effect, Hold, OnStale, Record, Revocation, RevocationSource, RevokeError,
+    Running, Source, SourceHandle, SourceState,
 };
 use portcullis::testing::{ManualClock, TestIssuer};
 use portcullis::time::Clock as _;
@@ -227,6 +227,36 @@ async fn an_issuer_of_another_name_is_an_error() {
     let error = world.api.revocations().revoke(record).await.unwrap_err();
     assert!(matches!(&error, RevokeError::UnknownIssuer(name) if **name == *format!("{ISSUER}/")));
     assert_eq!(world.api.revocations().records(), 0);
+}
+
+/// Of many records all count or none, and the first fault is told: also where what names another issuer
+/// says nothing.
+#[tokio::test]
+async fn of_many_records_all_count_or_none() {
+    let world = World::new().await;
+    let revocations = world.api.revocations();
+    let record =
+        |issuer: &str, ahead: Duration| Record::token(issuer, "t-1", world.now().plus(ahead));
+    let good = record(ISSUER, 5 * MINUTE);
+    let ahead = record(ISSUER, 5 * MINUTE + Duration::from_nanos(1));
+    let mistyped = record(&format!("{ISSUER}/"), Duration::ZERO);
+    let released = Effect::Release(Hold::Account);
+    let release = |record: &Record| {
+        Record::new(record.issuer_id(), record.target().clone(), released, record.at())
+    };
+    for bad in [vec![ahead.clone()], vec![mistyped.clone(), ahead.clone()], vec![release(&ahead)]] {
+        let error = revocations.revoke_all([vec![good.clone()], bad].concat()).await.unwrap_err();
+        assert!(matches!(error, RevokeError::Unusable), "{error}");
+    }
+    for bad in [mistyped.clone(), release(&mistyped)] {
+        let error = revocations.revoke_all([good.clone(), bad]).await.unwrap_err();
+        assert!(matches!(error, RevokeError::UnknownIssuer(_)), "{error}");
+    }
+    assert_eq!(revocations.records(), 0);
+    let own = || revocations.health().into_iter().next().unwrap();
+    assert_eq!((own().applied, own().unusable), (0, 0));
+    revocations.revoke_all([good.clone(), release(&good)]).await.unwrap();
+    assert_eq!((revocations.records(), own().applied), (1, 2));
 }
 
 /// A session, and a subject, of a token in hand.
