@@ -8,7 +8,7 @@ use super::freshness::Demand;
 use super::index::Finding;
 use super::inlet::Inlet;
 use super::runtime::Runtime;
-use super::status_list::{ListObjection, ListSlot};
+use super::status_list::ListSlot;
 use crate::access::{Facts, Origin};
 use crate::error::{Refusal, RejectionKind, StepUp};
 use crate::time::Moment;
@@ -40,7 +40,7 @@ impl Default for ClearAt {
 /// What speaks against a token.
 pub(crate) enum Objection {
     Refused(Refusal),
-    /// The list is not there yet. Unless something can be done about it, this is the refusal.
+    /// The list is not there, or too old. Unless something can be done about it, this is the refusal.
     NoList {
         list: Arc<ListSlot>,
         refusal: Refusal,
@@ -94,14 +94,7 @@ impl Runtime {
         if matches!(facts.origin, Origin::Answer { .. }) && facts.status.is_none() {
             return Ok(());
         }
-        lists.decide(&facts.issuer, facts.status.as_ref(), demand, at).map_err(|objection| {
-            match objection {
-                ListObjection::Refused(refusal) | ListObjection::StepUp(refusal) => {
-                    Objection::Refused(refusal)
-                }
-                ListObjection::Missing { list, refusal } => Objection::NoList { list, refusal },
-            }
-        })
+        lists.decide(&facts.issuer, facts.status.as_ref(), demand, at)
     }
 
     fn check_age(&self, inlet: &Inlet, demand: Demand, at: Moment) -> Result<(), Refusal> {

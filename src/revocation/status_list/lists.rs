@@ -23,21 +23,10 @@ use crate::issuer::{IssuerKeys, Registry, Resolved};
 use crate::name::IssuerId;
 use crate::observe::Observers;
 use crate::place::BuildPlaceHasher;
+use crate::revocation::Objection;
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
-
-/// What a status list, or its absence, has against a token.
-pub(crate) enum ListObjection {
-    Refused(Refusal),
-    /// The user has to authenticate again.
-    StepUp(Refusal),
-    /// The list is not there, or too old. Unless something can be done about it, this is the refusal.
-    Missing {
-        list: Arc<ListSlot>,
-        refusal: Refusal,
-    },
-}
 
 /// How a status list is doing, for operators.
 #[derive(Clone, Debug)]
@@ -137,7 +126,7 @@ impl Lists {
         reference: Option<&StatusReference>,
         demand: Demand,
         at: Moment,
-    ) -> Result<(), ListObjection> {
+    ) -> Result<(), Objection> {
         let rules = &self.core.rules;
         if !self.covers(issuer) {
             return Ok(());
@@ -150,7 +139,7 @@ impl Lists {
                         "the token names no status list, as those of {issuer} have to \
                          (`StatusLists::require`)"
                     );
-                    Err(ListObjection::Refused(Refusal::new(RejectionKind::StatusMissing, detail)))
+                    Err(Objection::Refused(Refusal::new(RejectionKind::StatusMissing, detail)))
                 }
             };
         };
@@ -161,9 +150,9 @@ impl Lists {
     }
 
     /// A place for a list that was never seen, if it may be fetched at all.
-    pub(super) fn add(&self, issuer: &str, uri: &str) -> Result<Arc<ListSlot>, ListObjection> {
+    pub(super) fn add(&self, issuer: &str, uri: &str) -> Result<Arc<ListSlot>, Objection> {
         self.core.rules.allows(issuer, uri).map_err(|error| {
-            ListObjection::Refused(Refusal::new(RejectionKind::StatusUri, error.to_string()))
+            Objection::Refused(Refusal::new(RejectionKind::StatusUri, error.to_string()))
         })?;
         let _changing = self.changing();
         let table = self.table.load_full();
@@ -372,7 +361,7 @@ mod tests {
         }
 
         /// What a token at this index gets, once whatever can be waited for was waited for.
-        async fn ask(&self, index: u64) -> Result<(), ListObjection> {
+        async fn ask(&self, index: u64) -> Result<(), Objection> {
             let id = IssuerId::parse(self.issuer.id()).unwrap();
             let reference = {
                 let uri = self.list.uri();
@@ -381,10 +370,10 @@ mod tests {
             let at = self.clock.moment();
             let decide = |at| self.lists.decide(&id, Some(&reference), Demand::default(), at);
             match decide(at) {
-                Err(ListObjection::Missing { list, refusal }) => {
+                Err(Objection::NoList { list, refusal }) => {
                     match list.remedy(at, Attempt::First) {
                         Remedy::Wait(wait) => wait.await,
-                        _ => return Err(ListObjection::Missing { list, refusal }),
+                        _ => return Err(Objection::NoList { list, refusal }),
                     }
                     decide(self.clock.moment())
                 }
@@ -410,11 +399,11 @@ mod tests {
         assert_eq!((world.list.fetches(), version()), (3, 1), "it was, and says the same");
         world.list.set(0, 1);
         world.clock.advance(Duration::from_mins(6));
-        assert!(matches!(world.ask(0).await, Err(ListObjection::Refused(_))));
+        assert!(matches!(world.ask(0).await, Err(Objection::Refused(_))));
         assert_eq!((world.list.fetches(), version()), (4, 2));
         world.list.fail(Failure::Connection);
         world.clock.advance(Duration::from_mins(6));
-        assert!(matches!(world.ask(1).await, Err(ListObjection::Missing { .. })));
+        assert!(matches!(world.ask(1).await, Err(Objection::NoList { .. })));
         assert_eq!(version(), 2, "nothing is known better");
     }
 
@@ -448,7 +437,7 @@ mod tests {
         world.issuer.rotate();
         world.list.set(0, 1);
         world.clock.advance(Duration::from_mins(6));
-        assert!(matches!(world.ask(0).await, Err(ListObjection::Refused(_))));
+        assert!(matches!(world.ask(0).await, Err(Objection::Refused(_))));
         assert_eq!(world.issuer.fetches(), 2);
 
         let at = world.clock.moment();
@@ -468,7 +457,7 @@ mod tests {
         let found = keys.find_or_fetch(Some("k1"), Algorithm::Es256, &down.clock).await;
         let Err(KeySearchError::NoKeys(Some(error))) = found else { panic!("{found:?}") };
         assert!(error.to_string().contains("no metadata"), "{error}");
-        assert!(matches!(down.ask(0).await, Err(ListObjection::Missing { .. })));
+        assert!(matches!(down.ask(0).await, Err(Objection::NoList { .. })));
         let told = down.lists.health().remove(0).last_error.unwrap();
         assert!(told.contains("no keys of the issuer"), "{told}");
     }

@@ -15,13 +15,14 @@ use super::checked::Meaning;
 use super::flight::Flight;
 use super::get::{ListError, Tag};
 use super::held::Held;
-use super::lists::{Core, ListObjection, Lists, StatusListHealth};
+use super::lists::{Core, Lists, StatusListHealth};
 use super::refresh::refresh_ahead;
 use crate::error::{Refusal, RejectionKind};
 use crate::issuer::flight::{
     Clearance, FIRST_BACKOFF, Flights, Reason, Wait, Waiting, WaitingPlace,
 };
 use crate::issuer::{Attempt, Remedy};
+use crate::revocation::Objection;
 use crate::revocation::freshness::{Demand, SourceState};
 use crate::time::Moment;
 
@@ -124,7 +125,7 @@ impl ListSlot {
         index: u64,
         demand: Demand,
         at: Moment,
-    ) -> Result<(), ListObjection> {
+    ) -> Result<(), Objection> {
         let rules = &self.core.rules;
         self.touch(demand, at);
         let held = self.held.load();
@@ -161,14 +162,14 @@ impl ListSlot {
             return Err(if age >= rules.min_ttl() {
                 self.missing(kind, detail)
             } else {
-                ListObjection::Refused(Refusal::new(kind, detail))
+                Objection::Refused(Refusal::new(kind, detail))
             });
         };
         self.act(status)
     }
 
     /// What becomes of a token with this status (Token Status List §7.1).
-    fn act(&self, status: u8) -> Result<(), ListObjection> {
+    fn act(&self, status: u8) -> Result<(), Objection> {
         let (kind, action, word) = match self.core.rules.meaning(status) {
             Meaning::Valid => return Ok(()),
             Meaning::Invalid => (RejectionKind::Revoked, StatusAction::Refuse, "invalid"),
@@ -179,18 +180,16 @@ impl ListSlot {
             Meaning::Reserved => (RejectionKind::Revoked, StatusAction::Refuse, "reserved"),
         };
         let detail = format!("the status is {status}, {word}, in status list {:?}", self.uri);
-        match action {
-            StatusAction::Accept => Ok(()),
-            StatusAction::Refuse => Err(ListObjection::Refused(Refusal::new(kind, detail))),
-            StatusAction::StepUp => {
-                let kind = RejectionKind::StepUpDemanded;
-                Err(ListObjection::StepUp(Refusal::new(kind, detail)))
-            }
-        }
+        let kind = match action {
+            StatusAction::Accept => return Ok(()),
+            StatusAction::Refuse => kind,
+            StatusAction::StepUp => RejectionKind::StepUpDemanded,
+        };
+        Err(Objection::Refused(Refusal::new(kind, detail)))
     }
 
-    fn missing(self: &Arc<Self>, kind: RejectionKind, detail: String) -> ListObjection {
-        ListObjection::Missing { list: Arc::clone(self), refusal: Refusal::new(kind, detail) }
+    fn missing(self: &Arc<Self>, kind: RejectionKind, detail: String) -> Objection {
+        Objection::NoList { list: Arc::clone(self), refusal: Refusal::new(kind, detail) }
     }
 
     /// Notes that it is used. What is written on a request's way is written once a millisecond.
