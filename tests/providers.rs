@@ -311,10 +311,11 @@ async fn the_strict_profile_takes_only_what_is_written_to_the_letter() {
 /// JWS-42: nothing that an issuer's profile lets go opens it to another kind of token.
 #[tokio::test]
 async fn no_profile_takes_another_kind_of_token() {
-    const TYPES: [&str; 21] = [
+    const TYPES: [&str; 22] = [
         "dpop+jwt",
         "secevent+jwt",
         "statuslist+jwt",
+        "revocation-feed+jwt",
         "logout+jwt",
         "token-introspection+jwt",
         "txntoken+jwt",
@@ -435,6 +436,7 @@ async fn the_most_relaxed_profile_there_is_still_wants_an_access_token_for_this_
         "dpop+jwt",
         "secevent+jwt",
         "statuslist+jwt",
+        "revocation-feed+jwt",
         "logout+jwt",
         "token-introspection+jwt",
         "txntoken+jwt",

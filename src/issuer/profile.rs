@@ -17,7 +17,7 @@ use crate::jose::{ClaimsSet, Header, ScopeForm};
 /// issuers that people have are not that far; [`TokenProfile::relaxed`] begins as strict, and lets
 /// go of what is named, one thing at a time. Every profile refuses every other kind of token that
 /// it can tell: by `typ`, and by the claims that only an ID token, a logout token, a security
-/// event, a status list or a proof has.
+/// event, a status list or a proof has. A signed feed of revocations is told by `typ`.
 ///
 /// There is one for each of the common issuers. Each says what it lets go and what is
 /// wanted in its place, how a client's own token is told from a person's
@@ -135,10 +135,11 @@ impl TokenProfile {
     const RELAXED: &'static str = "relaxed";
 
     /// Types that are something else by name: no profile takes them.
-    const OTHER_TYPES: [&'static str; 20] = [
+    const OTHER_TYPES: [&'static str; 21] = [
         "dpop+jwt",
         "secevent+jwt",
         "statuslist+jwt",
+        "revocation-feed+jwt",
         "logout+jwt",
         "token-introspection+jwt",
         "txntoken+jwt",
@@ -505,5 +506,46 @@ impl DangerousProfile {
 impl fmt::Debug for DangerousProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DangerousProfile").field(&self.0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::{Algorithm, Compact};
+    use crate::revocation::{FeedDocument, StatusListToken};
+    use crate::testing::{ClientKey, ManualClock, TestIntrospection, TestTransmitter};
+
+    /// JWS-42: whatever else is read here in signed form may be signed with the keys of a token issuer.
+    /// None of it is an access token by its type, and no profile can say that it is.
+    #[test]
+    fn what_else_is_read_here_is_no_access_token() {
+        let clock = ManualClock::new();
+        let transmitter = TestTransmitter::new("https://tx.example", "https://rs.example", &clock);
+        let client = ClientKey::generate(Algorithm::Es256, &clock);
+        for signed in [
+            transmitter.verification(None).sign(),
+            client.proof(http::Method::GET, "https://rs.example").sign(),
+        ] {
+            let jws = Compact::parse(&signed).unwrap();
+            let header = jws.header().unwrap();
+            assert!(TokenProfile::is_other_kind(&header), "{:?}", header.typ());
+        }
+        for (typ, is_other) in [
+            (FeedDocument::SIGNED_TYPE, true),
+            (StatusListToken::MEDIA_TYPE, true),
+            (TestIntrospection::MEDIA_TYPE, true),
+            ("Application/Revocation-Feed+JWT", true),
+            ("revocation-feed", false),
+            ("JWT", false),
+            (TokenProfile::ACCESS_TOKEN_TYPE, false),
+        ] {
+            let text = format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#);
+            let header = Header::parse(text.as_bytes()).unwrap();
+            assert_eq!(TokenProfile::is_other_kind(&header), is_other, "{typ}");
+            let mut faults = Faults::default();
+            TokenProfile::relaxed().accept_type(typ).check("https://as.example", &mut faults);
+            assert_eq!(faults.len(), usize::from(is_other), "{typ}");
+        }
     }
 }

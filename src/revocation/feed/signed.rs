@@ -11,8 +11,12 @@ use crate::jose::{
 };
 use crate::time::Clock;
 
-/// The media type of a signed document, without `application/`.
-pub(super) const TYPE: &str = "revocation-feed+jwt";
+const TYPE: &str = FeedDocument::SIGNED_TYPE;
+
+impl FeedDocument {
+    /// `typ` of a signed document: its media type, without `application/`.
+    pub(crate) const SIGNED_TYPE: &'static str = "revocation-feed+jwt";
+}
 
 /// Why a signed document is not that of its issuer.
 #[derive(Clone, Debug, thiserror::Error)]
