@@ -534,6 +534,30 @@ async fn the_line_of_a_refusal_says_what_was_found_and_wanted_and_what_to_do() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
+/// A token without a signature, or without its claims, is told as that, and another malformed one is not.
+#[tokio::test]
+async fn what_a_malformed_token_lacks_is_told() {
+    const UNSIGNED: &str = ": no unsigned token is accepted";
+    const DETACHED: &str = ": a token has to carry its claims";
+    let (world, kept) = observed(|builder| builder).await;
+    let token = world.token().sign();
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    for (name, token, told) in [
+        ("unsigned", format!("{header}.{payload}."), Some(UNSIGNED)),
+        ("unsigned, and says so", world.token().unsigned("none"), Some(UNSIGNED)),
+        ("detached", format!("{header}..{signature}"), Some(DETACHED)),
+        ("four parts", format!("{token}.x"), None),
+        ("no base64url", format!("{header}.{payload}.x"), None),
+    ] {
+        let sent = send(&world.api.layer(), bearer(&token)).await;
+        assert_eq!(sent.kind(), Some(Kind::MalformedToken), "{name}");
+        let reason = kept.reasons.lock().unwrap().pop().unwrap();
+        for hint in [UNSIGNED, DETACHED] {
+            assert_eq!(reason.contains(hint), told == Some(hint), "{name}: {reason}");
+        }
+    }
+}
+
 /// The names of the fields in a line of the log: what stands before a `=`, but for what is quoted.
 fn fields(line: &str) -> BTreeSet<&str> {
     let mut fields = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! All issuers that are asked about their tokens, and whose token is whose.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -242,11 +243,11 @@ impl Introspectors {
         }
     }
 
-    /// Why nobody is asked about an opaque token on such a route, for operators: what [`Self::of_opaque`]
-    /// looked for.
-    pub(crate) fn why_nobody(&self, route: Option<&str>) -> String {
+    /// Why nobody is asked about an opaque token on such a route, for operators, after what else there is
+    /// to say: what [`Self::of_opaque`] looked for.
+    pub(crate) fn why_nobody(&self, route: Option<&str>) -> Cow<'static, str> {
         if self.is_empty() {
-            return "none is configured".to_owned();
+            return ", and no introspection is for it: none is configured".into();
         }
         let named = route.and_then(|issuer| self.by_issuer.get(issuer));
         let prefixes: Vec<&str> = match named.map(|named| &named.rules().choice) {
@@ -260,13 +261,14 @@ impl Introspectors {
         };
         let is_named_somewhere =
             self.all.iter().any(|one| matches!(one.rules().choice, Choice::WhereNamed));
-        match shown_prefixes(&prefixes) {
+        let why = match shown_prefixes(&prefixes) {
             None => route,
             Some(prefixes) if named.is_some() || is_named_somewhere => {
                 format!("{route}, and the prefixes are {prefixes}")
             }
             Some(prefixes) => format!("the prefixes are {prefixes}"),
-        }
+        };
+        format!(", and no introspection is for it: {why}").into()
     }
 
     /// Who is asked about JWTs of this issuer; `None`: they are read here.

@@ -1,5 +1,6 @@
 //! Steps 1 to 5: what a token says, and that its issuer said it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::detail::{detail, shown};
@@ -159,17 +160,21 @@ impl Rules {
     }
 
     /// Why a token that is no JWT is not read in another way, for operators.
-    fn why_unread(&self, error: CompactError, token: &str, look: Look<'_>) -> String {
+    fn why_unread(
+        &self,
+        error: CompactError,
+        token: &str,
+        route: RouteRules<'_>,
+    ) -> Cow<'static, str> {
         match error {
             CompactError::Encrypted => {
                 ", and this server has no keys to decrypt it: `.decryption(...)`, feature `jwe`"
-                    .to_owned()
+                    .into()
             }
             CompactError::Opaque | CompactError::Parts if !looks_like_jose(token) => {
-                let why = self.introspectors.why_nobody(look.route.opaque_of);
-                format!(", and no introspection is for it: {why}")
+                self.introspectors.why_nobody(route.opaque_of)
             }
-            _ => String::new(),
+            _ => Cow::Borrowed(""),
         }
     }
 
@@ -185,12 +190,9 @@ impl Rules {
     ) -> Result<(Said<'a>, Option<Place<'a>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
-        let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| {
-            let mut refusal = unusable_form(error);
-            if inner.is_none() {
-                refusal.detail = format!("{error}{}", self.why_unread(error, token, look)).into();
-            }
-            refusal
+        let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| match inner {
+            Some(_) => unusable_form(error, ""),
+            None => unusable_form(error, &self.why_unread(error, token, look.route)),
         })?;
         let header = jws.header().map_err(|error| unusable_header(error, &jws))?;
         if TokenProfile::is_other_kind(&header) {
@@ -341,7 +343,8 @@ fn unusable_credentials(error: CredentialsError) -> Refusal {
     Refusal::new(kind, error.to_string())
 }
 
-fn unusable_form(error: CompactError) -> Refusal {
+/// `why`: what else there is to say of it.
+fn unusable_form(error: CompactError, why: &str) -> Refusal {
     let kind = match error {
         CompactError::Opaque => RejectionKind::OpaqueToken,
         CompactError::Encrypted => RejectionKind::EncryptedToken,
@@ -352,7 +355,7 @@ fn unusable_form(error: CompactError) -> Refusal {
         CompactError::Detached => ": a token has to carry its claims",
         _ => "",
     };
-    Refusal::new(kind, detail(format_args!("{error}{wanted}")))
+    Refusal::new(kind, detail(format_args!("{error}{wanted}{why}")))
 }
 
 fn unusable_header(error: HeaderError, jws: &Compact<'_>) -> Refusal {
