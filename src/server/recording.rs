@@ -91,12 +91,12 @@ impl Guard {
         }
     }
 
-    /// How long a token that was used can come again. What an issuer answers can be another `exp` each
-    /// time, or none: there `iat` and the class say how long the token lives at most.
-    fn longest_use(&self, facts: &Facts, until: Timestamp) -> Option<Timestamp> {
-        match facts.origin {
-            Origin::Token => Some(until),
-            Origin::Answer { .. } => {
+    /// How long what was used can come again. What an issuer answers about a token can be another `exp`
+    /// each time, or none: there `iat` and the class say how long the token lives at most, or nothing does.
+    fn longest_use(&self, used: Use, facts: &Facts, until: Timestamp) -> Option<Timestamp> {
+        match (used, facts.origin) {
+            (Use::Proof, _) | (Use::Token, Origin::Token) => Some(until),
+            (Use::Token, Origin::Answer { .. }) => {
                 let life = self.max_lifetime(facts);
                 let end = facts.issued_at?.plus(life).plus(self.leeway());
                 Some(until.max(end))
@@ -109,12 +109,11 @@ impl Guard {
         let access = &decided.access;
         let facts = access.facts();
         let client = facts.client_id.as_ref();
-        let (what, from, until) = match used {
+        let (what, from) = match used {
             Use::Proof => {
                 let proof = access.sender()?.proof.as_ref()?;
                 let what = Used::Proof { jkt: &proof.key, jti: &proof.jti, htu: &proof.htu };
-                let until = proof.accepted_until;
-                (what, proof.issued_at, until)
+                (what, proof.issued_at)
             }
             Use::Token => {
                 if !self.is_single_use() {
@@ -124,22 +123,18 @@ impl Guard {
                     let detail = "the token has no `jti`, and the policy is for single use";
                     return Some(Err(Refusal::new(RejectionKind::NoTokenId, detail)));
                 };
-                let from = facts.issued_at.unwrap_or(decided.at.wall());
-                let until = facts.expires_at.plus(self.leeway());
-                if let Err(refusal) = used.in_time(until, decided.at.wall()) {
-                    return Some(Err(refusal));
-                }
-                let Some(until) = self.longest_use(facts, until) else {
-                    let detail = "the answer about the token has no `iat`, and the policy is for \
-                                  single use: nothing says how long it can come again";
-                    return Some(Err(Refusal::new(RejectionKind::NoTokenId, detail)));
-                };
-                (Used::Token { jti }, from, until)
+                (Used::Token { jti }, facts.issued_at.unwrap_or(decided.at.wall()))
             }
         };
+        let until = self.until(used, decided);
         if let Err(refusal) = used.in_time(until, decided.at.wall()) {
             return Some(Err(refusal));
         }
+        let Some(until) = self.longest_use(used, facts, until) else {
+            let detail = "the answer about the token has no `iat`, and the policy is for single use: \
+                          nothing says how long it can come again";
+            return Some(Err(Refusal::new(RejectionKind::NoTokenId, detail)));
+        };
         let until = until.plus(LONGER);
         let entry = ReplayEntry::new(&facts.issuer, client, what, from, until, decided.at);
         let entry = match facts.subject_kind {
