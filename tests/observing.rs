@@ -23,10 +23,10 @@ use portcullis::observe::{
 };
 use portcullis::secret::Secret;
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
-use portcullis::time::Clock as _;
+use portcullis::time::{Clock, Sleep, Timestamp};
 use portcullis::{
-    Binding, Exception, Mtls, Policy, RejectionKind as Kind, ResourceServer, ServerBuilder, Step,
-    TokenClass,
+    Binding, Exception, Mtls, Policy, Preflight, RejectionKind as Kind, ResourceServer,
+    ServerBuilder, Step, TokenClass,
 };
 use support::{
     ISSUER, Log, RESOURCE, World, anonymous, bearer, builder, every_refusal, send, with_field,
@@ -326,6 +326,61 @@ async fn a_request_that_needs_no_token_is_an_event_too() {
     assert_eq!(kept.only().outcome, DecisionOutcome::Anonymous);
     guard.verify(&parts).await.unwrap_err();
     assert_eq!(kept.only().kind, Some(Kind::NoCredentials));
+}
+
+/// A clock that goes on by a second whenever it is read.
+#[derive(Clone)]
+struct Stepping(ManualClock);
+
+impl Clock for Stepping {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Duration::from_secs(1));
+        self.0.now()
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.steady()
+    }
+
+    fn sleep(&self, time: Duration) -> Sleep {
+        self.0.sleep(time)
+    }
+}
+
+/// A request without a token has one time, in its own event and in that of what refuses it below.
+#[tokio::test]
+async fn a_request_without_a_token_was_decided_once() {
+    let kept = Kept::default();
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new(ISSUER, &clock);
+    let api = builder(&clock)
+        .clock(Stepping(clock.clone()))
+        .issuer(issuer.fixed_keys())
+        .observer(kept.clone())
+        .build()
+        .unwrap();
+    let inner = service_fn(async |_: http::Request<String>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    });
+    let preflight = || {
+        http::Request::options("/")
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "GET")
+            .body(String::new())
+            .unwrap()
+    };
+    let policy = || Policy::new(allow_all()).optional().preflight(Preflight::Pass);
+    for (name, request, events) in [("optional", anonymous(), 2), ("a preflight", preflight(), 1)] {
+        let service = (api.protect(policy()), require(scope("a"))).layer(inner);
+        kept.take();
+        let first = clock.now().plus(Duration::from_secs(1));
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 401, "{name}");
+        let told = kept.take();
+        assert_eq!(told.len(), events, "{name}: {told:?}");
+        assert_eq!(told.last().unwrap().decided_by, DecidedBy::Require, "{name}");
+        assert!(told.iter().all(|event| event.at == first), "{name}: {told:?}");
+        assert_eq!(clock.now(), first, "{name}: read more than once");
+    }
 }
 
 /// The hash tells tokens apart by issuer and `jti`, and by nothing that a bearer can change.

@@ -57,6 +57,7 @@ use crate::observe::{DecidedBy, Decision};
 use crate::time::Timestamp;
 use crate::verify::{Trace, refused_by_handler};
 
+pub(crate) use crate::server::TokenlessReason;
 pub use protect::{Protect, ProtectFuture, ProtectLayer};
 pub use require::{Require, RequireFuture, RequireLayer, require};
 
@@ -67,14 +68,6 @@ pub(crate) struct Tokenless {
     pub(crate) why: TokenlessReason,
     pub(crate) context: Arc<PolicyContext>,
     pub(crate) decided_at: Timestamp,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TokenlessReason {
-    /// The policy says that credentials are optional.
-    Optional,
-    /// A CORS preflight: nothing was decided.
-    Preflight,
 }
 
 impl Tokenless {

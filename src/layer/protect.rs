@@ -21,6 +21,7 @@ use crate::server::{
     Admission, Asking, Decided, Guard, Mode, Passed, Policy, Recording, ResourceServer, Verdict,
     Visit,
 };
+use crate::time::Timestamp;
 
 impl ResourceServer {
     /// The server's own policy as a layer: see [`crate::ServerBuilder::policy`].
@@ -128,8 +129,8 @@ where
                     ProtectFuture { state: State::Recording { recording, pending: Some(pending) } }
                 }
             },
-            Verdict::Pass(passed) => {
-                mark(&self.guard, &mut request, &passed);
+            Verdict::Pass(Passed::Tokenless(why, at)) => {
+                mark(&self.guard, &mut request, why, at);
                 ProtectFuture { state: State::inner(self.inner.call(request), None) }
             }
             Verdict::Wait(wait, visit) => {
@@ -175,13 +176,8 @@ fn accept<B>(guard: &Guard, request: &mut Request<B>, access: Access) -> Option<
 }
 
 /// Marks a request as one that passes without a token.
-fn mark<B>(guard: &Guard, request: &mut Request<B>, passed: &Passed) {
-    let why = match passed {
-        Passed::Preflight => TokenlessReason::Preflight,
-        Passed::Access(_) | Passed::Anonymous => TokenlessReason::Optional,
-    };
+fn mark<B>(guard: &Guard, request: &mut Request<B>, why: TokenlessReason, decided_at: Timestamp) {
     let context = Arc::clone(guard.context());
-    let decided_at = guard.now();
     request.extensions_mut().insert(Tokenless { why, context, decided_at });
     guard.hide(request.headers_mut());
 }
@@ -261,8 +257,8 @@ where
         let decided = match passed {
             Passed::Access(decided) => Some(decided),
             // Nothing of it can end while the inner service is busy.
-            passed => {
-                mark(&self.guard, &mut self.request, &passed);
+            Passed::Tokenless(why, at) => {
+                mark(&self.guard, &mut self.request, why, at);
                 None
             }
         };

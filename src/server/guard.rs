@@ -97,9 +97,16 @@ pub(crate) struct Decided {
 pub(crate) enum Passed {
     /// It has a token that passed every check.
     Access(Decided),
-    /// It has none, and the policy says that it needs none.
-    Anonymous,
-    /// It is a CORS preflight, about which nothing was decided.
+    /// It needs none: why, and when that was decided.
+    Tokenless(TokenlessReason, Timestamp),
+}
+
+/// Why a request passes without a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenlessReason {
+    /// The policy says that credentials are optional.
+    Optional,
+    /// A CORS preflight: nothing was decided.
     Preflight,
 }
 
@@ -232,7 +239,7 @@ impl Guard {
             match self.decide_and_wait(head, Mode::Required).await? {
                 Passed::Access(decided) => self.admit_and_wait(decided).await,
                 // INVARIANT: this mode lets nothing else pass.
-                Passed::Anonymous | Passed::Preflight => {
+                Passed::Tokenless(..) => {
                     let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
                     Err(Rejection::new(refusal, Arc::clone(self.context())))
                 }
@@ -254,7 +261,7 @@ impl Guard {
         async move {
             Ok(match self.decide_and_wait(head, Mode::Optional).await? {
                 Passed::Access(decided) => Some(self.admit_and_wait(decided).await?),
-                Passed::Anonymous | Passed::Preflight => None,
+                Passed::Tokenless(..) => None,
             })
         }
     }
@@ -300,7 +307,7 @@ impl Guard {
         }
         let passes = mode == Mode::Layer && policy.preflight == Preflight::Pass;
         if passes && is_preflight(head) {
-            return Verdict::Pass(Passed::Preflight);
+            return Verdict::Pass(Passed::Tokenless(TokenlessReason::Preflight, at.wall()));
         }
         let fields = Fields::of(head.headers);
         if let Some(revocation) = &shared.rules.revocation {
@@ -308,7 +315,7 @@ impl Guard {
         }
         if mode != Mode::Required && policy.presence == Presence::Optional && fields.are_absent() {
             self.tell(DecisionOutcome::Anonymous, None, &trace, at, started);
-            return Verdict::Pass(Passed::Anonymous);
+            return Verdict::Pass(Passed::Tokenless(TokenlessReason::Optional, at.wall()));
         }
         let route = policy.rules(context);
         let mut next = Visit { started: Some(started), ..visit };

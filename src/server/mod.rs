@@ -33,7 +33,7 @@ use crate::verify::{FirstVerificationHealth, KnownTokensHealth, Rules, Turns};
 pub(crate) use asking::Asking;
 pub use builder::ServerBuilder;
 pub use guard::Guard;
-pub(crate) use guard::{Decided, Mode, Passed, Verdict, Visit};
+pub(crate) use guard::{Decided, Mode, Passed, TokenlessReason, Verdict, Visit};
 pub use metadata::{Metadata, MetadataService};
 pub use policy::{Policy, Preflight};
 pub(crate) use recording::{Admission, Recording};
