@@ -16,16 +16,19 @@ mod wait;
 
 use std::time::Duration;
 
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use portcullis::jose::Algorithm;
-use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder};
-use portcullis::{Access, Binding, Rejection, RejectionKind, ResourceServer, TokenClass};
+use portcullis::testing::{ClientKey, ManualClock, TestIssuer, TokenBuilder};
+use portcullis::{Access, Binding, Dpop, Rejection, RejectionKind, ResourceServer, TokenClass};
 
 use self::measured::measured;
 use self::wait::ready;
 
 const RESOURCE: &str = "https://rs.example";
+
+/// What a known token with a new proof costs at most.
+const NEW_PROOF: u64 = 6;
 
 #[test]
 fn a_first_decision_allocates_little() {
@@ -86,6 +89,50 @@ fn a_first_decision_allocates_little() {
             refused("bad signature", RejectionKind::BadSignature, 4, &tampered);
         }
     }
+}
+
+/// A known token with a new proof of its sender, which the replay memory keeps: what a proof says is held
+/// once. One that is sent again is refused.
+#[test]
+fn a_new_proof_allocates_little() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let client = ClientKey::generate(Algorithm::Es256, &clock);
+    let api = ResourceServer::builder(RESOURCE)
+        .issuer(issuer.fixed_keys())
+        .dpop(Dpop::new())
+        .binding(Binding::Dpop)
+        .class(TokenClass::default_at_most(Duration::from_hours(1)))
+        .clock(clock)
+        .build()
+        .unwrap();
+    let token = token(&issuer).claim("cnf", client.confirmation()).sign();
+    let decide = |proof: &str| {
+        let request = Request::get("/notes")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof);
+        let request = request.body(()).unwrap().into_parts().0;
+        let (decided, given) = measured(|| ready(api.verify(&request)));
+        (decided, given.count_total)
+    };
+    let proof = || client.proof(Method::GET, "https://rs.example/notes").token(&token).sign();
+    let proofs: Vec<_> = (0..21).map(|_| proof()).collect();
+    let mut counts: Vec<_> = proofs
+        .iter()
+        .map(|proof| {
+            let (decided, count) = decide(proof);
+            decided.unwrap();
+            count
+        })
+        .collect();
+    let first = counts[0];
+    // The memory of proofs grows now and then.
+    counts.sort_unstable();
+    println!("a new proof: {} allocations, the sender's first {first}", counts[0]);
+    assert!(counts[0] > 0, "the count counts");
+    assert!(counts[0] <= NEW_PROOF, "{} > {NEW_PROOF}", counts[0]);
+    assert!(first > counts[0], "what is known of a sender is not allocated again: {first}");
+    assert_eq!(decide(&proofs[3]).0.unwrap_err().kind(), RejectionKind::ProofReplayed);
 }
 
 /// A token as they are.

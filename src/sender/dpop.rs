@@ -244,15 +244,7 @@ impl CheckedDpop {
                 self.nonces.as_ref().map(|nonces| nonces.make(now))
             }
         };
-        let used = ProofUse {
-            key: proof.thumbprint().clone(),
-            jti: proof.jti().into(),
-            htu: proof.htu().as_str().into(),
-            issued_at: proof.issued_at(),
-            accepted_until: proof.accepted_until(),
-        };
-        proof.remember(known, sender);
-        Ok(Proven { proof: used, next_nonce })
+        Ok(Proven { proof: proof.into_use(known, sender), next_nonce })
     }
 
     fn refused(&self, error: &ProofError, now: Timestamp) -> Refusal {

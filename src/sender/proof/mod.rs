@@ -36,6 +36,7 @@ pub use expected::{ExpectedProof, NonceDemand, NonceUse, NonceVerdict, ProofRule
 pub(crate) use known::KnownSender;
 
 use super::uri::TargetUri;
+use crate::access::ProofUse;
 use crate::jose::claims::required;
 use crate::jose::{
     Algorithm, ClaimError, ClaimsSet, Compact, Header, HeaderError, KeyFault, PublicKey, base64url,
@@ -277,12 +278,21 @@ impl Proof {
         self.key.key.thumbprint()
     }
 
-    /// What later proofs of this sender need not say again, once this one was found to be of the token's
-    /// sender.
-    pub(crate) fn remember(self, known: Option<&KnownSender>, sender: &Thumbprint) {
+    /// What the replay memory has to know of it. Its key is remembered for the next proofs of this sender, if it
+    /// is the one that the token is bound to.
+    pub(crate) fn into_use(self, known: Option<&KnownSender>, sender: &Thumbprint) -> ProofUse {
+        let Self { key, jti, htu, issued_at, accepted_until, nonce: _ } = self;
+        let used = ProofUse {
+            key: key.key.thumbprint().clone(),
+            jti,
+            htu: htu.into_text(),
+            issued_at,
+            accepted_until,
+        };
         if let Some(known) = known {
-            known.remember(self.key, sender);
+            known.remember(key, sender);
         }
+        used
     }
 
     /// `jti`: unique for the key and `htu`, if the client keeps to RFC 9449 §4.2. It is up to

@@ -82,6 +82,10 @@ impl TargetUri {
         &self.text
     }
 
+    pub(in crate::sender) fn into_text(self) -> Box<str> {
+        self.text
+    }
+
     /// Scheme, host and port: `https://rs.example`, `https://rs.example:8443`.
     #[must_use]
     pub fn origin(&self) -> &str {
