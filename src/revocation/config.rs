@@ -296,6 +296,24 @@ impl Kind {
             Self::Own(_) => "own",
         }
     }
+
+    /// What it is to a journal: where it is, not how it is asked. Each member has its place, and an absent
+    /// one is `null`. Journals of before know sources by this: it never changes.
+    pub(super) fn identity(&self) -> [Value; 4] {
+        const ABSENT: Value = Value::Null;
+        match self {
+            Self::Feed(feed) => {
+                let (url, signed_by) = feed.identity();
+                let signed_by = signed_by.map(|id| json!({ "id": id }));
+                [url.into(), signed_by.unwrap_or(ABSENT), ABSENT, ABSENT]
+            }
+            Self::Events(stream) => {
+                let (transmitter, stream_id) = stream.identity();
+                [ABSENT, ABSENT, transmitter.into(), stream_id.into()]
+            }
+            Self::Own(_) => [ABSENT; 4],
+        }
+    }
 }
 
 /// What a [`Source`] can be: made of an [`EventStream`] or a [`JsonFeed`].

@@ -155,12 +155,8 @@ impl Revocation {
     /// What the journal knows a source by: its name, and what it was. Of another source by that name, or
     /// of the same for other issuers, nothing was ever known.
     fn kept_as(&self, source: &Source) -> Arc<str> {
-        let report = source.report(self.on_stale);
         let mut what = vec![json!(source.speaks_for), json!(self.named_claims())];
-        // Where it is, not how it is asked.
-        for member in ["/feed/url", "/feed/signed_by", "/events/id", "/events/stream_id"] {
-            what.push(report.pointer(member).cloned().unwrap_or_default());
-        }
+        what.extend(source.kind.identity());
         let what = Value::from(what).to_string();
         let digest = Sha256::digest(what.as_bytes());
         format!("{} {}", source.name, base64url::encode(digest)).into()
@@ -252,5 +248,78 @@ impl Prepared {
             runtime.lists = Some(Lists::new(lists, registry, transport, clock, version, observers));
         }
         runtime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EventStream, JsonFeed, Running, SourceHandle, SourceKind};
+    use super::*;
+    use crate::issuer::config::Issuer;
+
+    struct Own;
+
+    impl RevocationSource for Own {
+        fn run(&self, _: SourceHandle) -> Running<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// What journals of before know a source by: where it is, never how it is asked. With another value
+    /// such a journal would know nothing of any source.
+    #[test]
+    fn a_journal_of_before_knows_its_sources() {
+        const URL: &str = "https://a.example/r.json";
+        let stream = || EventStream::discover("https://tx.example");
+        let feed = |url: &str| JsonFeed::over_tls(url);
+        let source = |kind: SourceKind| Source::new("s", kind);
+        for (name, source, wanted) in [
+            ("own", Source::own("s", Own), "eTdBn_UFktoc39dMfSGj1KvQjq7cL1ENAYL3O8O6Grs"),
+            ("feed", source(feed(URL).into()), "d9WCwv-qnSb3Ml7x7av5sHl0auZsWoemRftmOAdQX4M"),
+            (
+                "feed at another URL",
+                source(feed("https://b.example/r.json").into()),
+                "740T-JJ7PCwttl9yd-0kxb36fwLWvGlCuJNfTffxtdY",
+            ),
+            (
+                "signed feed",
+                source(JsonFeed::signed(URL, Issuer::discover("https://pub.example")).into()),
+                "fOvJ_Zdrt1AvsZ7P2Gke1f9EUaab2QvBk3ktRydFkI0",
+            ),
+            ("events", source(stream().into()), "A3FZyjxzNk351RxoGZ-zgc1bbRwqBRkJvwt-NTN3lQ4"),
+            (
+                "stream 1",
+                source(stream().stream_id("stream-1").into()),
+                "aujjQEGhVSKh5RsUaKLpAPKWdLBAmkmYefbP_5rk-Oo",
+            ),
+            (
+                "stream 2",
+                source(stream().stream_id("stream-2").into()),
+                "k7vnoggHDjABAINu-tS7Mt9ZebQCNotZ_r06teg10_8",
+            ),
+            // How it is asked, and what becomes of what is said.
+            (
+                "feed, asked otherwise",
+                source(
+                    feed(URL)
+                        .delta("https://a.example/{sequence}")
+                        .max_bytes(1_000)
+                        .id("urn:feed:1")
+                        .into(),
+                )
+                .max_age(Duration::from_hours(1))
+                .on_stale(OnStale::InsecureUnbounded),
+                "d9WCwv-qnSb3Ml7x7av5sHl0auZsWoemRftmOAdQX4M",
+            ),
+            (
+                "events, asked otherwise",
+                source(stream().audience("https://rs.example").into()),
+                "A3FZyjxzNk351RxoGZ-zgc1bbRwqBRkJvwt-NTN3lQ4",
+            ),
+        ] {
+            let known = Revocation::new().claim("dept");
+            let kept_as = known.kept_as(&source.speaks_for(["https://as.example"]));
+            assert_eq!(*kept_as, *format!("s {wanted}"), "{name}");
+        }
     }
 }

@@ -40,6 +40,11 @@ pub(crate) struct StreamSetting<'a> {
 }
 
 impl EventStream {
+    /// Who transmits it, and which of its streams it is where that is configured.
+    pub(crate) fn identity(&self) -> (&str, Option<&str>) {
+        (&self.issuer, self.stream_id.as_deref())
+    }
+
     /// What is configured, in the words of a configuration file.
     pub(crate) fn report(&self) -> Value {
         let algorithms: Vec<_> = self.algorithms.iter().map(|one| one.as_str()).collect();

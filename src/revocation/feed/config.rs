@@ -184,6 +184,11 @@ impl JsonFeed {
         self.transport.is_none()
     }
 
+    /// Where it is, and whose keys sign it, if TLS does not say who published it.
+    pub(crate) fn identity(&self) -> (&str, Option<&str>) {
+        (&self.url, self.signed_by.as_ref().map(Issuer::id))
+    }
+
     /// What is configured, in the words of a configuration file.
     pub(crate) fn report(&self) -> Value {
         let mut report = json!({
