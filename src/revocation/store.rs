@@ -222,18 +222,17 @@ impl Store {
         };
         let most = self.most.saturating_sub(reserved);
         while self.index.len().saturating_add(coming) > most {
-            let records = self.index.len();
             let folded = self.when_full == WhenFull::FoldCutOffs && self.fold(issuers);
-            if !folded || self.index.len() >= records {
-                return Err(ApplyError::Full { records, most });
+            if !folded {
+                return Err(ApplyError::Full { records: self.index.len(), most });
             }
         }
         Ok(())
     }
 
-    /// Folds cut-offs of one of these issuers, or of any; whether it did, which it does not where there is
-    /// none, and where one for the whole issuer would be no fewer. What the journal has stays there until it
-    /// is too old to matter.
+    /// Folds cut-offs of one of these issuers, or of any; whether it did. It does not where there is none, and
+    /// where one for the whole issuer would be no fewer: with each fold there are fewer. What the journal has
+    /// stays there until it is too old to matter.
     fn fold(&self, issuers: Option<&[Box<str>]>) -> bool {
         let Some((issuer, at)) = self.index.fold(issuers) else { return false };
         let at = at.as_secs();
@@ -284,12 +283,16 @@ struct Lead {
 }
 
 impl Lead {
-    /// Writes until nobody waits.
     fn write_all(mut self) {
+        self.write_waiting();
+        self.finished = true;
+    }
+
+    /// Writes until nobody waits.
+    fn write_waiting(&self) {
         loop {
             let some = self.store.take_some();
             if some.is_empty() {
-                self.finished = true;
                 return;
             }
             self.store.write(some);
@@ -304,13 +307,8 @@ impl Drop for Lead {
         }
         if !std::thread::panicking() {
             // The runtime ended before it began: what was told is stored all the same.
-            loop {
-                let some = self.store.take_some();
-                if some.is_empty() {
-                    return;
-                }
-                self.store.write(some);
-            }
+            self.write_waiting();
+            return;
         }
         let mut queue = self.store.queue();
         queue.writing = false;
@@ -323,13 +321,41 @@ impl Drop for Lead {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::super::config::Issuers;
     use super::super::record::Record;
     use super::*;
     use crate::testing::ManualClock;
+    use crate::time::Sleep;
+
+    /// A clock that panics the first time that it is asked.
+    struct Faulty {
+        clock: ManualClock,
+        panics: AtomicBool,
+    }
+
+    impl Clock for Faulty {
+        fn now(&self) -> Timestamp {
+            assert!(!self.panics.swap(false, Ordering::Relaxed), "the clock is broken");
+            self.clock.now()
+        }
+
+        fn steady(&self) -> Duration {
+            self.clock.steady()
+        }
+
+        fn sleep(&self, time: Duration) -> Sleep {
+            self.clock.sleep(time)
+        }
+    }
 
     fn store() -> Store {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
+        store_at(Arc::new(ManualClock::new()))
+    }
+
+    fn store_at(clock: Arc<dyn Clock>) -> Store {
         let setting = Setting {
             issuers: Issuers { configured: &[], open: false, without_iat: &[] },
             longest_life: Duration::from_hours(1),
@@ -339,6 +365,23 @@ mod tests {
         };
         let index = Index::new(Arc::default(), Duration::from_hours(1));
         Store::new(index, None, 1_000_000, WhenFull::Refuse, &setting)
+    }
+
+    /// A write that panics is not said to have stored anything, and those after it are written.
+    #[tokio::test]
+    async fn a_write_that_panics_keeps_nobody_from_writing() {
+        let clock = Faulty { clock: ManualClock::new(), panics: AtomicBool::new(true) };
+        let store = Arc::new(store_at(Arc::new(clock)));
+        let source = From { kept_as: "local".into(), issuers: None };
+        let batch =
+            |token: &str| Batch::of([Record::token("https://as.example", token, Timestamp::EPOCH)]);
+        let (first, told, lost) = (Arc::clone(&store), source.clone(), batch("a"));
+        let first = tokio::spawn(async move { first.commit(&told, lost).await });
+        assert!(first.await.unwrap_err().is_panic());
+        let mut second = pin!(store.commit(&source, batch("b")));
+        let stored = second.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(stored, Poll::Ready(Ok(()))), "{stored:?}");
+        assert_eq!(store.index().len(), 1);
     }
 
     /// One write takes all that wait, up to its bound, in their order; a batch that is larger by itself is

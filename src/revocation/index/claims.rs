@@ -426,6 +426,7 @@ impl<'a> Changes<'a> {
         let fingerprints = || keys.iter().map(|key| self.index.fingerprint(issuer, *key)).collect();
         let place = match (keys, self.index.place_of(issuer, keys)) {
             (_, Some(place)) => Some(place),
+            // There is only this one: which has the fewest entries is not looked for.
             ([_], None) => Some(0),
             _ => {
                 let fingerprints: Vec<u128> = fingerprints();
