@@ -120,7 +120,7 @@ impl Rules {
             return Ok(Arc::clone(facts));
         }
         // Only now is it known which classes the token is of.
-        let demand = route.demand.and_freshness(self.classes.applied(facts).freshness);
+        let demand = route.demand.and_freshness(self.classes.freshness(facts));
         if demand.freshness.is_some_and(|freshest| at.since(active.asked()) > freshest) {
             return Err(no_answer(demand.freshness));
         }

@@ -161,6 +161,14 @@ impl TokenClass {
 pub(crate) struct Classes {
     default: CheckedClass,
     others: Vec<CheckedClass>,
+    freshness: Freshness,
+}
+
+/// Whether any class wants fresh knowledge of revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    Unwanted,
+    Wanted,
 }
 
 #[derive(Debug)]
@@ -238,11 +246,15 @@ impl Classes {
         if faults.len() > before {
             return None;
         }
+        let freshness = match classes.iter().any(|class| class.freshness.is_some()) {
+            true => Freshness::Wanted,
+            false => Freshness::Unwanted,
+        };
         let checked = |class: TokenClass| CheckedClass { name: class.name().into(), class };
         let (default, others): (Vec<_>, Vec<_>) =
             classes.into_iter().partition(TokenClass::is_default);
         let default = default.into_iter().next().map(checked)?;
-        Some(Self { default, others: others.into_iter().map(checked).collect() })
+        Some(Self { default, others: others.into_iter().map(checked).collect(), freshness })
     }
 
     /// Where a class is: the default class is not in the list of the others.
@@ -405,6 +417,15 @@ impl Classes {
             max_age: max_age.or(default.max_age),
             freshness: freshness.or(default.freshness),
             binding: binding.or(default.binding.map(|binding| (binding, &*self.default.name))),
+        }
+    }
+
+    /// How old what is known of this token's revocation may be: as [`Self::applied`] says. Where no class
+    /// says anything of it, none is looked at.
+    pub(crate) fn freshness(&self, facts: &Facts) -> Option<Duration> {
+        match self.freshness {
+            Freshness::Unwanted => None,
+            Freshness::Wanted => self.applied(facts).freshness,
         }
     }
 

@@ -8,11 +8,11 @@ use http::{Request, Response};
 use portcullis::check::{CheckError, CheckRequest, allow_all};
 use portcullis::introspection::Introspection;
 use portcullis::testing::Failure;
-use portcullis::{Policy, RejectionKind as Kind, TokenClass};
+use portcullis::{Binding, Issuer, Policy, RejectionKind as Kind, ResourceServer, TokenClass};
 use tokio::task::JoinHandle;
 use tower::{Layer as _, service_fn};
 
-use crate::support::{bearer, send, settle};
+use crate::support::{ISSUER, RESOURCE, bearer, send, settle};
 use crate::world::{Parts, SECOND, World, assert_is_unavailable};
 
 fn fresh(seconds: u64) -> Policy {
@@ -122,6 +122,46 @@ async fn a_class_asks_again_where_the_answer_is_older() {
     world.kit.recover();
     world.kit.revoke(&paying);
     world.assert_invalid(&paying, Kind::Inactive, "told").await;
+}
+
+/// The default class wants it of every token, unless another that describes it says how much.
+#[tokio::test]
+async fn the_default_class_asks_again_where_the_answer_is_older() {
+    let parts = Parts::new();
+    let class = |freshness: Option<Duration>| {
+        let class = TokenClass::default_at_most(Duration::from_hours(1));
+        freshness.into_iter().fold(class, TokenClass::freshness)
+    };
+    for (name, default, other, calls) in [
+        ("none wants it", None, None, [0, 0]),
+        ("the default", Some(5 * SECOND), None, [1, 1]),
+        ("another as well", Some(5 * SECOND), Some(20 * SECOND), [0, 1]),
+        ("another alone", None, Some(5 * SECOND), [1, 0]),
+    ] {
+        let builder = ResourceServer::builder(RESOURCE)
+            .clock(parts.clock.clone())
+            .binding(Binding::WhereBound)
+            .class(class(default))
+            .issuer(Issuer::opaque(ISSUER))
+            .transport(parts.network.clone())
+            .introspection(parts.introspection());
+        let payments =
+            TokenClass::named("payments").scopes(["pay"]).max_age(Duration::from_hours(1));
+        let payments = other.into_iter().fold(payments, TokenClass::freshness);
+        let api = builder.class(payments).build().unwrap();
+        let layer = api.layer();
+        let claims = || parts.issuer.token(RESOURCE);
+        let tokens = ["pay", "read"].map(|scope| parts.kit.active(claims().scope(scope)));
+        for token in &tokens {
+            assert!(send(&layer, bearer(token)).await.passed(), "{name}");
+        }
+        parts.clock.advance(6 * SECOND);
+        for (token, calls) in tokens.iter().zip(calls) {
+            let before = parts.kit.calls();
+            assert!(send(&layer, bearer(token)).await.passed(), "{name}");
+            assert_eq!(parts.kit.calls() - before, calls, "{name}: {token}");
+        }
+    }
 }
 
 /// An answer is as old as its question: also where it was asked for this very request, which waited for it.
