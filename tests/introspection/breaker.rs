@@ -262,7 +262,7 @@ async fn the_last_error_is_told_until_a_success() {
 async fn each_endpoint_has_its_own() {
     let mut parts = crate::world::Parts::new();
     let (other, at_other) = parts.other("https://b.example");
-    let asked = crate::world::asked_at(other.id(), at_other.url()).prefix("b_");
+    let asked = crate::world::asked_at(other.id(), at_other.url()).prefix("b~");
     let builder = parts
         .builder()
         .issuer(portcullis::Issuer::opaque(other.id()))
@@ -271,8 +271,8 @@ async fn each_endpoint_has_its_own() {
     let world = parts.build(builder);
     world.kit.fail(Failure::Connection);
     open(&world).await;
-    at_other.active_as("b_1", other.token(crate::support::RESOURCE));
-    world.assert_passes("b_1", "the other").await;
+    at_other.active_as("b~1", other.token(crate::support::RESOURCE));
+    world.assert_passes("b~1", "the other").await;
     let states: Vec<_> =
         world.api.introspection_health().into_iter().map(|health| health.state).collect();
     assert_eq!(states, [EndpointState::Resting, EndpointState::Working]);
