@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 
 use super::discovery::{MetadataError, jwks_uri, max_age};
@@ -10,7 +10,9 @@ use crate::jose::{Algorithm, JwkSet, JwkSetError};
 use crate::name::{IssuerId, LoopbackHttp};
 use crate::secret::{Credential, CredentialScheme, SecretError, SecretSource};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{
+    ExchangeError, FetchError, FetchErrorKind, FetchLimits, Transport, exchange,
+};
 
 /// A metadata document has some 5 KiB.
 const MAX_METADATA: usize = 128 * 1024;
@@ -184,27 +186,15 @@ impl Fetcher<'_> {
         }
         let token = self.token.filter(|token| token.goes_to(url));
         let limits = FetchLimits { max_body, timeout: TIMEOUT, loopback_http: self.loopback_http };
-        let fetch = async {
-            if let Some(token) = token {
-                let token = token.credential.read().await;
-                let token =
-                    token.map_err(|error| KeyFetchError::Token { url: url.to_owned(), error })?;
-                request.headers_mut().insert(AUTHORIZATION, token);
-            }
-            self.transport.fetch(request, limits).await.map_err(failed)
-        };
-        let answer = tokio::select! {
-            answer = fetch => answer?,
-            () = self.clock.sleep(TIMEOUT) => {
-                return Err(failed(FetchError::new(FetchErrorKind::Timeout)));
-            }
-        };
+        let credential = token.map(|token| &*token.credential);
+        let answer = exchange(self.transport, self.clock, credential, request, limits).await;
+        let answer = answer.map_err(|error| match error {
+            ExchangeError::Fetch(error) => failed(error),
+            ExchangeError::Credential(error) => KeyFetchError::Token { url: url.to_owned(), error },
+        })?;
         let redirect = answer.status().is_redirection();
         if redirect && answer.status() != StatusCode::NOT_MODIFIED {
             return Err(failed(FetchError::new(FetchErrorKind::Redirect)));
-        }
-        if answer.body().len() > max_body {
-            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
         }
         Ok(answer)
     }

@@ -9,10 +9,11 @@
 //!
 //! [`ReqwestTransport`] (feature `reqwest`, on by default) is the one that is used unless another
 //! is given: one with a private CA or a proxy, or one of the test kit that has no sockets.
-//! Its caller checks size, status and time again: a transport that breaks a rule makes a fetch
-//! fail, and cannot make it unbounded.
+//! Size and time are kept beside it too (`exchange`), and its caller checks the status: a transport that
+//! breaks a rule makes a fetch fail, and cannot make it unbounded.
 
 mod content;
+mod exchange;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
@@ -29,6 +30,7 @@ use http::{HeaderMap, Request, Response};
 use crate::name::LoopbackHttp;
 
 pub(crate) use self::content::{Content, ContentError};
+pub(crate) use self::exchange::{ExchangeError, exchange, fetch_at_most};
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 

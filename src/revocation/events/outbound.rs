@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LANGUAGE, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::name::LoopbackHttp;
 use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
-use crate::transport::{FetchError, FetchErrorKind, FetchLimits, Transport, media_type};
+use crate::transport::{
+    ExchangeError, FetchError, FetchErrorKind, FetchLimits, Transport, exchange, media_type,
+};
 
 /// Why a question has no answer. For operators; it holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -95,26 +97,14 @@ impl Outbound {
         }
         let loopback_http = self.loopback_http;
         let limits = FetchLimits { loopback_http, ..FetchLimits::new(max_body, timeout) };
-        let fetch = async {
-            if let Some(credential) = credential {
-                let value = credential.read().await;
-                let value =
-                    value.map_err(|error| AskError::Credential { url: url.to_owned(), error })?;
-                request.headers_mut().insert(AUTHORIZATION, value);
-            }
-            self.transport.fetch(request, limits).await.map_err(failed)
-        };
-        let answer = tokio::select! {
-            answer = fetch => answer?,
-            () = self.clock.sleep(timeout) => {
-                return Err(failed(FetchError::new(FetchErrorKind::Timeout)));
-            }
-        };
+        let credential = credential.map(|credential| &**credential);
+        let answer = exchange(&*self.transport, &*self.clock, credential, request, limits).await;
+        let answer = answer.map_err(|error| match error {
+            ExchangeError::Fetch(error) => failed(error),
+            ExchangeError::Credential(error) => AskError::Credential { url: url.to_owned(), error },
+        })?;
         if answer.status().is_redirection() {
             return Err(failed(FetchError::new(FetchErrorKind::Redirect)));
-        }
-        if answer.body().len() > max_body {
-            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
         }
         Ok(answer)
     }

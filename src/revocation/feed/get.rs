@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Request, StatusCode};
 
 use crate::name::LoopbackHttp;
 use crate::secret::{Credential, SecretError};
 use crate::time::Clock;
-use crate::transport::{Content, FetchError, FetchErrorKind, FetchLimits, Transport};
+use crate::transport::{
+    Content, ExchangeError, FetchError, FetchErrorKind, FetchLimits, Transport, exchange,
+};
 
 /// From the first byte sent to the last byte read: 64 MiB at ten megabits a second.
 pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -72,25 +74,12 @@ impl Getter {
         }
         let loopback_http = self.loopback_http;
         let limits = FetchLimits { loopback_http, ..FetchLimits::new(self.most, TIMEOUT) };
-        let fetch = async {
-            if let Some(credential) = &self.credential {
-                let value = credential.read().await;
-                let value =
-                    value.map_err(|error| GetError::Credential { url: url.to_owned(), error })?;
-                request.headers_mut().insert(AUTHORIZATION, value);
-            }
-            self.transport.fetch(request, limits).await.map_err(failed)
-        };
-        let answer = tokio::select! {
-            answer = fetch => answer?,
-            () = clock.sleep(TIMEOUT) => {
-                return Err(failed(FetchError::new(FetchErrorKind::Timeout)));
-            }
-        };
-        // Whatever a transport keeps of its limits.
-        if answer.body().len() > self.most {
-            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
-        }
+        let credential = self.credential.as_deref();
+        let answer = exchange(&*self.transport, clock, credential, request, limits).await;
+        let answer = answer.map_err(|error| match error {
+            ExchangeError::Fetch(error) => failed(error),
+            ExchangeError::Credential(error) => GetError::Credential { url: url.to_owned(), error },
+        })?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if tag.is_some() => return Ok(Got::Unchanged),

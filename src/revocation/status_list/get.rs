@@ -12,7 +12,8 @@ use crate::issuer::KeySearchError;
 use crate::name::{LoopbackHttp, NameError};
 use crate::time::Clock;
 use crate::transport::{
-    Content, ContentError, FetchError, FetchErrorKind, FetchLimits, Transport, media_type,
+    Content, ContentError, FetchError, FetchErrorKind, FetchLimits, Transport, fetch_at_most,
+    media_type,
 };
 
 /// From the first byte sent to the last byte read, redirects included.
@@ -151,11 +152,7 @@ impl Getter<'_> {
         }
         let limits =
             FetchLimits { max_body: self.most, timeout: TIMEOUT, loopback_http: self.loopback };
-        let answer = self.transport.fetch(request, limits).await.map_err(failed)?;
-        if answer.body().len() > self.most {
-            return Err(failed(FetchError::new(FetchErrorKind::TooLarge)));
-        }
-        Ok(answer)
+        fetch_at_most(self.transport, request, limits).await.map_err(failed)
     }
 
     fn take(
