@@ -12,7 +12,7 @@ use super::Record;
 use super::freshness::{LastSync, OnStale, SourceHealth, SourceState};
 use super::rest::Rest;
 use super::source::{Applied, ApplyError, Batch, RevocationSource, Running, SourceHandle};
-use super::store::{From, Store};
+use super::store::{Store, Teller};
 use crate::observe::{Observers, SourceEvent, SourceEventKind};
 use crate::time::{Clock, LEEWAY_MOST, Moment, Timestamp};
 use crate::transport::Transport;
@@ -20,7 +20,7 @@ use crate::transport::Transport;
 /// Where the records of one source come in.
 pub(crate) struct Inlet {
     pub(super) name: Arc<str>,
-    pub(super) from: From,
+    pub(super) teller: Teller,
     pub(super) max_age: Duration,
     pub(super) on_stale: OnStale,
     pub(super) store: Arc<Store>,
@@ -81,7 +81,7 @@ impl Inlet {
     ) -> Result<Applied, ApplyError> {
         let (synchronised, newest) = (batch.synchronised, batch.newest);
         let state: Option<Arc<[u8]>> = batch.state.as_deref().map(Into::into);
-        if let Err(error) = self.store.commit(&self.from, batch).await {
+        if let Err(error) = self.store.commit(&self.teller, batch).await {
             self.failed(error.to_string().into());
             return Err(error);
         }
@@ -168,7 +168,7 @@ impl Inlet {
     }
 
     fn speaks_for(&self, issuer: &str) -> bool {
-        let Some(issuers) = &self.from.issuers else { return true };
+        let Some(issuers) = &self.teller.issuers else { return true };
         issuers.iter().any(|known| &**known == issuer)
     }
 
@@ -180,7 +180,7 @@ impl Inlet {
 
     pub(super) fn health(&self, now: Moment) -> SourceHealth {
         let age = self.last.age(now);
-        let local = self.from.issuers.is_none();
+        let local = self.teller.issuers.is_none();
         let state = match age {
             _ if local => SourceState::Local,
             None if self.on_stale == OnStale::InsecureUnbounded => SourceState::Unbounded,

@@ -16,10 +16,10 @@ use super::freshness::{LastSync, OnStale};
 use super::index::Index;
 use super::inlet::Inlet;
 use super::journal::{Journal, JournalError};
-use super::runtime::{Running, Runtime};
+use super::runtime::{RunningSource, Runtime};
 use super::source::RevocationSource;
 use super::status_list::{CheckedLists, Lists};
-use super::store::{From, Store};
+use super::store::{Store, Teller};
 use crate::error::{ConfigFault, Faults};
 use crate::issuer::Registry;
 use crate::jose::base64url;
@@ -56,10 +56,10 @@ impl Revocation {
         let index = Index::new(self.named_claims().into(), life);
         let store = Store::new(index, self.journal.clone(), self.most(), self.when_full, setting);
         let store = Arc::new(store);
-        let inlet = |name: &str, from: From, max_age, on_stale| {
+        let inlet = |name: &str, teller: Teller, max_age, on_stale| {
             Arc::new(Inlet {
                 name: name.into(),
-                from,
+                teller,
                 max_age,
                 on_stale,
                 store: Arc::clone(&store),
@@ -71,9 +71,9 @@ impl Revocation {
                 observers: OnceLock::new(),
             })
         };
-        let from = From { kept_as: LOCAL.into(), issuers: None };
-        let local = inlet(LOCAL, from, Duration::MAX, OnStale::InsecureUnbounded);
-        let mut sources = vec![Running { inlet: local, source: None, stream: None }];
+        let teller = Teller { kept_as: LOCAL.into(), issuers: None };
+        let local = inlet(LOCAL, teller, Duration::MAX, OnStale::InsecureUnbounded);
+        let mut sources = vec![RunningSource { inlet: local, source: None, stream: None }];
         // What cannot say how old it is, beside others that can: these are asked in its place.
         let mut ageless = Vec::new();
         for (index, source) in self.sources.iter().enumerate() {
@@ -109,15 +109,15 @@ impl Revocation {
                     }
                 };
                 let issuers = source.speaks_for.iter().map(|name| name.as_str().into()).collect();
-                let from = From { kept_as: self.kept_as(source), issuers: Some(issuers) };
+                let teller = Teller { kept_as: self.kept_as(source), issuers: Some(issuers) };
                 let on_stale = if covered {
                     ageless.push(sources.len());
                     OnStale::InsecureUnbounded
                 } else {
                     on_stale
                 };
-                let inlet = inlet(&source.name, from, source.most_age(), on_stale);
-                sources.push(Running { inlet, source: run, stream });
+                let inlet = inlet(&source.name, teller, source.most_age(), on_stale);
+                sources.push(RunningSource { inlet, source: run, stream });
             });
         }
         if faults.len() > before {
@@ -128,9 +128,9 @@ impl Revocation {
             return None;
         }
         let mut speaking: HashMap<Box<str>, Vec<usize>> = HashMap::new();
-        let aged = |(place, _): &(usize, &Running)| !ageless.contains(place);
+        let aged = |(place, _): &(usize, &RunningSource)| !ageless.contains(place);
         for (place, source) in sources.iter().enumerate().filter(aged) {
-            for issuer in source.inlet.from.issuers.iter().flat_map(|issuers| issuers.iter()) {
+            for issuer in source.inlet.teller.issuers.iter().flat_map(|issuers| issuers.iter()) {
                 speaking.entry(issuer.clone()).or_default().push(place);
             }
         }
@@ -225,8 +225,8 @@ impl Prepared {
             journal.set_longest_life(store.longest_life())?;
         }
         store.restore(journal)?;
-        for Running { inlet, .. } in &self.runtime.sources {
-            let kept = journal.source(&inlet.from.kept_as)?;
+        for RunningSource { inlet, .. } in &self.runtime.sources {
+            let kept = journal.source(&inlet.teller.kept_as)?;
             if let Some(then) = kept.synchronised {
                 inlet.last.restore(then, now);
             }

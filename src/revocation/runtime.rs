@@ -24,7 +24,7 @@ use crate::time::Clock;
 pub(crate) struct Runtime {
     pub(super) store: Arc<Store>,
     /// The first one is this process itself.
-    pub(super) sources: Vec<Running>,
+    pub(super) sources: Vec<RunningSource>,
     /// By token issuer: the places of the sources that speak for it.
     pub(super) speaking: HashMap<Box<str>, Box<[usize]>>,
     pub(super) lists: Option<Arc<Lists>>,
@@ -38,14 +38,14 @@ pub(crate) struct Runtime {
 }
 
 /// One source, at run time.
-pub(super) struct Running {
+pub(super) struct RunningSource {
     pub(super) inlet: Arc<Inlet>,
     /// `None`: this process.
     pub(super) source: Option<Arc<dyn RevocationSource>>,
     pub(super) stream: Option<Arc<Stream>>,
 }
 
-impl Running {
+impl RunningSource {
     /// Whether it can say something before this server serves: what is pushed has nowhere to go yet.
     fn can_be_asked(&self) -> bool {
         self.source.is_some() && self.stream.as_ref().is_none_or(|stream| stream.is_polled())
@@ -80,7 +80,7 @@ impl Runtime {
             );
         }
         let mut tasks = Vec::new();
-        for Running { inlet, source, .. } in &self.sources {
+        for RunningSource { inlet, source, .. } in &self.sources {
             if let Some(source) = source {
                 let task = keep_running(Arc::clone(source), Arc::clone(inlet));
                 tasks.push(runtime.spawn(task).abort_handle());
@@ -107,7 +107,7 @@ impl Runtime {
         self.start();
         let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
         let asked = || self.sources.iter().filter(|source| source.can_be_asked());
-        for Running { inlet, .. } in asked() {
+        for RunningSource { inlet, .. } in asked() {
             if inlet.on_stale != OnStale::InsecureUnbounded {
                 let mut outcomes = inlet.outcomes.subscribe();
                 waits.push(Box::pin(async move {

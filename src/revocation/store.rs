@@ -37,7 +37,7 @@ struct Queue {
 
 /// Who tells.
 #[derive(Clone)]
-pub(super) struct From {
+pub(super) struct Teller {
     /// As the journal knows it.
     pub(super) kept_as: Arc<str>,
     /// The issuers that it speaks for; `None`: this process, which speaks for all.
@@ -46,7 +46,7 @@ pub(super) struct From {
 
 /// A batch that is to be stored, and who wants to know.
 struct Waiting {
-    source: From,
+    source: Teller,
     batch: Batch,
     done: oneshot::Sender<Result<(), ApplyError>>,
 }
@@ -123,7 +123,7 @@ impl Store {
     /// takes all that wait.
     pub(super) async fn commit(
         self: &Arc<Self>,
-        source: &From,
+        source: &Teller,
         batch: Batch,
     ) -> Result<(), ApplyError> {
         if batch.records.is_empty() && batch.state.is_none() && batch.synchronised.is_none() {
@@ -372,7 +372,7 @@ mod tests {
     async fn a_write_that_panics_keeps_nobody_from_writing() {
         let clock = Faulty { clock: ManualClock::new(), panics: AtomicBool::new(true) };
         let store = Arc::new(store_at(Arc::new(clock)));
-        let source = From { kept_as: "local".into(), issuers: None };
+        let source = Teller { kept_as: "local".into(), issuers: None };
         let batch =
             |token: &str| Batch::of([Record::token("https://as.example", token, Timestamp::EPOCH)]);
         let (first, told, lost) = (Arc::clone(&store), source.clone(), batch("a"));
@@ -405,7 +405,7 @@ mod tests {
                 queue.writing = true;
                 for records in &batches {
                     let batch = Batch::of(std::iter::repeat_n(record.clone(), *records));
-                    let source = From { kept_as: "local".into(), issuers: None };
+                    let source = Teller { kept_as: "local".into(), issuers: None };
                     let (done, _) = oneshot::channel();
                     queue.waiting.push(Waiting { source, batch, done });
                 }
