@@ -54,6 +54,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::access::ResponseFields;
 use crate::context::{ChallengeParams, ChallengeVisibility, NonceIssuing, ReadyChallenges};
 use crate::credentials::Scheme;
 use crate::error::{ConfigFault, Faults, Rejection, RejectionKind, key};
@@ -78,9 +79,6 @@ const EXPIRED: &str = "the access token expired";
 /// The texts of the `invalid_token` challenges that are kept ready, beside that without an error. Nothing
 /// stands in those but what the policy says.
 const READY: [&str; ReadyChallenges::ERRORS] = [MALFORMED, UNSIGNED, EXPIRED];
-
-/// The field of a nonce for DPoP proofs (RFC 9449 §8).
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// auth-params that are written here and cannot be set by hand.
 const RESERVED: [&str; 10] = [
@@ -107,6 +105,27 @@ enum Reply {
     Later,
     /// 500.
     Broken,
+}
+
+impl Reply {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Bare => StatusCode::UNAUTHORIZED,
+            Self::Error(status, _, _) => *status,
+            Self::Later => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Its fixed text.
+    const fn text(&self) -> &'static str {
+        match self {
+            Self::Bare => "an access token is required",
+            Self::Error(_, _, text) => text,
+            Self::Later => "the access token cannot be decided now",
+            Self::Broken => "the server is configured wrongly",
+        }
+    }
 }
 
 /// The one place that decides what a client learns of a rejection.
@@ -235,16 +254,6 @@ fn grpc_status(status: StatusCode) -> &'static str {
     }
 }
 
-/// The fixed text of a reply.
-fn text_of(reply: &Reply) -> &'static str {
-    match reply {
-        Reply::Bare => "an access token is required",
-        Reply::Error(_, _, text) => text,
-        Reply::Later => "the access token cannot be decided now",
-        Reply::Broken => "the server is configured wrongly",
-    }
-}
-
 /// A response that is all headers (gRPC over HTTP/2, "Trailers-Only"): status and metadata.
 fn respond_grpc<B: Default>(rejection: &Rejection) -> Response<B> {
     const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -258,7 +267,7 @@ fn respond_grpc<B: Default>(rejection: &Rejection) -> Response<B> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_status(status)));
     // The texts have no character that would have to be percent-encoded.
-    let text = text_of(&reply(rejection.kind()));
+    let text = reply(rejection.kind()).text();
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(text));
     if let Some(time) = rejection.retry_after() {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -270,23 +279,17 @@ fn respond_grpc<B: Default>(rejection: &Rejection) -> Response<B> {
 fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
     let mut response = Response::new(B::default());
     let headers = response.headers_mut();
-    let status = match reply(rejection.kind()) {
-        Reply::Bare => {
-            challenges(rejection, None, headers);
-            StatusCode::UNAUTHORIZED
-        }
-        Reply::Error(status, code, text) => {
-            challenges(rejection, Some((code, text)), headers);
-            status
-        }
+    let reply = reply(rejection.kind());
+    match reply {
+        Reply::Bare => challenges(rejection, None, headers),
+        Reply::Error(_, code, text) => challenges(rejection, Some((code, text)), headers),
         Reply::Later => {
             headers.insert(RETRY_AFTER, retry_after(rejection));
-            StatusCode::SERVICE_UNAVAILABLE
         }
-        Reply::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+        Reply::Broken => {}
+    }
     if let Some(nonce) = rejection.dpop_nonce() {
-        headers.insert(DPOP_NONCE, nonce.clone());
+        headers.insert(ResponseFields::NONCE, nonce.clone());
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let context = rejection.context();
@@ -297,7 +300,7 @@ fn respond<B: Default>(rejection: &Rejection) -> Response<B> {
         };
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
     }
-    *response.status_mut() = status;
+    *response.status_mut() = reply.status();
     response.extensions_mut().insert(rejection.clone());
     response
 }
@@ -424,12 +427,7 @@ impl Rejection {
     /// The status of [`Rejection::to_response`].
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match reply(self.kind()) {
-            Reply::Bare => StatusCode::UNAUTHORIZED,
-            Reply::Error(status, _, _) => status,
-            Reply::Later => StatusCode::SERVICE_UNAVAILABLE,
-            Reply::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        reply(self.kind()).status()
     }
 }
 

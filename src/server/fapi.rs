@@ -59,7 +59,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 pub(super) fn check(asked: &Asked<'_>, faults: &mut Faults) {
     let fault = |what: String| ConfigFault::Fapi2(what);
     for (index, class) in asked.classes.iter().enumerate() {
-        if let Some(most) = class.most().filter(|most| *most > LONGEST) {
+        if let Some(most) = class.max_lifetime().filter(|most| *most > LONGEST) {
             let what = format!(
                 "tokens of {most:?}: at most {LONGEST:?} are accepted under it: say at most that"
             );

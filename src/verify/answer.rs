@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::authenticate::{Meeting, ReadJwt, check_kind};
-use super::facts::{FromClient, StandIns, check_lengths, confirmation_of, facts_of, named};
+use super::facts::{FromClient, StandIns, Wanted, check_lengths, confirmation_of, facts_of, named};
 use super::validity::untimely;
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
@@ -212,49 +212,44 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer, active.members(), &wanted, stand_ins);
         let mut facts = facts.map_err(unusable)?;
         if let Some(jwt) = jwt {
-            self.narrow(&mut facts, jwt).map_err(unreadable)?;
+            narrow(&mut facts, jwt, &wanted).map_err(unreadable)?;
         }
         facts.confirmation = of_type(facts.confirmation, scheme);
         Ok(facts)
     }
 }
 
-impl Rules {
-    /// Adds to an answer what the JWT that it is about says itself: an issuer that leaves something out
-    /// does not take it back. Of two that differ in their `jti` one is about another token.
-    fn narrow(&self, facts: &mut Facts, jwt: Beside<'_>) -> Result<(), String> {
-        let Beside { claims, key_id } = jwt;
-        let malformed = |error: ClaimError| format!("the token: {error}");
-        facts.confirmation = both(
-            mem::replace(&mut facts.confirmation, Confirmation::Absent),
-            confirmation_of(claims),
-        );
-        facts.key_id = key_id;
-        let jti = claims.text("jti").map_err(malformed)?.map(|jti| JwtId::from_token(&jti));
-        if let (Some(said), Some(own)) = (&facts.jwt_id, &jti)
-            && said != own
-        {
-            return Err("its `jti` is another than that of the token".to_owned());
-        }
-        facts.jwt_id = facts.jwt_id.take().or(jti);
-        let wanted = self.wanted(&facts.issuer);
-        if wanted.session && facts.session.is_none() {
-            facts.session = claims.text("sid").map_err(malformed)?.map(Into::into);
-        }
-        let own = named(claims, wanted.claims).map_err(malformed)?;
-        let new = own.into_iter().filter(|claim| !facts.named.contains(claim));
-        facts.named = facts.named.iter().cloned().chain(new).collect();
-        if facts.addressed == Addressed::Unsaid
-            && let Some(audiences) = claims.audiences().map_err(malformed)?
-        {
-            facts.audiences = audiences.iter().map(|one| Audience::from_token(one)).collect();
-            facts.addressed = Addressed::Named;
-        }
-        if wanted.session {
-            check_lengths(facts).map_err(malformed)?;
-        }
-        Ok(())
+/// Adds to an answer what the JWT that it is about says itself: an issuer that leaves something out
+/// does not take it back. Of two that differ in their `jti` one is about another token.
+fn narrow(facts: &mut Facts, jwt: Beside<'_>, wanted: &Wanted<'_>) -> Result<(), String> {
+    let Beside { claims, key_id } = jwt;
+    let malformed = |error: ClaimError| format!("the token: {error}");
+    facts.confirmation =
+        both(mem::replace(&mut facts.confirmation, Confirmation::Absent), confirmation_of(claims));
+    facts.key_id = key_id;
+    let jti = claims.text("jti").map_err(malformed)?.map(|jti| JwtId::from_token(&jti));
+    if let (Some(said), Some(own)) = (&facts.jwt_id, &jti)
+        && said != own
+    {
+        return Err("its `jti` is another than that of the token".to_owned());
     }
+    facts.jwt_id = facts.jwt_id.take().or(jti);
+    if wanted.session && facts.session.is_none() {
+        facts.session = claims.text("sid").map_err(malformed)?.map(Into::into);
+    }
+    let own = named(claims, wanted.claims).map_err(malformed)?;
+    let new = own.into_iter().filter(|claim| !facts.named.contains(claim));
+    facts.named = facts.named.iter().cloned().chain(new).collect();
+    if facts.addressed == Addressed::Unsaid
+        && let Some(audiences) = claims.audiences().map_err(malformed)?
+    {
+        facts.audiences = audiences.iter().map(|one| Audience::from_token(one)).collect();
+        facts.addressed = Addressed::Named;
+    }
+    if wanted.session {
+        check_lengths(facts).map_err(malformed)?;
+    }
+    Ok(())
 }
 
 /// What an answer and the token itself say of the sender: each is enforced, and neither takes back what

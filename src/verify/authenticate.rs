@@ -225,14 +225,13 @@ impl Rules {
             );
             return refuse(RejectionKind::AlgorithmNotAllowed, detail);
         }
+        let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
         if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
             let introspector = Arc::clone(introspector);
-            let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
             let facts =
                 self.jwt_asked_about(&introspector, token, jwt, could_prove, look, trace)?;
             return Ok((Said::Answered { facts, introspector, token }, None));
         }
-        let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
         let (key, place) = self.verify(&issuer, jwt, Meeting::First, look)?;
 
         // 5. The claims are there and of the right type.

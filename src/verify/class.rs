@@ -490,10 +490,6 @@ impl TokenClass {
     pub(crate) const fn bound_as(&self) -> Option<Binding> {
         self.binding
     }
-
-    pub(crate) fn most(&self) -> Option<Duration> {
-        self.max_lifetime
-    }
 }
 
 fn fault(class: &TokenClass, what: impl Into<String>) -> ConfigFault {
