@@ -397,7 +397,8 @@ impl Access {
 }
 
 impl ResponseFields {
-    const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+    /// The name of the field of [`Self::dpop_nonce`] (RFC 9449 §8).
+    pub(crate) const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
     fn write(&self, headers: &mut HeaderMap, context: &PolicyContext) {
         if context.server.nonces == NonceIssuing::On {

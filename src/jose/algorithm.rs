@@ -114,6 +114,12 @@ impl Algorithm {
         }
     }
 
+    /// The `alg` values of these, with a space between two.
+    pub(crate) fn names(algorithms: &[Self]) -> String {
+        let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+        names.join(" ")
+    }
+
     /// The kind of key it needs.
     #[must_use]
     pub const fn key_shape(self) -> KeyShape {

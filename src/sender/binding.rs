@@ -1,6 +1,6 @@
 use super::dpop::{CheckedDpop, RouteNonces};
 use super::mtls::{CheckedMtls, Seen};
-use super::proof::KnownSender;
+use super::proof::{KnownSender, Proof};
 use crate::access::{Confirmation, ResponseFields, Sender};
 use crate::context::Schemes;
 use crate::credentials::{RequestHead, Scheme, Unread};
@@ -128,7 +128,7 @@ impl Mechanisms {
         head: RequestHead<'_>,
     ) -> Result<(), Refusal> {
         let refuse = |kind, detail: String| Err(Refusal::new(kind, detail));
-        if scheme == Scheme::Dpop && !head.headers.contains_key("dpop") {
+        if scheme == Scheme::Dpop && !head.headers.contains_key(Proof::FIELD) {
             return Err(Refusal::new(RejectionKind::ProofMissing, NO_FIELD));
         }
         let by_certificate = || match self.mtls.as_ref().map(|mtls| mtls.see(head)) {

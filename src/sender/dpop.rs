@@ -131,13 +131,13 @@ impl Dpop {
             let wrong = match allowed {
                 _ if !Self::POSSIBLE.contains(algorithm) => Some(format!(
                     "proofs are not verified with {algorithm}: {} are possible",
-                    names(Self::POSSIBLE)
+                    Algorithm::names(Self::POSSIBLE)
                 )),
                 _ if self.algorithms.iter().take(index).any(|other| other == algorithm) => {
                     Some(format!("{algorithm} is named twice: keep one"))
                 }
                 Some((rule, allowed)) if !allowed.contains(algorithm) => {
-                    Some(format!("{algorithm} is not among {}: {rule}", names(allowed)))
+                    Some(format!("{algorithm} is not among {}: {rule}", Algorithm::names(allowed)))
                 }
                 _ => None,
             };
@@ -179,11 +179,6 @@ impl Default for Dpop {
     }
 }
 
-fn names(algorithms: &[Algorithm]) -> String {
-    let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
-    names.join(" ")
-}
-
 /// DPoP without faults.
 #[derive(Debug)]
 pub(crate) struct CheckedDpop {
@@ -201,7 +196,7 @@ pub(crate) struct Proven {
 impl CheckedDpop {
     /// The accepted algorithms, as `algs` has them.
     pub(crate) fn algs(&self) -> String {
-        names(&self.rules.algorithms)
+        Algorithm::names(&self.rules.algorithms)
     }
 
     pub(crate) fn algorithms(&self) -> &[Algorithm] {

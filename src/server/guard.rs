@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 use tokio::runtime::Handle;
 
 use super::Shared;
@@ -24,7 +24,7 @@ use crate::credentials::{Fields, RequestHead};
 use crate::error::{BuildError, Faults, Refusal, Rejection, RejectionKind};
 use crate::issuer::{Attempt, Remedy, Wait};
 use crate::observe::DecisionOutcome;
-use crate::sender::ReplayStore;
+use crate::sender::{Proof, ReplayStore};
 use crate::stripe::Striped;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
@@ -33,8 +33,6 @@ use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace};
 
 /// Of what no decision can come to.
 const UNDECIDED: &str = "no decision was made, which is a fault of this crate: report it";
-
-const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// A policy of a server, ready to decide: what [`crate::ResourceServer::protect`] mounts, for use
 /// without tower.
@@ -406,7 +404,7 @@ impl Guard {
         self.inner.shared.forwarded_fields.strip(headers);
         if self.inner.policy.credentials == CredentialFields::Strip {
             headers.remove(AUTHORIZATION);
-            headers.remove(DPOP);
+            headers.remove(Proof::FIELD);
         }
     }
 

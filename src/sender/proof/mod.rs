@@ -28,7 +28,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 pub use error::{ProofError, ProofErrorKind};
 pub use expected::{ExpectedProof, NonceDemand, NonceUse, NonceVerdict, ProofRules, TargetCheck};
@@ -48,9 +48,6 @@ use known::EmbeddedKey;
 /// The longest proof that is looked at, in bytes: with an RSA key of 4096 bits, a nonce and a URI of
 /// a thousand characters it needs 4 KiB. It bounds `jti` too.
 pub const MAX_PROOF: usize = 8 * 1024;
-
-/// The name of the header field (RFC 9449 §4.1), in the case that [`HeaderMap`] has it.
-const FIELD: &str = "dpop";
 
 /// RFC 9449 §4.2.
 const NO_HASH: &str = "`ath` is not the hash of the token: wanted its SHA-256 in base64url";
@@ -106,6 +103,9 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// The name of the header field (RFC 9449 §4.1).
+    pub(crate) const FIELD: HeaderName = HeaderName::from_static("dpop");
+
     /// The proof that a request presents, unread.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Proof {
     /// line or with a comma, [`ProofErrorKind::Malformed`] if it is longer than [`MAX_PROOF`] or has a
     /// character that no compact JWS has.
     pub fn field(headers: &HeaderMap) -> Result<&str, ProofError> {
-        let mut fields = headers.get_all(FIELD).iter();
+        let mut fields = headers.get_all(Self::FIELD).iter();
         let field = match (fields.next(), fields.next()) {
             (None, _) => {
                 return fault(ProofErrorKind::Missing, "no DPoP field; one with a proof is wanted");
@@ -177,7 +177,7 @@ impl Proof {
         }
         let algorithm = header.algorithm();
         if !rules.algorithms.contains(&algorithm) {
-            let list = names(&rules.algorithms);
+            let list = Algorithm::names(&rules.algorithms);
             let detail =
                 format!("`alg` is {algorithm}, which is not on the list for proofs: wanted {list}");
             return fault(ProofErrorKind::AlgorithmNotAllowed, detail);
@@ -367,17 +367,12 @@ fn unusable_header(error: HeaderError, jws: &Compact<'_>, rules: &ProofRules) ->
         HeaderError::Algorithm => {
             let stated = jws.stated_algorithm();
             let stated = stated.as_deref().map_or(Cow::Borrowed("absent"), quoted);
-            let list = names(&rules.algorithms);
+            let list = Algorithm::names(&rules.algorithms);
             let detail = format!("`alg` is {stated}, wanted one of {list}");
             ProofError::new(ProofErrorKind::AlgorithmNotAllowed, detail)
         }
         _ => ProofError::new(ProofErrorKind::Malformed, error.to_string()),
     }
-}
-
-fn names(algorithms: &[Algorithm]) -> String {
-    let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
-    names.join(" ")
 }
 
 fn unusable_claim(error: ClaimError) -> ProofError {
