@@ -126,7 +126,8 @@ impl LastSync {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+/// Whole nanoseconds; what does not fit, after 584 years, is as many as fit.
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -23,7 +23,7 @@ use crate::issuer::flight::{
 };
 use crate::issuer::{Attempt, Remedy};
 use crate::revocation::Objection;
-use crate::revocation::freshness::{Demand, SourceState};
+use crate::revocation::freshness::{Demand, SourceState, nanos};
 use crate::time::Moment;
 
 /// The longest that a fetch of a list can take: its turn, the answer, the keys, and some slack.
@@ -340,8 +340,4 @@ impl AsRef<Waiting> for Arc<ListSlot> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
