@@ -12,6 +12,7 @@ use crate::issuer::{IssuerKeys, IssuerRules, foreign_address};
 use crate::jose::Algorithm;
 use crate::jose::json::{Object, Value};
 use crate::name::{IssuerId, LoopbackHttp, https_url, insert_well_known};
+use crate::revocation::rest::Rest;
 use crate::time::{Clock, Moment};
 
 /// A metadata document has some 2 KiB.
@@ -24,9 +25,6 @@ const METADATA_AGE: Duration = Duration::from_hours(1);
 const METADATA_REST: Duration = Duration::from_mins(10);
 /// Metadata is used for this long after it was read, while it cannot be read again.
 const METADATA_OUTAGE: Duration = Duration::from_hours(24);
-/// The wait after a first failure; it doubles.
-const FIRST_REST: Duration = Duration::from_secs(1);
-const LAST_REST: Duration = Duration::from_mins(1);
 /// The most critical members that are kept. SSF names seven members.
 const MOST_CRITICAL: usize = 32;
 
@@ -45,15 +43,17 @@ struct Discovery {
     url: String,
     /// One reads, the others wait for it.
     reading: tokio::sync::Mutex<()>,
-    failed: Mutex<Failures>,
+    /// How it failed last, if it did.
+    failed: Mutex<Option<Failed>>,
 }
 
-#[derive(Default)]
-struct Failures {
-    in_a_row: u32,
-    /// Of the last one.
-    at: Option<Moment>,
-    error: Option<AskError>,
+struct Failed {
+    at: Moment,
+    error: AskError,
+    /// What is not known is not asked for again before this time.
+    wait: Duration,
+    /// The waits after it.
+    rest: Rest,
 }
 
 /// What is known of a transmitter.
@@ -165,7 +165,8 @@ impl Transmitter {
         let Some(discovery) = &self.discovery else { return Some(known) };
         let now = self.clock.moment();
         let age = now.since(known.read);
-        let rests = discovery.failed().at.is_some_and(|at| now.since(at) < METADATA_REST);
+        let rests =
+            discovery.failed().as_ref().is_some_and(|failed| now.since(failed.at) < METADATA_REST);
         (age < METADATA_AGE || (rests && age <= METADATA_OUTAGE)).then_some(known)
     }
 
@@ -180,7 +181,7 @@ impl Transmitter {
         match result {
             Ok(metadata) => match self.with(metadata, at) {
                 Some(known) => {
-                    *failed = Failures::default();
+                    *failed = None;
                     let known = Arc::new(known);
                     let before = self.known.swap(Some(Arc::clone(&known)));
                     if let Some(before) = before.filter(|old| !Arc::ptr_eq(&old.keys, &known.keys))
@@ -193,8 +194,9 @@ impl Transmitter {
             },
             Err(error) => {
                 tracing::warn!(transmitter = %self.id, "metadata could not be read: {error}");
-                let in_a_row = failed.in_a_row.saturating_add(1);
-                *failed = Failures { in_a_row, at: Some(at), error: Some(error.clone()) };
+                let mut rest = failed.take().map_or_else(Rest::new, |failed| failed.rest);
+                let wait = rest.next();
+                *failed = Some(Failed { at, error: error.clone(), wait, rest });
                 Err(error)
             }
         }
@@ -253,12 +255,11 @@ impl Discovery {
     /// The last failure, if it is too early to ask again.
     fn resting(&self, now: Moment) -> Option<AskError> {
         let failed = self.failed();
-        let doubled = FIRST_REST.saturating_mul(1 << failed.in_a_row.saturating_sub(1).min(6));
-        let passed = now.since(failed.at?);
-        failed.error.clone().filter(|_| passed < doubled.min(LAST_REST))
+        let failed = failed.as_ref().filter(|failed| now.since(failed.at) < failed.wait)?;
+        Some(failed.error.clone())
     }
 
-    fn failed(&self) -> MutexGuard<'_, Failures> {
+    fn failed(&self) -> MutexGuard<'_, Option<Failed>> {
         // It is replaced whole.
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
