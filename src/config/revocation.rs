@@ -15,6 +15,7 @@ use super::status_lists::StatusListsTable;
 use super::value::{Count, Some1, Switch, Table, Time, WordOr};
 use super::word::words;
 use crate::error::{ConfigFault, Faults};
+use crate::issuer::IssuerNames;
 use crate::revocation::{
     Issuers, Journal, JournalError, JsonFeed, OnStale, Revocation, Setting, Source, SourceKind,
     WhenFull,
@@ -161,8 +162,9 @@ impl RevocationTable {
     /// here it is known whether the file says `events` or `feed`.
     pub(super) fn misplaces(&self, revocation: &Revocation) -> bool {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let names = IssuerNames { configured: &[], open: true };
         let setting = Setting {
-            issuers: Issuers { configured: &[], open: true, without_iat: &[] },
+            issuers: Issuers { names, without_iat: &[] },
             longest_life: Duration::from_hours(1),
             leeway: Duration::ZERO,
             transport: None,

@@ -14,6 +14,7 @@ use super::journal::Journal;
 use super::source::RevocationSource;
 use super::status_list::StatusLists;
 use crate::error::{ConfigFault, Faults, key};
+use crate::issuer::IssuerNames;
 use crate::time::{AGES, shown_duration};
 
 /// What a server knows of revocation, and from whom: see [`crate::ServerBuilder::revocation`].
@@ -245,11 +246,9 @@ impl fmt::Debug for Revocation {
 }
 
 /// Which issuers there are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Issuers<'a> {
-    pub(crate) configured: &'a [String],
-    /// Whether more become known at run time.
-    pub(crate) open: bool,
+    pub(crate) names: IssuerNames<'a>,
     /// Those whose tokens need not say when they were issued.
     pub(crate) without_iat: &'a [String],
 }
@@ -425,10 +424,7 @@ impl Source {
             faults.push_at("speaks_for", fault(what));
         }
         for (index, issuer) in self.speaks_for.iter().enumerate() {
-            let known = issuers.open || issuers.configured.contains(issuer);
-            if !known {
-                let what =
-                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
+            if let Some(what) = issuers.names.fault(issuer) {
                 faults.at_element("speaks_for", index, |faults| faults.push(fault(what)));
             } else if issuers.without_iat.contains(issuer) {
                 let what = format!(

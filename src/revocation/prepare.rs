@@ -50,7 +50,7 @@ impl Revocation {
         let before = faults.len();
         self.check(&setting.issuers, faults);
         let lists = self.own_lists().and_then(|lists| {
-            faults.at("status_lists", |faults| lists.check(setting.issuers.configured, faults))
+            faults.at("status_lists", |faults| lists.check(setting.issuers.names, faults))
         });
         let life = setting.longest_life.saturating_add(setting.leeway.saturating_mul(2));
         let index = Index::new(self.named_claims().into(), life);
@@ -142,8 +142,8 @@ impl Revocation {
             speaking,
             lists: None,
             clock: Arc::clone(setting.clock),
-            issuers: (!setting.issuers.open).then(|| {
-                setting.issuers.configured.iter().map(|name| name.as_str().into()).collect()
+            issuers: (!setting.issuers.names.open).then(|| {
+                setting.issuers.names.configured.iter().map(|name| name.as_str().into()).collect()
             }),
             started: Arc::new(AtomicBool::new(false)),
             tasks: Mutex::default(),

@@ -357,7 +357,7 @@ mod tests {
 
     fn store_at(clock: Arc<dyn Clock>) -> Store {
         let setting = Setting {
-            issuers: Issuers { configured: &[], open: false, without_iat: &[] },
+            issuers: Issuers::default(),
             longest_life: Duration::from_hours(1),
             leeway: Duration::ZERO,
             transport: None,

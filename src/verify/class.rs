@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use crate::access::{Facts, SubjectKind};
 use crate::error::{ConfigFault, Faults};
-use crate::name::{Audience, IssuerId, Scope};
+use crate::issuer::IssuerNames;
+use crate::name::{Audience, Scope};
 use crate::sender::Binding;
 use crate::time::{AGES, shown_duration};
 
@@ -345,9 +346,7 @@ impl Classes {
             }
         }
         for issuer in &class.issuers {
-            if !issuers.can_be(issuer) {
-                let what =
-                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
+            if let Some(what) = issuers.fault(issuer) {
                 faults.push_at("issuers", fault(class, what));
             }
         }
@@ -494,23 +493,4 @@ impl TokenClass {
 
 fn fault(class: &TokenClass, what: impl Into<String>) -> ConfigFault {
     ConfigFault::TokenClass { class: class.name().to_owned(), what: what.into() }
-}
-
-/// The issuers that a class or an exception can name.
-pub(crate) struct IssuerNames<'a> {
-    pub(crate) configured: &'a [String],
-    /// Whether more become known at run time.
-    pub(crate) open: bool,
-}
-
-impl IssuerNames<'_> {
-    pub(crate) fn can_be(&self, issuer: &str) -> bool {
-        let is_name = || IssuerId::parse_with_loopback(issuer).is_ok();
-        self.configured.iter().any(|name| name == issuer) || (self.open && is_name())
-    }
-
-    /// Whether a client id alone says which client is meant.
-    pub(crate) fn is_one(&self) -> bool {
-        !self.open && self.configured.len() <= 1
-    }
 }

@@ -2,9 +2,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::class::IssuerNames;
 use crate::access::Facts;
 use crate::error::{ConfigFault, Faults};
+use crate::issuer::IssuerNames;
 use crate::observe::Ending;
 use crate::sender::Networks;
 use crate::time::{AGES, Timestamp, shown_duration};
@@ -131,16 +131,16 @@ impl CheckedException {
             faults.push_at("clients", fault(what));
         }
         match &exception.issuer {
-            Some(issuer) if !issuers.can_be(issuer) => {
-                let what =
-                    format!("issuer {issuer:?} is none of the server's: add it, or correct it");
-                faults.push_at("of_issuer", fault(what));
+            Some(issuer) => {
+                if let Some(what) = issuers.fault(issuer) {
+                    faults.push_at("of_issuer", fault(what));
+                }
             }
             None if !issuers.is_one() => {
                 let what = "the server has more than one issuer: say `of_issuer`";
                 faults.push_at("of_issuer", fault(what.into()));
             }
-            _ => {}
+            None => {}
         }
         if exception.because.trim().is_empty() {
             faults.push_at(

@@ -50,7 +50,7 @@ use crate::time::Moment;
 use authenticate::{Authentic, Said};
 use authorize::Presented;
 pub use class::TokenClass;
-pub(crate) use class::{Classes, IssuerNames, Revocable};
+pub(crate) use class::{Classes, Revocable};
 use detail::{detail, shown};
 pub(crate) use exception::CheckedException;
 pub use exception::Exception;

@@ -7,6 +7,7 @@ use super::config::Demanded;
 use super::place::Origin;
 use super::{StatusAction, StatusList, StatusLists};
 use crate::error::{ConfigFault, Faults};
+use crate::issuer::IssuerNames;
 use crate::jose::Algorithm;
 use crate::name::{LoopbackHttp, NameError, https_url};
 use crate::revocation::freshness::OnStale;
@@ -98,7 +99,11 @@ impl StatusLists {
     const TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 
     /// The checked form, or every fault, each at its member. `issuers` are those of the server.
-    pub(crate) fn check(&self, issuers: &[String], faults: &mut Faults) -> Option<CheckedLists> {
+    pub(crate) fn check(
+        &self,
+        issuers: IssuerNames<'_>,
+        faults: &mut Faults,
+    ) -> Option<CheckedLists> {
         let before = faults.len();
         self.check_issuers(issuers, faults);
         self.check_times(faults);
@@ -117,7 +122,7 @@ impl StatusLists {
             faults.push_at("algorithms", ConfigFault::Revocation(what.to_owned()));
         }
         let specific = self.check_specific(faults);
-        let prefetch = self.check_prefetch(issuers, faults);
+        let prefetch = self.check_prefetch(issuers.configured, faults);
         if faults.len() > before {
             return None;
         }
@@ -141,16 +146,17 @@ impl StatusLists {
         })
     }
 
-    fn check_issuers(&self, issuers: &[String], faults: &mut Faults) {
+    fn check_issuers(&self, issuers: IssuerNames<'_>, faults: &mut Faults) {
         let Some(own) = &self.issuers else { return };
         let fault = |what: String| ConfigFault::Revocation(what);
         if own.is_empty() {
             let what = "no issuer whose status lists are looked at: name one, or leave it out";
             faults.push_at("issuers", fault(what.to_owned()));
         }
-        for (index, issuer) in own.iter().enumerate().filter(|(_, id)| !issuers.contains(id)) {
-            let what = format!("issuer {issuer:?} is none of the server's: add it, or correct it");
-            faults.at_element("issuers", index, |faults| faults.push(fault(what)));
+        for (index, issuer) in own.iter().enumerate() {
+            if let Some(what) = issuers.fault(issuer) {
+                faults.at_element("issuers", index, |faults| faults.push(fault(what)));
+            }
         }
     }
 

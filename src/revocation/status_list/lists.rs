@@ -327,7 +327,7 @@ mod tests {
     use super::*;
     use crate::error::Faults;
     use crate::issuer::config::{Issuer, IssuerRules};
-    use crate::issuer::{Attempt, KeySearchError, Remedy};
+    use crate::issuer::{Attempt, IssuerNames, KeySearchError, Remedy};
     use crate::jose::{Algorithm, KeyChoiceError};
     use crate::revocation::StatusLists;
     use crate::testing::{Failure, ManualClock, TestIssuer, TestNetwork, TestStatusList};
@@ -352,7 +352,9 @@ mod tests {
                 Arc::new(TestNetwork::of(&[&issuer]).with_list(&list));
             let shared: Arc<dyn Clock> = Arc::new(clock.clone());
             let registry = Arc::new(Registry::new(vec![checked], None, Some(&transport), &shared));
-            let rules = StatusLists::new().check(&[issuer.id().to_owned()], &mut faults).unwrap();
+            let ids = [issuer.id().to_owned()];
+            let names = IssuerNames { configured: &ids, open: false };
+            let rules = StatusLists::new().check(names, &mut faults).unwrap();
             let version = Arc::new(AtomicU64::new(0));
             let weak = Arc::downgrade(&registry);
             let (known, observers) = (Arc::clone(&version), Arc::default());

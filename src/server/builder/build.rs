@@ -9,7 +9,7 @@ use crate::context::{Implies, NonceIssuing, ServerContext};
 use crate::error::{BuildError, ConfigFault, Faults};
 use crate::introspection::{self, AskedAbout};
 use crate::issuer::config::Issuer;
-use crate::issuer::{Checked, IssuerRules, Registry};
+use crate::issuer::{Checked, IssuerNames, IssuerRules, Registry};
 use crate::name::Resource;
 use crate::observe::Observers;
 use crate::revocation::Revocation;
@@ -20,7 +20,7 @@ use crate::server::metadata::Document;
 use crate::server::policy::Beside;
 use crate::server::{Guard, ResourceServer, Shared};
 use crate::transport::Transport;
-use crate::verify::{CheckedException, Classes, IssuerNames, KnownTokens, Revocable, Rules};
+use crate::verify::{CheckedException, Classes, KnownTokens, Revocable, Rules};
 
 impl ServerBuilder {
     /// Checks everything. It starts no task, and does no I/O but to read the journal of
@@ -87,7 +87,7 @@ impl ServerBuilder {
         let introspection = self.check_introspection(&mut faults);
         #[cfg(feature = "jwe")]
         let decryptor = self.check_decryption(&mut faults);
-        let prepared = self.check_revocation(&ids, &issuers, transport.as_ref(), &mut faults);
+        let prepared = self.check_revocation(names, &issuers, transport.as_ref(), &mut faults);
         let (Some(resource), Some(binding), Some(classes)) = (resource, self.binding, classes)
         else {
             return Err(faults.into_error());

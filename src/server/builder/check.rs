@@ -12,7 +12,7 @@ use crate::introspection;
 #[cfg(feature = "jwe")]
 use crate::issuer::config::Encryption;
 use crate::issuer::config::Issuer;
-use crate::issuer::{Checked, IssuerRules, OptionalClaim, TenantRules};
+use crate::issuer::{Checked, IssuerNames, IssuerRules, OptionalClaim, TenantRules};
 #[cfg(feature = "jwe")]
 use crate::jwe::Decryptor;
 use crate::name::{Audience, Resource, Scope};
@@ -23,7 +23,7 @@ use crate::server::Policy;
 use crate::server::policy::Beside;
 use crate::time::{LEEWAY_MOST, Timestamp};
 use crate::transport::Transport;
-use crate::verify::{CheckedException, Classes, IssuerNames, TokenClass};
+use crate::verify::{CheckedException, Classes, TokenClass};
 
 impl ServerBuilder {
     /// The names that tokens may have for it.
@@ -137,7 +137,7 @@ impl ServerBuilder {
 
     pub(super) fn check_revocation(
         &self,
-        ids: &[String],
+        names: IssuerNames<'_>,
         issuers: &[Checked],
         transport: Option<&Arc<dyn Transport>>,
         faults: &mut Faults,
@@ -150,11 +150,7 @@ impl ServerBuilder {
             .collect();
         let lives = self.classes.iter().filter_map(TokenClass::max_lifetime);
         let setting = Setting {
-            issuers: revocation::Issuers {
-                configured: ids,
-                open: self.tenants.is_some(),
-                without_iat: &without_iat,
-            },
+            issuers: revocation::Issuers { names, without_iat: &without_iat },
             longest_life: lives.max().unwrap_or_default(),
             leeway: self.leeway,
             transport,
