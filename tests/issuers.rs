@@ -717,6 +717,189 @@ fn old_keys_wait_for_an_answer() {
     });
 }
 
+/// Attack 9: a fetch that was dropped with its runtime saw no outage. Hours later, in another runtime, the
+/// issuer is asked before an old key is believed, as if there had been no such fetch. A fetch that failed has
+/// seen one, but not for hours.
+#[test]
+fn what_was_dropped_or_failed_long_ago_is_no_outage() {
+    #[derive(Clone, Copy, Debug)]
+    enum Before {
+        Nothing,
+        Dropped,
+        Failed,
+    }
+    for before in [Before::Nothing, Before::Dropped, Before::Failed] {
+        for suspended in [false, true] {
+            let clock = ManualClock::new();
+            let issuer = TestIssuer::new("https://as.example", &clock);
+            let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.jwks()]);
+            let first = runtime();
+            first.block_on(api.warm_up()).unwrap();
+            match before {
+                Before::Nothing => {}
+                Before::Dropped => issuer.hold(),
+                Before::Failed => issuer.fail(Failure::Connection),
+            }
+            let unknown = with_kid(&issuer, "unknown");
+            first.block_on(async {
+                let (api, parts) = (api.clone(), request(&unknown));
+                tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+                settle().await;
+            });
+            drop(first);
+            let failed = api.health().remove(0).failed_fetches;
+            assert_eq!(failed, u64::from(!matches!(before, Before::Nothing)), "{before:?}");
+
+            issuer.release();
+            issuer.recover();
+            issuer.rotate();
+            issuer.withdraw("k1");
+            let hours = Duration::from_hours(9);
+            match suspended {
+                true => clock.set(portcullis::time::Clock::now(&clock).plus(hours)),
+                false => clock.advance(hours),
+            }
+            let stolen = issuer.token(RESOURCE).header("kid", "k1").sign();
+            let good = issuer.token(RESOURCE).sign();
+            let asked = issuer.fetches();
+            let refused = runtime().block_on(api.verify(&request(&stolen)));
+            let case = format!("{before:?}, suspended: {suspended}");
+            assert_eq!(refused.unwrap_err().kind(), RejectionKind::UnknownKey, "{case}");
+            assert_eq!(issuer.fetches(), asked + 1, "{case}");
+            assert!(runtime().block_on(api.verify(&request(&good))).is_ok(), "{case}");
+
+            // The twin: that the issuer is away is seen now, and its keys are kept for that.
+            issuer.fail(Failure::Connection);
+            clock.advance(hours);
+            let late = issuer.token(RESOURCE).sign();
+            assert!(runtime().block_on(api.verify(&request(&late))).is_ok(), "{case}");
+        }
+    }
+}
+
+/// An outage counts for three minutes since it was last seen, by either clock; then the issuer is asked first.
+#[test]
+fn an_outage_counts_for_three_minutes() {
+    for suspended in [false, true] {
+        for (seconds, counts) in [(180, true), (181, false)] {
+            let clock = ManualClock::new();
+            let issuer = TestIssuer::new("https://as.example", &clock);
+            issuer.cache_control("max-age=60");
+            let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.jwks()]);
+            runtime().block_on(api.warm_up()).unwrap();
+            issuer.fail(Failure::Connection);
+            let unknown = with_kid(&issuer, "unknown");
+            assert!(runtime().block_on(api.verify(&request(&unknown))).is_err());
+
+            issuer.hold();
+            let later = Duration::from_secs(seconds);
+            match suspended {
+                true => clock.set(portcullis::time::Clock::now(&clock).plus(later)),
+                false => clock.advance(later),
+            }
+            let parts = request(&issuer.token(RESOURCE).sign());
+            runtime().block_on(async {
+                let api = api.clone();
+                let asking = tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+                settle().await;
+                let case = format!("{seconds} s, suspended: {suspended}");
+                assert_eq!(asking.is_finished(), counts, "{case}");
+                clock.advance(Duration::from_secs(1));
+                let kind = asking.await.unwrap().err().map(|rejection| rejection.kind());
+                let expected = (!counts).then_some(RejectionKind::KeysUnavailable);
+                assert_eq!(kind, expected, "{case}");
+            });
+        }
+    }
+}
+
+/// Attack 9: a machine that is suspended in the middle of a fetch finds its connection gone when it goes on.
+/// That says nothing of the hours between.
+#[tokio::test]
+async fn a_fetch_that_a_suspension_broke_is_no_outage() {
+    for suspension in [Duration::from_hours(8), Duration::ZERO] {
+        let world = World::configured(TestIssuer::jwks);
+        world.issuer.cache_control("max-age=60");
+        world.api.warm_up().await.unwrap();
+        world.issuer.hold();
+        world.clock.advance(Duration::from_secs(59));
+        world.settle().await;
+        assert_eq!(world.issuer.fetches(), 2, "one is under way");
+
+        world.clock.set(portcullis::time::Clock::now(&world.clock).plus(suspension));
+        world.issuer.fail(Failure::Connection);
+        world.issuer.release();
+        world.settle().await;
+        assert_eq!(world.health().failed_fetches, 1);
+        world.issuer.recover();
+        let stolen = world.issuer.token(RESOURCE).sign();
+        world.issuer.rotate();
+        world.issuer.withdraw("k1");
+        world.clock.set(portcullis::time::Clock::now(&world.clock).plus(Duration::from_mins(1)));
+        let refusal = world.refusal_of(&stolen).await;
+        let expected = (!suspension.is_zero()).then_some(RejectionKind::UnknownKey);
+        assert_eq!(refusal, expected, "{suspension:?}");
+    }
+}
+
+/// DISC-11, attack 27: an outage that goes on keeps the last good keys at every moment of it, however long
+/// each fetch takes to fail, and also where one is dropped with its runtime.
+#[test]
+fn an_outage_that_goes_on_is_seen_all_along() {
+    let clock = ManualClock::new();
+    let issuer = TestIssuer::new("https://as.example", &clock);
+    let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.jwks()]);
+    let accepts = async || {
+        clock.advance(Duration::from_secs(1));
+        settle().await;
+        let token = issuer.token(RESOURCE).sign();
+        assert!(api.verify(&request(&token)).await.is_ok(), "{:?}", api.health());
+    };
+    let first = runtime();
+    first.block_on(async {
+        api.warm_up().await.unwrap();
+        issuer.fail(Failure::Silence);
+        for _ in 0..20 * 60 {
+            accepts().await;
+        }
+        // The fetch that comes next is dropped just before it has failed.
+        let asked = issuer.fetches();
+        while issuer.fetches() == asked {
+            accepts().await;
+        }
+        for _ in 0..3 {
+            accepts().await;
+        }
+    });
+    drop(first);
+    assert_eq!(api.health().remove(0).state, KeyState::Stale);
+    runtime().block_on(async {
+        for _ in 0..5 * 60 {
+            accepts().await;
+        }
+    });
+}
+
+/// Whoever was suspended has waited too: the backoff of an outage of hours ago holds up nobody.
+#[tokio::test]
+async fn a_backoff_ends_by_either_clock() {
+    for (suspension, asked_again) in [(Duration::from_hours(8), true), (Duration::ZERO, false)] {
+        let world = World::configured(TestIssuer::jwks);
+        world.api.warm_up().await.unwrap();
+        world.issuer.fail(Failure::Connection);
+        for _ in 0..30 {
+            world.clock.advance(Duration::from_mins(1));
+            world.settle().await;
+        }
+        assert_eq!(world.health().next_refresh, Some(Duration::from_mins(1)));
+        world.issuer.recover();
+        let fetches = world.issuer.fetches();
+        world.clock.set(portcullis::time::Clock::now(&world.clock).plus(suspension));
+        assert!(world.accepts_new_token().await);
+        assert_eq!(world.issuer.fetches() > fetches, asked_again, "{suspension:?}");
+    }
+}
+
 /// JWS-14: a set is as old as the question for it, however long the answer takes.
 #[tokio::test]
 async fn keys_are_as_old_as_the_question_for_them() {

@@ -1,4 +1,5 @@
 mod fetching;
+mod outage;
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use crate::name::{IssuerId, LoopbackHttp};
 use crate::secret::SecretSource;
 use crate::time::{Clock, Moment};
 use crate::transport::Transport;
+use outage::Outage;
 
 /// The keys of one issuer, at run time.
 pub(crate) struct IssuerKeys {
@@ -32,6 +34,7 @@ pub(crate) struct IssuerKeys {
     remote: Option<Remote>,
     snapshot: ArcSwapOption<Snapshot>,
     flights: Flights<KeyFetchError>,
+    outage: Outage,
 }
 
 struct Remote {
@@ -200,6 +203,7 @@ impl IssuerKeys {
             remote,
             snapshot: ArcSwapOption::new(snapshot),
             flights: Flights::new(LONGEST),
+            outage: Outage::default(),
         })
     }
 
@@ -291,9 +295,11 @@ impl IssuerKeys {
             // Keys outlive their freshness only through an outage, which somebody has to have
             // seen: a suspended machine, or a runtime that ended, has not asked, and an issuer that has
             // not answered yet may have withdrawn them.
-            let unasked = !self.flights.failing()
-                || attempt == Attempt::First && at.steady() >= self.flights.not_before();
-            if age >= snapshot.fresh_for && unasked {
+            let unasked = || {
+                !self.outage.is_seen(at)
+                    || attempt == Attempt::First && at.steady() >= self.flights.not_before()
+            };
+            if age >= snapshot.fresh_for && unasked() {
                 return Err(KeyMiss::Stale);
             }
         }
@@ -343,8 +349,8 @@ impl IssuerKeys {
                 number.and_then(|number| self.wait(number)).map_or(Remedy::None, Remedy::Wait)
             }
             (KeyMiss::Choice(_), _) => Remedy::None,
-            // An outage was seen before: who asks whether it is over, does not wait for the answer.
-            (KeyMiss::Stale, _) if self.flights.failing() => {
+            // An outage was seen just now: who asks whether it is over, does not wait for the answer.
+            (KeyMiss::Stale, _) if self.outage.is_seen(at) => {
                 self.start(at, Reason::Age);
                 Remedy::Again
             }

@@ -26,12 +26,19 @@ impl IssuerKeys {
             self.flights.note(KeyFetchError::NoRuntime);
             return None;
         };
+        let not_before = self.flights.not_before();
+        let reason = match reason {
+            // The flights know steady time alone.
+            Reason::Age if self.outage.is_rested(at, not_before) => Reason::WarmUp,
+            reason => reason,
+        };
         match self.flights.clear(at.steady(), reason) {
             Clearance::No => None,
             Clearance::UnderWay(number) => Some(number),
             Clearance::TakeOff(number) => {
                 // A runtime that is shutting down drops the task right here: no lock is held.
-                let flight = Flight { keys: Arc::clone(self), number, result: None };
+                let keys = Arc::clone(self);
+                let flight = Flight { keys, number, began: at, result: None };
                 let task = runtime.spawn(flight.fly());
                 self.flights.departed(number, task.abort_handle());
                 if self.flights.needs_refresh_task() {
@@ -203,6 +210,7 @@ async fn refresh_ahead(keys: Weak<IssuerKeys>) {
 struct Flight {
     keys: Arc<IssuerKeys>,
     number: u64,
+    began: Moment,
     result: Option<Result<(), KeyFetchError>>,
 }
 
@@ -221,6 +229,12 @@ impl Drop for Flight {
         if let Err(error) = &result {
             tracing::warn!(issuer = %self.keys.id, "keys could not be fetched: {error}");
         }
-        self.keys.flights.land(self.number, result, remote.clock.steady());
+        let ended = remote.clock.moment();
+        let flights = &self.keys.flights;
+        // Before whoever waits is woken. One that was given up before changes nothing.
+        if flights.under_way() == Some(self.number) {
+            self.keys.outage.landed(result.as_ref().copied(), self.began, ended);
+        }
+        flights.land(self.number, result, ended.steady());
     }
 }
