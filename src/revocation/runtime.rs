@@ -216,7 +216,7 @@ async fn keep_house(store: Weak<Store>, clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(Runtime::HOUSEKEEPING).await;
         let Some(store) = store.upgrade() else { return };
-        let now = age.at(clock.moment());
+        let now = age.at(clock.moment(), store.room());
         store.purge(now).await;
         // Nothing is held while it sleeps.
     }

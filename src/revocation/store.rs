@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::config::WhenFull;
-use super::index::Index;
+use super::index::{Index, Room};
 use super::journal::{Entry, Journal, JournalError};
 use super::prepare::Setting;
 use super::source::{ApplyError, Batch};
@@ -242,6 +242,14 @@ impl Store {
             "revocation: no room: cut-offs were folded into one for the whole issuer"
         );
         true
+    }
+
+    /// Scarce where less than a quarter is left.
+    pub(super) fn room(&self) -> Room {
+        match self.index.len() > self.most.saturating_mul(3).checked_div(4).unwrap_or_default() {
+            true => Room::Scarce,
+            false => Room::Ample,
+        }
     }
 
     /// Drops some of what can matter no more.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use portcullis::time::Clock as _;
+
 use super::publisher::Answer;
 use super::*;
 
@@ -132,13 +134,19 @@ async fn the_tag_is_remembered() {
 #[tokio::test]
 async fn what_still_matters_is_kept_while_old_records_are_dropped() {
     let scratch = Scratch::new("kept");
-    // Longer ago than any token lives, and a minute ago.
-    let records = json!([
-        { "subject": "bob", "at": 1_799_990_000 },
-        { "subject": "ann", "at": 1_799_999_940 },
-    ]);
-    let world = started(&scratch, &records).await;
+    // Longer ago than any token lives. A clock is believed an hour after the start; and half an hour ago then.
+    let old = json!([{ "subject": "bob", "at": 1_799_990_000 }]);
+    let later = json!([{ "subject": "ann", "at": 1_800_001_800 }]);
+    let later = with(delta(5, 6, &later), "issued_at", 1_800_001_800.into());
+    let world = started(&scratch, &old).await;
     world.publisher.document("https://feed.example/since/5", &delta(5, 5, &json!([])));
+    for _ in 0..90 {
+        world.round(EVERY).await;
+    }
+    assert_eq!(world.clock.now().as_secs(), 1_800_001_800);
+    world.publisher.document("https://feed.example/since/5", &later);
+    world.publisher.document("https://feed.example/since/6", &delta(6, 6, &json!([])));
+    world.round(EVERY).await;
     assert_eq!(world.api.revocations().records(), 2);
     for _ in 0..1_000 {
         if world.api.revocations().records() < 2 {
@@ -146,10 +154,9 @@ async fn what_still_matters_is_kept_while_old_records_are_dropped() {
         }
         world.round(EVERY).await;
     }
-    assert_eq!(world.api.revocations().records(), 1);
     let world = world.again(feed(), scratch.path(), &[ISSUER]).await;
     assert_eq!(world.api.revocations().records(), 1);
-    let of = |subject: &str| world.token("t").subject(subject).claim("iat", 1_799_999_940);
+    let of = |subject: &str| world.token("t").subject(subject).claim("iat", 1_800_001_800);
     assert_eq!(world.refused(of("ann")).await, Some(RejectionKind::Revoked));
     assert_eq!(world.refused(of("bob")).await, None);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
+use portcullis::ResourceServer;
 use portcullis::check::acr;
 use portcullis::issuer::{OptionalClaim, TokenProfile};
 use portcullis::revocation::{Claim, Claims, Effect, Hold, Record, Revocation, Source, Target};
@@ -10,7 +11,8 @@ use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder, challenges};
 use portcullis::time::{Clock as _, Timestamp};
 use serde_json::json;
 
-use crate::source::{Hand, MINUTE, World, ago};
+use crate::interleavings::opened;
+use crate::source::{Directory, Hand, MINUTE, World, ago, source};
 use crate::support::{ISSUER, RESOURCE, bearer, builder, compact, parts, respelled, send};
 
 /// Attack 38: a record is about issuer and `jti`, so that no other spelling of the token passes; nor
@@ -51,8 +53,7 @@ async fn issuers_have_nothing_to_do_with_each_other() {
     const OTHER: &str = "https://other.example";
     let (clock, hand) = (ManualClock::new(), Hand::default());
     let issuers = [TestIssuer::new(ISSUER, &clock), TestIssuer::new(OTHER, &clock)];
-    let source = crate::source::source(&hand);
-    let mut server = builder(&clock).revocation(Revocation::new().source(source));
+    let mut server = builder(&clock).revocation(Revocation::new().source(source(&hand)));
     for issuer in &issuers {
         server = server.issuer(issuer.fixed_keys());
     }
@@ -499,6 +500,72 @@ async fn attack_39_a_wrong_clock_brings_nothing_back() {
     // `iat` is compared with the time of the record, never with the clock.
     world.clock.set(now.minus(Duration::from_secs(5)));
     assert_eq!(world.kind(&by_subject).await, Some(Kind::Revoked), "a clock that is late");
+}
+
+/// Attack 39, EVT-01: nor does a clock that is ahead when the process starts, as on a machine that has not asked
+/// for the time yet; neither in memory nor in the journal.
+#[tokio::test]
+async fn attack_39_a_clock_that_is_wrong_at_the_start_drops_nothing() {
+    let directory = Directory::new();
+    let file = directory.path().join("revocations.redb");
+    let journal = opened(&file);
+    let world = World::with(|revocation| revocation.journal(journal), |builder| builder).await;
+    let right = world.now().minus(Duration::from_hours(9));
+    let by_jti = Record::token(ISSUER, "t-1", right).until(right.plus(50 * MINUTE));
+    let by_subject = Record::matching(ISSUER, Claims::subject("user-1"), right);
+    world.hand.says([by_jti, by_subject]).await;
+    for _ in 0..40 {
+        world.clock.advance(Duration::from_secs(30));
+        crate::support::settle().await;
+    }
+    // Now somebody asks for the time.
+    world.clock.set(right.plus(20 * MINUTE));
+
+    let World { clock, issuer, hand, api } = world;
+    let living = || issuer.token(RESOURCE).issued_at(right).expires_at(right.plus(50 * MINUTE));
+    let is_as_it_was = async |api: &ResourceServer, hand: &Hand, when: &str| {
+        hand.synchronised().await;
+        let kind =
+            async |token: TokenBuilder| send(&api.layer(), bearer(&token.sign())).await.kind();
+        let by_jti = living().subject("user-2").claim("jti", "t-1");
+        assert_eq!(kind(by_jti).await, Some(Kind::Revoked), "{when}");
+        assert_eq!(kind(living().subject("user-1")).await, Some(Kind::Revoked), "{when}");
+        assert_eq!(kind(living().subject("user-2")).await, None, "{when}: the twin");
+    };
+    is_as_it_was(&api, &hand, "the clock is right again").await;
+
+    drop((api, hand));
+    crate::support::settle().await;
+    let hand = Hand::default();
+    let known = Revocation::new().source(source(&hand)).journal(opened(&file));
+    let api = builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap();
+    send(&api.layer(), bearer(&living().sign())).await; // the first request starts the sources
+    assert_eq!(api.revocations().records(), 2);
+    is_as_it_was(&api, &hand, "after a restart").await;
+}
+
+/// EVT-01: where room is scarce, what is over by the clock of the start makes room at once; else after an hour.
+#[tokio::test]
+async fn where_room_is_scarce_nobody_waits_an_hour_for_it() {
+    for (count, after_a_minute) in [(6_u64, 6), (7, 0)] {
+        let world = World::with(|revocation| revocation.max_records(8), |builder| builder).await;
+        let old = ago(&world, 86_400);
+        world
+            .hand
+            .says((0..count).map(|n| Record::token(ISSUER, n.to_string(), old).until(old)))
+            .await;
+        let pass = async |steps: u32| {
+            for _ in 0..steps {
+                world.clock.advance(Duration::from_secs(30));
+                for _ in 0..20 {
+                    crate::support::settle().await;
+                }
+            }
+            world.api.revocations().records()
+        };
+        assert_eq!(pass(2).await, after_a_minute, "{count}");
+        assert_eq!(pass(120).await, 0, "{count}");
+    }
 }
 
 /// A lift says of its own when it was, and not how long what it takes back was to be remembered.

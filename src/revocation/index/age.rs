@@ -5,41 +5,60 @@ use crate::time::{Moment, Timestamp};
 /// What time it is at least, for dropping what is over: a time of day that runs ahead must not drop
 /// what it will need when it is set back.
 ///
-/// It advances with the steady time. A time of day that is ahead of that is believed once it was so
-/// for [`Age::BELIEVED_AFTER`]; one that is behind is believed at once.
+/// 1. A time of day is believed once it has gone on with the steady time for [`Age::BELIEVED_AFTER`]: that of
+///    the start too, which may come from a machine that has not asked for the time yet.
+/// 2. Until then what was believed goes on with the steady time. Where that is nothing, nothing is over; but
+///    where room is scarce, the time of day is taken as it is.
+/// 3. A time of day that is behind counts at once.
 #[derive(Debug)]
 pub(crate) struct Age {
-    anchor: Moment,
-    /// Since when the time of day has been ahead, in steady time.
-    ahead: Option<Duration>,
+    /// A time of day that stood its test, and when.
+    believed: Option<Moment>,
+    /// The time of day that goes on, and since when in steady time it does.
+    seen: Moment,
+    since: Duration,
+}
+
+/// Whether there is room for what is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Ample,
+    Scarce,
 }
 
 impl Age {
-    /// How long a clock has to be ahead until it is believed.
+    /// How long a time of day has to go on until it is believed.
     const BELIEVED_AFTER: Duration = Duration::from_hours(1);
     /// Two clocks of one machine differ by no more.
     const NO_DIFFERENCE: Duration = Duration::from_secs(10);
 
     pub(crate) fn starting(at: Moment) -> Self {
-        Self { anchor: at, ahead: None }
+        Self { believed: None, seen: at, since: at.steady() }
     }
 
     /// The time before which everything is over.
-    pub(crate) fn at(&mut self, at: Moment) -> Timestamp {
-        let passed = at.steady().saturating_sub(self.anchor.steady());
-        let expected = self.anchor.wall().plus(passed);
-        if at.wall() <= expected.plus(Self::NO_DIFFERENCE) {
-            self.ahead = None;
-            return expected.min(at.wall());
+    pub(crate) fn at(&mut self, at: Moment, room: Room) -> Timestamp {
+        let expected = going_on(self.seen, at);
+        if at.wall() > expected.plus(Self::NO_DIFFERENCE) {
+            (self.seen, self.since) = (at, at.steady());
+        } else if at.wall() < expected {
+            self.seen = at;
         }
-        let since = *self.ahead.get_or_insert(at.steady());
-        if at.steady().saturating_sub(since) < Self::BELIEVED_AFTER {
-            return expected;
+        if at.steady().saturating_sub(self.since) >= Self::BELIEVED_AFTER {
+            self.believed = Some(self.seen);
         }
-        self.anchor = at;
-        self.ahead = None;
-        at.wall()
+        let least = match (self.believed, room) {
+            (Some(believed), _) => going_on(believed, at),
+            (None, Room::Ample) => Timestamp::from_secs(0),
+            (None, Room::Scarce) => at.wall(),
+        };
+        least.min(at.wall())
     }
+}
+
+/// What a time of day of then has become.
+fn going_on(then: Moment, at: Moment) -> Timestamp {
+    then.wall().plus(at.steady().saturating_sub(then.steady()))
 }
 
 #[cfg(test)]
@@ -50,17 +69,74 @@ mod tests {
         Moment::new(Timestamp::from_secs(wall), Duration::from_secs(steady))
     }
 
+    /// What is over at each of these times of day and steady times.
+    fn over(age: &mut Age, looks: &[(u64, u64)]) -> Vec<u64> {
+        looks
+            .iter()
+            .map(|&(wall, steady)| age.at(at(wall, steady), Room::Ample).as_secs())
+            .collect()
+    }
+
+    /// Of a clock that was right for an hour.
+    fn believed() -> Age {
+        let mut age = Age::starting(at(996_400, 0));
+        assert_eq!(over(&mut age, &[(1_000_000, 3_600)]), [1_000_000]);
+        age
+    }
+
     /// Attack 39: a wrong clock brings no revoked token back.
     #[test]
     fn a_clock_that_jumps_ahead_drops_nothing_until_it_stays_there() {
-        let mut age = Age::starting(at(1_000_000, 0));
-        assert_eq!(age.at(at(1_000_060, 60)).as_secs(), 1_000_060, "a clock that is right");
-        assert_eq!(age.at(at(9_000_000, 120)).as_secs(), 1_000_120, "ahead");
-        assert_eq!(age.at(at(1_000_180, 180)).as_secs(), 1_000_180, "and back");
-        assert_eq!(age.at(at(500, 240)).as_secs(), 500, "behind");
-        assert_eq!(age.at(at(9_000_000, 300)).as_secs(), 1_000_300, "ahead again");
-        assert_eq!(age.at(at(9_003_599, 3_899)).as_secs(), 1_003_899, "not long enough");
-        assert_eq!(age.at(at(9_003_600, 3_900)).as_secs(), 9_003_600, "an hour: it is right");
-        assert_eq!(age.at(at(9_003_700, 4_000)).as_secs(), 9_003_700);
+        let mut age = believed();
+        for (now, least, why) in [
+            ((1_000_060, 3_660), 1_000_060, "a clock that is right"),
+            ((9_000_000, 3_720), 1_000_120, "ahead"),
+            ((1_000_180, 3_780), 1_000_180, "and back"),
+            ((500, 3_840), 500, "behind"),
+            ((9_000_000, 3_900), 1_000_300, "ahead again"),
+            ((9_003_599, 7_499), 1_003_899, "not long enough"),
+            ((9_003_600, 7_500), 9_003_600, "an hour: it is right"),
+            ((9_003_700, 7_600), 9_003_700, "and goes on"),
+        ] {
+            assert_eq!(over(&mut age, &[now]), [least], "{why}");
+        }
+    }
+
+    /// Attack 39: nor one that is wrong when the process starts, whether it is mended or jumps once more.
+    #[test]
+    fn the_clock_of_the_start_is_believed_after_an_hour() {
+        let start = || Age::starting(at(9_000_000, 0));
+        let waited = over(&mut start(), &[(9_000_030, 30), (9_003_599, 3_599), (9_003_600, 3_600)]);
+        assert_eq!(waited, [0, 0, 9_003_600]);
+        let mended =
+            over(&mut start(), &[(9_003_000, 3_000), (1_003_030, 3_030), (1_003_600, 3_600)]);
+        assert_eq!(mended, [0, 0, 1_003_600], "one that goes back is no worse than before");
+        let ahead =
+            [(9_003_000, 3_000), (9_900_000, 3_500), (9_903_599, 7_099), (9_903_600, 7_100)];
+        assert_eq!(over(&mut start(), &ahead), [0, 0, 0, 9_903_600]);
+        // Whether anybody looked meanwhile or not.
+        assert_eq!(over(&mut start(), &[(9_007_200, 7_200)]), [9_007_200]);
+    }
+
+    /// Two clocks that drift apart slowly are one: each time by less than the difference that counts.
+    #[test]
+    fn a_drift_is_no_jump() {
+        let mut age = believed();
+        for hour in 1..50 {
+            let (wall, steady) = (1_000_000 + hour * 3_600 + hour, 3_600 + hour * 3_600);
+            let least = over(&mut age, &[(wall, steady)])[0];
+            assert!((wall - 3_700..=wall).contains(&least), "{hour}: {least} of {wall}");
+        }
+    }
+
+    /// A start with a full store is no reason to refuse what comes for an hour.
+    #[test]
+    fn where_room_is_scarce_the_clock_of_the_start_is_taken() {
+        let mut age = Age::starting(at(9_000_000, 0));
+        assert_eq!(age.at(at(9_000_030, 30), Room::Scarce).as_secs(), 9_000_030);
+        assert_eq!(age.at(at(9_000_060, 60), Room::Ample).as_secs(), 0);
+        // What was believed goes before.
+        let mut age = believed();
+        assert_eq!(age.at(at(9_000_000, 3_720), Room::Scarce).as_secs(), 1_000_120);
     }
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(super) use age::Age;
+pub(super) use age::{Age, Room};
 use claims::{Changes, ClaimIndex, Key};
 pub(crate) use state::{About, Finding};
 pub use tokens::{Inserted, Purged, RevokedTokens, TokenFingerprint};
