@@ -226,3 +226,78 @@ fn default_transport(faults: &mut Faults) -> Option<Arc<dyn Transport>> {
     faults.push_at("transport", ConfigFault::NoTransport);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::ServerBuilder;
+    use crate::issuer::TenantList;
+    use crate::revocation::{JsonFeed, Revocation, Source, StatusLists};
+    use crate::sender::{Binding, Mtls};
+    use crate::testing::{ManualClock, TestIssuer, TestNetwork};
+    use crate::{Exception, ResourceServer, TokenClass};
+
+    /// Whatever names an issuer can name the same: one that is configured, and where there are tenants, one
+    /// that can be a tenant.
+    #[test]
+    fn whatever_names_an_issuer_can_name_a_tenant() {
+        const ISSUER: &str = "https://as.example";
+        type Setting = fn(ServerBuilder, &str) -> ServerBuilder;
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let server = || {
+            ResourceServer::builder("https://rs.example")
+                .clock(clock.clone())
+                .issuer(issuer.fixed_keys())
+                .transport(TestNetwork::default())
+                .binding(Binding::Either)
+                .mtls(Mtls::direct())
+                .class(TokenClass::default_at_most(Duration::from_hours(1)))
+        };
+        let settings: [(&str, Setting); 4] = [
+            ("classes[0].issuers", |server, issuer| {
+                let class = TokenClass::named("x").issuers([issuer]);
+                server.class(class.at_most(Duration::from_mins(1)))
+            }),
+            ("exceptions[0].of_issuer", |server, issuer| {
+                let exception = Exception::for_clients(["x"]).of_issuer(issuer);
+                server.exception(exception.until("2027-02-28").because("SEC-112"))
+            }),
+            ("revocation.sources[0].speaks_for[0]", |server, issuer| {
+                let feed = JsonFeed::over_tls("https://feed.example/x");
+                let source = Source::new("x", feed).speaks_for([issuer]);
+                server.revocation(Revocation::new().source(source))
+            }),
+            ("revocation.status_lists.issuers[0]", |server, issuer| {
+                let lists = StatusLists::new().issuers([issuer]);
+                server.revocation(Revocation::new().status_lists(lists))
+            }),
+        ];
+        for (place, setting) in settings {
+            for (named, closed, open) in [
+                (ISSUER, true, true),
+                ("https://tenant.example/a", false, true),
+                ("https://tenant.example?a", false, false),
+                ("tenant", false, false),
+            ] {
+                let tenants = server().tenants(TenantList::new(), 10);
+                for (server, can_be) in [(server(), closed), (tenants, open)] {
+                    let built = setting(server, named).build();
+                    let faults: Vec<_> = built
+                        .err()
+                        .iter()
+                        .flat_map(|error| error.places())
+                        .map(|(place, fault)| format!("{place}: {fault}"))
+                        .collect();
+                    let fault = |fault: &String| {
+                        fault.starts_with(place) && fault.contains("none of the server's")
+                    };
+                    let expected = usize::from(!can_be);
+                    assert_eq!(faults.len(), expected, "{place}, {named}: {faults:?}");
+                    assert!(faults.iter().all(fault), "{place}, {named}: {faults:?}");
+                }
+            }
+        }
+    }
+}
