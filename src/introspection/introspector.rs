@@ -122,11 +122,16 @@ impl Introspector {
         self.rules().ttl.max(self.rules().timeout)
     }
 
+    /// What this token is known by here.
+    pub(crate) fn fingerprint(&self, token: &str) -> Fingerprint {
+        self.answers.fingerprint(token)
+    }
+
     /// What is known of this token. What was asked for this very request is young enough, and so is what
     /// is not older than `freshest`.
     pub(crate) fn look(
         &self,
-        token: &str,
+        token: Fingerprint,
         freshest: Option<Duration>,
         at: Moment,
         given: Option<&Question>,
@@ -139,7 +144,7 @@ impl Introspector {
                 None => Looked::Failed(None),
             };
         }
-        match self.answers.get(self.answers.fingerprint(token)) {
+        match self.answers.get(token) {
             Some(Known::Active(active)) if self.is_young(&active, freshest, at) => {
                 Looked::Active(active)
             }
@@ -159,8 +164,7 @@ impl Introspector {
     }
 
     /// Whether the issuer said of this token before that it is active, and has not taken that back since.
-    pub(crate) fn knew(&self, token: &str) -> bool {
-        let token = self.answers.fingerprint(token);
+    pub(crate) fn knew(&self, token: Fingerprint) -> bool {
         let taken_back = || matches!(self.answers.get(token), Some(Known::Inactive(_)));
         self.answers.standing(token) == Standing::Known && !taken_back()
     }
@@ -168,7 +172,7 @@ impl Introspector {
     /// Asks about this token for a request that waits for the answer, which it finds there.
     pub(crate) fn remedy(
         self: &Arc<Self>,
-        token: &str,
+        (token, fingerprint): (&str, Fingerprint),
         freshest: Option<Duration>,
         at: Moment,
         answer: &mut Option<Arc<Question>>,
@@ -177,11 +181,10 @@ impl Introspector {
             let error: Arc<dyn Error + Send + Sync> = error;
             Remedy::Later { retry_after, error: Some(error) }
         };
-        let question = match self.ask(token, freshest, at) {
-            Ok(question) => question,
+        let (question, standing) = match self.ask((token, fingerprint), freshest, at) {
+            Ok(asked) => asked,
             Err(not_asked) => return later(not_asked),
         };
-        let standing = self.answers.standing(self.answers.fingerprint(token));
         let Some(wait) = self.wait(&question, standing) else {
             return later(self.not_asked(AskError::Crowded, SOON));
         };
@@ -194,19 +197,19 @@ impl Introspector {
         NotAsked { retry_after, error: Arc::new(error) }
     }
 
-    /// Asks about this token, unless that is being done already, and was not begun too long ago.
+    /// Asks about this token, unless that is being done already, and was not begun too long ago; and says
+    /// what was known of it.
     fn ask(
         self: &Arc<Self>,
-        token: &str,
+        (token, fingerprint): (&str, Fingerprint),
         freshest: Option<Duration>,
         at: Moment,
-    ) -> Result<Arc<Question>, NotAsked> {
+    ) -> Result<(Arc<Question>, Standing), NotAsked> {
         let not_asked = |error, retry_after| Err(self.not_asked(error, retry_after));
         let Ok(runtime) = Handle::try_current() else {
             return not_asked(AskError::NoRuntime, SOON);
         };
         let longest = self.rules().timeout.saturating_add(SLACK);
-        let fingerprint = self.answers.fingerprint(token);
         let standing = self.answers.standing(fingerprint);
         let question = Arc::new(Question::new());
         {
@@ -219,7 +222,7 @@ impl Introspector {
                 freshest.is_none_or(|freshest| age <= freshest)
             };
             if let Some(open) = open.get(&fingerprint).filter(|open| young(open) && fresh(open)) {
-                return Ok(Arc::clone(&open.question));
+                return Ok((Arc::clone(&open.question), standing));
             }
             let is_full = |open: &HashMap<Fingerprint, Open>| {
                 let alike = open.values().filter(|open| open.standing == standing).count();
@@ -253,7 +256,7 @@ impl Introspector {
             result: None,
         };
         runtime.spawn(call.make());
-        Ok(question)
+        Ok((question, standing))
     }
 
     /// A wait for the end of this question; `None` if too many wait already.
@@ -264,13 +267,13 @@ impl Introspector {
     }
 
     /// Notes that something speaks against this token although the issuer said that it is active.
-    pub(crate) fn doubt(&self, token: &str) {
-        self.answers.doubt(self.answers.fingerprint(token));
+    pub(crate) fn doubt(&self, token: Fingerprint) {
+        self.answers.doubt(token);
     }
 
     /// Notes that the answer about this token cannot be used, and forgets it.
-    pub(crate) fn cannot_use(&self, token: &str, why: &str) {
-        self.answers.forget(self.answers.fingerprint(token));
+    pub(crate) fn cannot_use(&self, token: Fingerprint, why: &str) {
+        self.answers.forget(token);
         self.failed(&Arc::new(AskError::Answer(why.to_owned())));
     }
 

@@ -110,6 +110,7 @@ mod question;
 mod signed;
 
 pub(crate) use answer::{Active, Unusable};
+pub(crate) use cache::Fingerprint;
 pub use client::ClientAuth;
 pub use config::{AnswerGap, DangerousIntrospection, Introspection};
 pub use health::{EndpointState, IntrospectionHealth};

@@ -368,8 +368,10 @@ impl Guard {
                     (wait.map_or(Remedy::None, Remedy::Wait), Attempt::AfterWait, refusal)
                 }
                 Stop::NoAnswer(no_answer) => {
-                    let NoAnswer { introspector, token, freshest, refusal } = *no_answer;
-                    let remedy = introspector.remedy(&token, freshest, at, &mut next.found.answer);
+                    let NoAnswer { introspector, token, fingerprint, freshest, refusal } =
+                        *no_answer;
+                    let token = (&*token, fingerprint);
+                    let remedy = introspector.remedy(token, freshest, at, &mut next.found.answer);
                     (remedy, Attempt::AfterWait, refusal)
                 }
                 Stop::NoList { list, refusal } => {

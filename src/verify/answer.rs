@@ -4,13 +4,13 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::authenticate::{Meeting, ReadJwt, check_kind};
+use super::authenticate::{Meeting, ReadJwt, Said, check_kind};
 use super::facts::{FromClient, StandIns, Wanted, check_lengths, confirmation_of, facts_of, named};
 use super::validity::untimely;
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
 use crate::access::{Addressed, Confirmation, Facts, Origin};
 use crate::error::{Outcome, Refusal, RejectionKind};
-use crate::introspection::{Active, AnswerGap, Introspector, Looked, Unusable};
+use crate::introspection::{Active, AnswerGap, Fingerprint, Introspector, Looked, Unusable};
 use crate::jose::{ClaimError, ClaimsSet};
 use crate::name::{Audience, JwtId, KeyId, Scheme};
 use crate::time::Timestamp;
@@ -33,14 +33,15 @@ impl Rules {
         could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Arc<Facts>, Stop> {
+    ) -> Result<Said, Stop> {
         let (ReadJwt { header, claims, .. }, at) = (jwt, look.at);
         let issuer = introspector.issuer();
+        let fingerprint = introspector.fingerprint(token);
         let key_id = match issuer.has_keys() {
             // Nobody is asked about what anybody could have written, and what was answered counts no
             // longer than the key does.
             true => {
-                let meeting = match introspector.knew(token) {
+                let meeting = match introspector.knew(fingerprint) {
                     true => Meeting::Again,
                     false => Meeting::First,
                 };
@@ -66,18 +67,18 @@ impl Rules {
         }
         could_prove()?;
         let jwt = Some(Beside { claims, key_id });
-        self.asked_about(introspector, token, jwt, look, trace)
+        self.asked_about(introspector, (token, fingerprint), jwt, look, trace)
     }
 
     /// Steps 4 and 5 of a token that its issuer is asked about; `jwt`: what one says that can be read here.
     pub(super) fn asked_about(
         &self,
         introspector: &Arc<Introspector>,
-        token: &str,
+        (token, fingerprint): (&str, Fingerprint),
         jwt: Option<Beside<'_>>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Arc<Facts>, Stop> {
+    ) -> Result<Said, Stop> {
         let Look { route, at, found } = look;
         let issuer = introspector.issuer().id();
         trace.issuer = Some(Arc::clone(issuer));
@@ -86,10 +87,11 @@ impl Rules {
         let no_answer = |freshest| {
             let refusal = unavailable(format!("{issuer} gave no answer about the token"));
             let (introspector, token) = (Arc::clone(introspector), token.into());
-            Stop::NoAnswer(Box::new(NoAnswer { introspector, token, freshest, refusal }))
+            let no_answer = NoAnswer { introspector, token, fingerprint, freshest, refusal };
+            Stop::NoAnswer(Box::new(no_answer))
         };
         let freshest = route.demand.freshness;
-        let active = match introspector.look(token, freshest, at, found.answer.as_deref()) {
+        let active = match introspector.look(fingerprint, freshest, at, found.answer.as_deref()) {
             Looked::Active(active) => active,
             Looked::Unknown => return Err(no_answer(freshest)),
             Looked::Inactive => {
@@ -111,13 +113,17 @@ impl Rules {
         let facts = facts.map_err(|Unusable { kind, detail }| {
             if kind.outcome() == Outcome::Unavailable {
                 // The issuer's own fault, which it may mend before the answer is too old.
-                introspector.cannot_use(token, detail);
+                introspector.cannot_use(fingerprint, detail);
             }
             Refusal::new(*kind, detail.clone())
         })?;
+        let answered = |facts: &Arc<Facts>| {
+            let (facts, introspector) = (Arc::clone(facts), Arc::clone(introspector));
+            Said::Answered { facts, introspector, fingerprint }
+        };
         if found.answer.is_some() {
             // Whether that was too long ago is for step 8 to say: nobody asks twice for one request.
-            return Ok(Arc::clone(facts));
+            return Ok(answered(facts));
         }
         // Only now is it known which classes the token is of.
         let demand = route.demand.and_freshness(self.classes.freshness(facts));
@@ -132,7 +138,7 @@ impl Rules {
         if active.is_doubted() && !is_refused() {
             return Err(no_answer(demand.freshness));
         }
-        Ok(Arc::clone(facts))
+        Ok(answered(facts))
     }
 
     /// What an answer says of the token, with the meaning that its members have in a JWT (RFC 7662 §2.2,

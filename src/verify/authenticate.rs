@@ -12,7 +12,7 @@ use super::{Look, RouteRules, Rules, Stop, Trace, refuse};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
 use crate::error::{Refusal, RejectionKind};
-use crate::introspection::Introspector;
+use crate::introspection::{Fingerprint, Introspector};
 use crate::issuer::{IssuerKeys, KeyMiss, TokenProfile};
 use crate::jose::json::JsonError;
 use crate::jose::{
@@ -25,23 +25,23 @@ use crate::sender::{Binding, KnownSender};
 
 /// A token whose issuer said what is known of it.
 pub(super) struct Authentic<'a> {
-    pub(super) said: Said<'a>,
+    pub(super) said: Said,
     pub(super) presented: Unread<'a>,
     /// Of a token that was not known: its proof is verified in the same turn.
     pub(super) place: Option<Place<'a>>,
 }
 
 /// How it is known what a token says.
-pub(super) enum Said<'a> {
+pub(super) enum Said {
     /// The token was accepted before.
     Known(Digest, Arc<KnownToken>),
     /// It was verified now.
     Verified(Option<Digest>, KnownToken),
     /// Its issuer was asked.
-    Answered { facts: Arc<Facts>, introspector: Arc<Introspector>, token: &'a str },
+    Answered { facts: Arc<Facts>, introspector: Arc<Introspector>, fingerprint: Fingerprint },
 }
 
-impl Said<'_> {
+impl Said {
     pub(super) fn facts(&self) -> &Arc<Facts> {
         match self {
             Self::Known(_, known) => known.facts(),
@@ -117,10 +117,10 @@ impl Rules {
         let token = credentials.token();
         let (said, place) = match self.opaque(token, look.route) {
             Some(introspector) => {
-                let introspector = Arc::clone(introspector);
                 self.check_presented(&credentials, head, look.route)?;
-                let facts = self.asked_about(&introspector, token, None, look, trace)?;
-                (Said::Answered { facts, introspector, token }, None)
+                let fingerprint = introspector.fingerprint(token);
+                let token = (token, fingerprint);
+                (self.asked_about(introspector, token, None, look, trace)?, None)
             }
             None => {
                 let could_prove = || self.check_presented(&credentials, head, look.route);
@@ -187,7 +187,7 @@ impl Rules {
         could_prove: &dyn Fn() -> Result<(), Refusal>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<(Said<'a>, Option<Place<'a>>), Stop> {
+    ) -> Result<(Said, Option<Place<'a>>), Stop> {
         // 2. The token's shape and header. The payload is read here too: `iss` is needed to find
         // the key, and to know how the issuer writes its tokens.
         let jws = Compact::parse(inner.unwrap_or(token)).map_err(|error| match inner {
@@ -227,10 +227,8 @@ impl Rules {
         }
         let jwt = ReadJwt { jws: &jws, header: &header, claims: &claims };
         if let Some(introspector) = self.introspectors.of_jwt(issuer.id().as_str()) {
-            let introspector = Arc::clone(introspector);
-            let facts =
-                self.jwt_asked_about(&introspector, token, jwt, could_prove, look, trace)?;
-            return Ok((Said::Answered { facts, introspector, token }, None));
+            let said = self.jwt_asked_about(introspector, token, jwt, could_prove, look, trace)?;
+            return Ok((said, None));
         }
         let (key, place) = self.verify(&issuer, jwt, Meeting::First, look)?;
 

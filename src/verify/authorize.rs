@@ -99,9 +99,7 @@ impl Rules {
         check_answer(facts, demand, at)?;
         if let Some(revocation) = &self.revocation {
             revocation.decide(facts, clear, demand, at).map_err(|objection| match objection {
-                Objection::Refused(refusal) => {
-                    with_step_ups(refusal, route.context.value()).into()
-                }
+                Objection::Refused(refusal) => with_step_ups(refusal, route.context.value()).into(),
                 objection => Stop::from(objection),
             })?;
         } else if demand.freshness.is_some() && facts.origin == Origin::Token {

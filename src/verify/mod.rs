@@ -167,12 +167,14 @@ impl Rules {
 
     /// What was known of a token is doubtful when a record speaks against it, and useless when it is
     /// over.
-    fn doubt(&self, refusal: &Refusal, said: Said<'_>) {
+    fn doubt(&self, refusal: &Refusal, said: Said) {
         let by_record = refusal.kind.step() == Some(Step::Revocation)
             && refusal.kind.outcome() == Outcome::Refused;
         match said {
             // Once nothing speaks against the token any more, the issuer is asked again.
-            Said::Answered { introspector, token, .. } if by_record => introspector.doubt(token),
+            Said::Answered { introspector, fingerprint, .. } if by_record => {
+                introspector.doubt(fingerprint);
+            }
             // One that was verified again may be known as it was: of a later time, or with another key.
             Said::Known(digest, _) | Said::Verified(Some(digest), _)
                 if by_record || refusal.kind == RejectionKind::Expired =>

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::turns::Turns;
 use crate::error::Refusal;
-use crate::introspection::Introspector;
+use crate::introspection::{Fingerprint, Introspector};
 use crate::issuer::{IssuerKeys, KeyMiss};
 #[cfg(feature = "jwe")]
 use crate::jwe::Decryptor;
@@ -39,6 +39,8 @@ pub(crate) enum Stop {
 pub(crate) struct NoAnswer {
     pub(crate) introspector: Arc<Introspector>,
     pub(crate) token: Box<str>,
+    /// Of the token, with that introspector.
+    pub(crate) fingerprint: Fingerprint,
     /// How old an answer may be at most, if the route or the token's class says.
     pub(crate) freshest: Option<Duration>,
     pub(crate) refusal: Refusal,
