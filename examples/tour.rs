@@ -22,6 +22,7 @@ use portcullis::jose::Algorithm;
 use portcullis::testing::{Failure, TestIssuer, TestKey, TestNetwork, challenges};
 use portcullis::time::{Clock, SystemClock, Timestamp};
 use portcullis::{Access, Binding, Issuer, Rejection, ResourceServer, Step, TokenClass};
+use serde_json::json;
 
 const NOTES: &str = "https://notes.example";
 
@@ -229,7 +230,9 @@ fn visits(cast: &Cast, clock: &SystemClock) -> Vec<Visit> {
         Visit::new("a token without jti", &token().without("jti").sign(), 401, INVALID),
         Visit::new(
             "a stolen token that is bound to a key",
-            &token().claim("cnf", [("jkt", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I")]).sign(),
+            &token()
+                .claim("cnf", json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))
+                .sign(),
             401,
             INVALID,
         ),

@@ -12,8 +12,8 @@
 //! | [`operating`] | what to watch, what to alert on, what to rotate |
 //! | [`moving`] | from jwt-authorizer, tower-oauth2-resource-server, axum-jwt-auth, or code of your own |
 //!
-//! Each chapter stands alone. Its programs are whole: they are compiled and run with the tests of this
-//! crate, with an issuer of [`mod@crate::testing`] in place of yours, and each chapter shows requests that pass
+//! Each chapter stands alone. Its programs are whole, but for what the text says is a piece: they are compiled
+//! and run with the tests of this crate, with an issuer of [`mod@crate::testing`] in place of yours, and each chapter shows requests that pass
 //! and requests that are refused. What is only compiled says why.
 //!
 //! What the guide does not do: it explains neither OAuth nor your authorization server, and it does not

@@ -23,7 +23,7 @@ use crate::transport::{FetchError, FetchErrorKind};
 /// ```
 /// use std::time::Duration;
 /// use portcullis::revocation::{Push, Revocation, Source, Verification};
-/// use portcullis::secret::Secret;
+/// use portcullis::secret::{Secret, SecretSource};
 /// use portcullis::testing::{ManualClock, TestIssuer, TestNetwork, TestTransmitter};
 /// # use portcullis::{Binding, RejectionKind, ResourceServer, TokenClass};
 ///
@@ -32,9 +32,10 @@ use crate::transport::{FetchError, FetchErrorKind};
 /// let issuer = TestIssuer::new("https://as.example", &clock);
 /// let transmitter = TestTransmitter::new("https://tx.example", "https://rs.example/events", &clock);
 /// transmitter.authorization("Bearer s3cret");
-/// let stream = transmitter.jwks().push(
-///     Push::new().authorization(Secret::new("Bearer s3cret")).verification(transmitter.verified()),
-/// );
+/// let asks = transmitter.verified().bearer(SecretSource::given(Secret::new("s3cret")));
+/// let stream = transmitter
+///     .jwks()
+///     .push(Push::new().authorization(Secret::new("Bearer s3cret")).verification(asks));
 /// let api = ResourceServer::builder("https://rs.example")
 ///     .issuer(issuer.discover())
 ///     .revocation(Revocation::new().source(Source::new("caep", stream).speaks_for([issuer.id()])))
@@ -42,6 +43,22 @@ use crate::transport::{FetchError, FetchErrorKind};
 /// #   .binding(Binding::WhereBound).class(TokenClass::default_at_most(Duration::from_hours(1)))
 ///     .clock(clock.clone())
 ///     .build()?;
+///
+/// // Asked for by the server, sent by the transmitter: from here on the stream is known to be alive.
+/// let receiver = api.event_receiver("caep").unwrap();
+/// drop(api.warm_up().await); // it says that the stream has not spoken yet
+/// while transmitter.last_state().is_none() {
+///     tokio::task::yield_now().await;
+/// }
+/// let answer = transmitter.verification(transmitter.last_state().as_deref()).sign();
+/// assert_eq!(receiver.receive(transmitter.push(answer)).await.status(), 202);
+///
+/// let token = issuer.token("https://rs.example").subject("alice").sign();
+/// let request = http::Request::get("/").header("authorization", format!("Bearer {token}")).body(())?;
+/// assert!(api.verify(&request).await.is_ok());
+/// let revoked = transmitter.session_revoked(issuer.id(), "alice").sign();
+/// assert_eq!(receiver.receive(transmitter.push(revoked)).await.status(), 202);
+/// assert_eq!(api.verify(&request).await.unwrap_err().kind(), RejectionKind::Revoked);
 /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```

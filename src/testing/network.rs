@@ -44,7 +44,8 @@ impl TestNetwork {
         self
     }
 
-    /// The same network, on which this transmitter of events can be reached too.
+    /// The same network, on which this transmitter of events can be reached too. Its identifier is another one
+    /// than every issuer's: here the two would publish their keys at one URL, and the issuer's would be found.
     #[must_use]
     pub fn with_transmitter(mut self, transmitter: &TestTransmitter) -> Self {
         self.transmitters.push(transmitter.clone());
