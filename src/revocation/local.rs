@@ -2,11 +2,11 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::freshness::SourceHealth;
-use super::record::{Claim, Claims, Effect, Record};
+use super::record::{Claim, Claims, Record};
 use super::runtime::Runtime;
 use super::source::{ApplyError, Batch};
 use super::status_list::StatusListHealth;
-use crate::access::Access;
+use crate::access::{Access, Facts};
 use crate::time::{Clock, Timestamp};
 
 /// What this process itself revokes, and how every source is doing: [`crate::ResourceServer::revocations`].
@@ -124,8 +124,11 @@ impl Revocations {
     /// # Errors
     /// If the token has no `jti`.
     pub fn revoke_when_dropped(&self, access: &Access) -> Result<RevokeOnDrop, RevokeError> {
-        let record = Record::of(access).ok_or(RevokeError::NoTokenId)?;
-        Ok(RevokeOnDrop { server: self.runtime(), revocations: self.clone(), record: Some(record) })
+        let facts = Arc::clone(access.facts());
+        if facts.jwt_id.is_none() {
+            return Err(RevokeError::NoTokenId);
+        }
+        Ok(RevokeOnDrop { server: self.runtime(), revocations: self.clone(), token: Some(facts) })
     }
 
     /// Refuses what the subject of this token was given until now (`sub`): everywhere, at every client.
@@ -199,21 +202,22 @@ pub struct RevokeOnDrop {
     /// A server that was told to revoke lives until it has.
     server: Option<Arc<Runtime>>,
     revocations: Revocations,
-    record: Option<Record>,
+    /// `None`: it is left as it is.
+    token: Option<Arc<Facts>>,
 }
 
 impl RevokeOnDrop {
     /// Leaves the token as it is.
     pub fn keep(mut self) {
-        self.record = None;
+        self.token = None;
     }
 }
 
 impl Drop for RevokeOnDrop {
     fn drop(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
-        record.at = self.revocations.now();
-        debug_assert_eq!(record.effect, Effect::Refuse);
+        let Some(token) = self.token.take() else { return };
+        // As it is now: the record of when the task began may be over.
+        let Some(record) = Record::of_facts(&token, self.revocations.now()) else { return };
         let (revocations, server) = (self.revocations.clone(), self.server.take());
         let revoked = async move {
             let _server = server;
@@ -239,6 +243,7 @@ impl Drop for RevokeOnDrop {
 
 impl fmt::Debug for RevokeOnDrop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RevokeOnDrop").field("record", &self.record).finish_non_exhaustive()
+        let issuer = self.token.as_ref().map(|token| &token.issuer);
+        f.debug_struct("RevokeOnDrop").field("issuer", &issuer).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::Access;
+use crate::access::{Access, Facts, Origin};
 use crate::observe::{Decision, DecisionRecord};
 use crate::time::{AGES, Timestamp};
 
@@ -156,28 +156,42 @@ impl Record {
     }
 
     /// The token that was accepted is refused from now on. `None` if it has no `jti`.
+    ///
+    /// It is remembered until it expires. Of a token that its issuer is asked about no answer says when that
+    /// is, since the next one can say another `exp`: it is remembered for as long as a token can live, and
+    /// for 367 days where it has no `iat` from which that counts.
     #[must_use]
     pub fn of(access: &Access) -> Option<Self> {
-        let jti = access.jwt_id()?;
-        let record = Self::token(access.issuer().as_str(), jti.as_str(), access.decided_at());
-        Some(record.until(access.expires_at()))
+        Self::of_facts(access.facts(), access.decided_at())
+    }
+
+    /// The same from this time on.
+    pub(super) fn of_facts(facts: &Facts, at: Timestamp) -> Option<Self> {
+        let jti = facts.jwt_id.as_ref()?;
+        let until = match (facts.origin, facts.issued_at) {
+            (Origin::Token, _) => Some(facts.expires_at),
+            (Origin::Answer { .. }, Some(_)) => None,
+            (Origin::Answer { .. }, None) => Some(at.plus(Self::LONGEST_LIFE)),
+        };
+        Some(Self { until, ..Self::token(facts.issuer.as_str(), jti.as_str(), at) })
     }
 
     /// The token that was decided about is refused from then on: for an observer that found something
     /// odd about its use. `None` if its signature was not good, or it has no `jti`.
+    ///
+    /// It is remembered for as long as a token can live that is issued now: a decision does not say whether
+    /// what is left of the token's life is the end of it.
     #[must_use]
     pub fn of_decision(decision: &Decision<'_>) -> Option<Self> {
         let (issuer, jti) = decision.token?;
-        let record = Self::token(issuer.as_str(), jti.as_str(), decision.at);
-        Some(Self { until: decision.expires_in.map(|left| decision.at.plus(left)), ..record })
+        Some(Self::token(issuer.as_str(), jti.as_str(), decision.at))
     }
 
     /// The same of a decision that came through a channel: [`crate::observe::channel`].
     #[must_use]
     pub fn of_decided(decided: &DecisionRecord) -> Option<Self> {
         let token = decided.token.as_ref()?;
-        let record = Self::token(token.issuer.as_str(), token.jwt_id.as_str(), decided.at);
-        Some(Self { until: decided.expires_in.map(|left| decided.at.plus(left)), ..record })
+        Some(Self::token(token.issuer.as_str(), token.jwt_id.as_str(), decided.at))
     }
 
     /// Tokens with these claims that were issued up to then are refused.
@@ -200,8 +214,10 @@ impl Record {
     }
 
     /// Of one token: when it expires (`exp`), so that it needs to be remembered no longer; unless it is
-    /// said, the record is kept for as long as a token can live that is issued now. Of others it has no
-    /// meaning.
+    /// said, the record is kept for as long as a token can live that is issued now. It is kept for as long as
+    /// one can live that was issued at the time of the record in any case, so that a token that its issuer is
+    /// asked about, and gives another `exp` each time, does not come back: leave it unsaid there. Of others
+    /// than tokens it has no meaning.
     #[must_use]
     pub fn until(mut self, expires_at: Timestamp) -> Self {
         self.until = Some(expires_at);

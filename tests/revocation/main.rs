@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answered;
 mod configuration;
 mod endings;
 mod faults;

@@ -57,8 +57,13 @@ impl Row {
         let before = self.clone();
         match self.until {
             Some(Until::At(until)) if until.plus(LEEWAYS_MOST) <= horizon.now => {
-                // The token is over, whatever was said of it.
-                *self = Self::default();
+                // Who said it may have asked an issuer that gives another `exp` each time: no token is over
+                // before its life is, counted from when it was revoked.
+                self.said.forget_cut_offs(horizon.cut_offs);
+                if self.said.refuse.is_none() && self.said.step_up.is_none() {
+                    // This one is, whatever was said of it.
+                    *self = Self::default();
+                }
             }
             // It is not, however long ago it was revoked.
             Some(Until::At(_)) => {}

@@ -151,12 +151,18 @@ impl Naive {
 
     fn purge(&mut self, now: Timestamp, life: Duration) {
         let old = |at: Timestamp, kept: Duration| at.plus(kept) < now;
-        for (issuer, target, effect, said_at, _) in self.kept() {
-            let about = (issuer, target);
+        let before = self.kept();
+        for (issuer, target, effect, said_at, _) in &before {
+            let (about, effect, said_at) = ((issuer.clone(), target.clone()), *effect, *said_at);
             let until = self.until(&about);
+            let is_over = until.flatten().is_some_and(|until| until.plus(LEEWAYS_MOST) <= now);
+            let could_live = before.iter().any(|said| {
+                let cuts_off = matches!(said.2, Effect::Refuse | Effect::StepUp);
+                (&said.0, &said.1) == (issuer, target) && cuts_off && !old(said.3, life)
+            });
             let goes = match (until, effect) {
-                (Some(Some(until)), _) if until.plus(LEEWAYS_MOST) <= now => true,
-                (Some(Some(_)), Effect::Refuse | Effect::StepUp) => false,
+                _ if is_over && !could_live => true,
+                (Some(Some(_)), Effect::Refuse | Effect::StepUp) if !is_over => false,
                 (_, Effect::Refuse | Effect::StepUp) => old(said_at, life),
                 (_, Effect::Lift | Effect::Release(_)) => old(said_at, life + RELEASES_ARE_KEPT),
                 _ => false,
@@ -376,7 +382,11 @@ fn what_can_matter_no_more_is_dropped_and_nothing_else() {
     let ann = || Target::Claims(Claims::subject("ann"));
     let said = |target, effect| Record::new("https://as.example", target, effect, at(1_000_000));
     for (name, record, last) in [
-        ("token with exp", token("a", 1_000_000).until(at(1_000_500)), Some(500 + 599)),
+        (
+            "token with an exp within its life",
+            token("a", 1_000_000).until(at(1_000_500)),
+            Some(3_600),
+        ),
         (
             "token with an exp past its life",
             token("a", 1_000_000).until(at(2_000_000)),
