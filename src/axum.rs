@@ -98,10 +98,16 @@ impl<S: Sync, T: DeserializeOwned> OptionalFromRequestParts<S> for Claims<T> {
 fn claims<T: DeserializeOwned>(access: &Access) -> Result<Claims<T>, Rejection> {
     access.claims().map(Claims).map_err(|error| {
         let (wanted, column) = (std::any::type_name::<T>(), error.column());
-        let detail = format!(
-            "the claims are not a `{wanted}`, at column {column}: the type does not fit what the issuer \
-             writes"
-        );
+        // A field of our own type, where serde misses one; every other text of it can have a value.
+        let text = error.to_string();
+        let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+        let what = match missing {
+            Some((field, _)) => {
+                format!("claim `{field}` is absent: make the field an `Option`, or")
+            }
+            None => format!("at column {column} of them a value has another type: change it, or"),
+        };
+        let detail = format!("the claims are not a `{wanted}`, {what} have the issuer write it");
         let refusal = Refusal::new(RejectionKind::NotAccepted, detail);
         report(refusal, Arc::clone(access.context()), Subject::Access(access), DecidedBy::Handler)
     })

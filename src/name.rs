@@ -358,8 +358,9 @@ pub(crate) fn https_url(
     if text.contains('#') {
         return Err(wrong("has a fragment; none is allowed: remove it"));
     }
-    let uri: Uri =
-        text.parse().map_err(|_| wrong("is not a URL; write it as in https://api.example.com"))?;
+    let uri: Uri = text.parse().map_err(|_| {
+        wrong("is not a URL; write it with scheme and host, as in https://host.example/path")
+    })?;
     let host = uri.host().unwrap_or_default();
     match uri.scheme_str() {
         Some("https") => {}
@@ -383,10 +384,16 @@ pub(crate) fn https_url(
                  where the service listens",
             ));
         }
-        _ => return Err(wrong("is not an https URL; write it as in https://api.example.com")),
+        _ => {
+            return Err(wrong(
+                "is not an https URL; write it with `https://` in front, where it is served so",
+            ));
+        }
     }
     if host.is_empty() {
-        return Err(wrong("has no host; write it as in https://api.example.com"));
+        return Err(wrong(
+            "has no host; write it with scheme and host, as in https://host.example/path",
+        ));
     }
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     if authority.len() > host.len() && uri.port_u16().is_none() {

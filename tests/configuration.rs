@@ -70,6 +70,35 @@ fn every_fault_is_reported_at_once() {
     assert!(text.starts_with("18 faults in the configuration\n  1. "), "{text}");
 }
 
+/// What a newcomer pastes in place of an issuer's identifier; and the twins that are identifiers.
+#[test]
+fn an_issuer_is_no_url_of_a_document() {
+    let well_known = "https://as.example/.well-known/openid-configuration";
+    for (name, issuer, wanted) in [
+        ("its metadata", Issuer::discover(well_known), "without `/.well-known/`"),
+        (
+            "its metadata, with a JWKS",
+            Issuer::jwks(well_known, "https://as.example/jwks"),
+            "document",
+        ),
+        ("a whole realm", Issuer::keycloak("https://as.example/realms/staff", "staff"), "/realms"),
+        ("all realms", Issuer::keycloak("https://as.example/auth/realms/", "staff"), "/realms"),
+        ("a base", Issuer::keycloak("https://as.example", "staff"), ""),
+        ("a base with a path", Issuer::keycloak("https://as.example/auth", "staff"), ""),
+        ("a host of that name", Issuer::keycloak("https://realms", "staff"), ""),
+        ("an identifier with a path", Issuer::discover("https://as.example/well-known"), ""),
+    ] {
+        let built = ResourceServer::builder("https://rs.example")
+            .issuer(issuer)
+            .class(TokenClass::default_at_most(Duration::from_mins(15)))
+            .binding(Binding::WhereBound)
+            .build();
+        let fault = built.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(fault.is_empty(), wanted.is_empty(), "{name}: {fault}");
+        assert!(fault.contains(wanted), "{name}: {fault}");
+    }
+}
+
 /// One change of a good configuration, and the fault that it is.
 #[test]
 fn each_fault_stands_alone() {

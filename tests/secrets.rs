@@ -283,6 +283,11 @@ async fn claims_of_another_shape_are_not_printed() {
     assert!(text.contains("the claims are not a `"), "{text}");
     assert!(!text.contains(PRIVATE), "{text}");
     assert_no_token("claims", &text, &token);
+
+    // Which is not there, is a name of the type's own.
+    ask(&world.token().sign()).await;
+    let text = log.take();
+    assert!(text.contains("claim `email` is absent: make the field an `Option`"), "{text}");
 }
 
 /// JWS-31: a private key that was published by mistake is named, and not spread further.

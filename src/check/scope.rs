@@ -77,7 +77,15 @@ impl Check for RequireScope {
             Quantity::All => scopes.iter().all(granted),
             Quantity::Any => scopes.iter().any(granted),
         };
-        if enough { Ok(()) } else { Err(Denial::lacking(self.told().to_vec()).into()) }
+        if enough {
+            return Ok(());
+        }
+        // Which it has is not said: a log has no more of a token than its client.
+        let reason = match request.access().scopes().next() {
+            Some(_) => "the token's scope is not enough",
+            None => "the token has no scope",
+        };
+        Err(Denial::lacking(self.told().to_vec(), reason).into())
     }
 
     fn needs(&self, needs: &mut Needs) {
@@ -108,5 +116,26 @@ impl Check for AllowAll {
 
     fn needs(&self, needs: &mut Needs) {
         needs.rule("allow_all", true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestAccess, check};
+
+    /// A log tells a scope that is not enough from one that nobody asked for, and says neither.
+    #[test]
+    fn a_token_without_scope_is_told_from_one_without_enough() {
+        for (token, reason) in [
+            (TestAccess::new().scope("notes:private"), "the token's scope is not enough, wanted"),
+            (TestAccess::new(), "the token has no scope, wanted"),
+        ] {
+            let refused = check(&scope("notes:read"), &token.build(), "GET", "/").unwrap_err();
+            let text = refused.to_string();
+            assert!(text.contains(reason) && !text.contains("private"), "{text}");
+        }
+        let enough = TestAccess::new().scope("notes:read").build();
+        assert!(check(&scope("notes:read"), &enough, "GET", "/").is_ok());
     }
 }

@@ -121,8 +121,8 @@ impl RejectionKind {
 
             // 5. The claims.
             Self::MissingClaim => {
-                "have the issuer write the claim (RFC 9068 §2.2), or say in its `TokenProfile` that it \
-                 may lack, or which claim has it"
+                "have the issuer write the claim (RFC 9068 §2.2), `aud` by asking for a token for this \
+                 resource or a mapper; for others its `TokenProfile` can say which may lack, or where they are"
             }
             Self::MalformedClaim => {
                 "have the issuer write the claim in the form that is wanted: one of another form is \

@@ -149,11 +149,10 @@ impl Denial {
         scopes: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, NameError> {
         let scopes = scopes.into_iter().map(Scope::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::lacking(scopes))
+        Ok(Self::lacking(scopes, "the token's scope is not enough"))
     }
 
-    pub(crate) fn lacking(scopes: Vec<Scope>) -> Self {
-        let reason = Cow::Borrowed("the token's scope is not enough");
+    pub(crate) fn lacking(scopes: Vec<Scope>, reason: &'static str) -> Self {
         Self { scopes, ..Self::of(DenialKind::InsufficientScope, reason) }
     }
 

@@ -80,7 +80,11 @@ macro_rules! rejection_kinds {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RejectionKind {
-            $($(#[$doc])* $kind,)*
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nIn logs and metrics: `", $name, "`.")]
+                $kind,
+            )*
         }
 
         impl RejectionKind {

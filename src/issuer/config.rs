@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{KeyRefresh, TokenProfile, discovery_urls};
 use crate::error::{ConfigFault, Faults};
 use crate::jose::{Algorithm, JwkSet};
-use crate::name::{IssuerId, LoopbackHttp, https_url};
+use crate::name::{IssuerId, LoopbackHttp, NameError, https_url};
 use crate::secret::SecretSource;
 use crate::transport::Transport;
 
@@ -57,6 +57,10 @@ pub(crate) struct IssuerRules {
     /// What an issuer may name, and who says so, if not all.
     pub(crate) allowed: Option<(&'static str, &'static [Algorithm])>,
 }
+
+/// Of the URL of an issuer's metadata in place of the issuer.
+const OF_A_DOCUMENT: &str = "is the URL of a document; the issuer is what its tokens have in `iss`, letter for letter: \
+                             without `/.well-known/` and what follows";
 
 impl Issuer {
     /// An issuer whose metadata (RFC 8414, or OpenID Connect Discovery) says where its keys are.
@@ -177,6 +181,10 @@ impl Issuer {
             LoopbackHttp::Allowed => IssuerId::parse_with_loopback(&self.id),
             LoopbackHttp::Refused => IssuerId::parse(&self.id),
         };
+        let id = id.and_then(|id| match self.id.contains("/.well-known/") {
+            true => Err(NameError::new("issuer", &self.id, OF_A_DOCUMENT)),
+            false => Ok(id),
+        });
         let id = id.map_err(|fault| faults.push_at("id", fault)).ok();
         let algorithms = self.algorithms.as_deref().unwrap_or(rules.default_algorithms);
         if algorithms.is_empty() {

@@ -16,8 +16,13 @@ impl IssuerNames<'_> {
     pub(crate) fn fault(&self, issuer: &str) -> Option<String> {
         let is_name = || IssuerId::parse_with_loopback(issuer).is_ok();
         let can_be = self.configured.iter().any(|name| name == issuer) || (self.open && is_name());
-        (!can_be)
-            .then(|| format!("issuer {issuer:?} is none of the server's: add it, or correct it"))
+        (!can_be).then(|| {
+            let names: Vec<_> = self.configured.iter().take(5).map(|name| format!("{name:?}")).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            format!(
+                "issuer {issuer:?} is none of the server's, of which there are {names}: add it, or correct it"
+            )
+        })
     }
 
     /// Whether a client id alone says which client is meant.

@@ -385,6 +385,15 @@ impl Issuer {
     pub fn keycloak(base: &str, realm: &str) -> Self {
         let base = base.trim_end_matches('/');
         let profile = with_part(TokenProfile::keycloak(), "realm", realm);
+        let path = base.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let profile = match path {
+            Some((_, path)) if path.split('/').any(|part| part == "realms") => {
+                let fault =
+                    "the base has `/realms` in it: end it before that, the realm is an argument";
+                profile.with_fault(fault.to_owned())
+            }
+            _ => profile,
+        };
         Self::discover(format!("{base}/realms/{realm}")).profile(profile)
     }
 

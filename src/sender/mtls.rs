@@ -109,8 +109,9 @@ impl CheckedMtls {
                 }
                 // The connection's own certificate is that of the proxy.
                 Forwarded::None => {
-                    return none(
-                        "the proxy forwarded no certificate in the field that is configured",
+                    let field = forwarded.field();
+                    return Seen::None(
+                        format!("the proxy forwarded no certificate in the field {field:?}").into(),
                     );
                 }
                 Forwarded::Malformed(error) => {
@@ -150,7 +151,8 @@ fn untrusted(head: RequestHead<'_>) -> String {
         Some(address) => format!("the peer {address} is none of the trusted proxies"),
         None => {
             "the peer's address is not known, so that it is no trusted proxy: with axum, mount \
-                 `PeerLayer`"
+             `PeerLayer` outside of `protect`, after it, and serve with \
+             `into_make_service_with_connect_info::<SocketAddr>()`"
                 .to_owned()
         }
     }

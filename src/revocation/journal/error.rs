@@ -89,7 +89,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// Something else failed. The next use opens the file again.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), advice_of(error))]
     #[non_exhaustive]
     Io {
         /// The file.
@@ -97,6 +97,14 @@ pub enum JournalError {
         /// What the system says.
         error: io::Error,
     },
+}
+
+/// What to do, where that is known.
+fn advice_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => ": the file is made, its directory has to be there",
+        _ => "",
+    }
 }
 
 /// The same before it is known of which file.
