@@ -47,19 +47,32 @@ pub(super) struct Tally {
 
 impl Inlet {
     pub(super) async fn apply(&self, mut batch: Batch) -> Result<Applied, ApplyError> {
-        let counts = self.sift(&mut batch.records);
+        // Once for both: what is not early here is not dropped for it below.
+        let now = self.clock.now();
+        if let Some(at) = self.first_early(&batch.records, now) {
+            // Without it the batch would not be whole, and nobody says it again whose source believes that
+            // it was taken.
+            let error = ApplyError::Early { at, now };
+            self.failed(error.to_string().into());
+            return Err(error);
+        }
+        let counts = self.sift_at(&mut batch.records, now);
         self.store_sifted(batch, counts).await
     }
 
     /// Leaves the records that have an effect, in the words in which they are kept: at one time, however
-    /// many there are.
+    /// many there are. What is early has none.
     pub(super) fn sift(&self, records: &mut Vec<Record>) -> Applied {
-        let (now, life) = (self.clock.now(), self.store.longest_life());
+        self.sift_at(records, self.clock.now())
+    }
+
+    fn sift_at(&self, records: &mut Vec<Record>, now: Timestamp) -> Applied {
+        let life = self.store.longest_life();
         let mut counts = Applied::default();
         records.retain_mut(|record| {
             let (count, stays) = if !self.speaks_for(&record.issuer) {
                 (&mut counts.foreign, false)
-            } else if !self.can_apply(record, now) {
+            } else if is_early(record, now) || !self.can_apply(record) {
                 (&mut counts.unusable, false)
             } else {
                 // Of one token there is nothing to say but that it is refused, or that it is not.
@@ -160,11 +173,17 @@ impl Inlet {
         &self.name
     }
 
+    /// When the first record happens that will have an effect once its time has come.
+    fn first_early(&self, records: &[Record], now: Timestamp) -> Option<Timestamp> {
+        let counts = |record: &&Record| {
+            is_early(record, now) && self.speaks_for(&record.issuer) && self.can_apply(record)
+        };
+        records.iter().find(counts).map(Record::at)
+    }
+
     /// Whether a record could have an effect at all.
-    fn can_apply(&self, record: &Record, now: Timestamp) -> bool {
-        // A time that is further ahead than clocks differ is none.
-        let is_plausible = record.at() <= now.plus(LEEWAY_MOST);
-        is_plausible && record.is_sane() && self.store.index().can_match(record)
+    fn can_apply(&self, record: &Record) -> bool {
+        record.is_sane() && self.store.index().can_match(record)
     }
 
     fn speaks_for(&self, issuer: &str) -> bool {
@@ -221,6 +240,11 @@ impl Inlet {
         // Each of its members is replaced whole.
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether its time is further ahead than clocks differ.
+fn is_early(record: &Record, now: Timestamp) -> bool {
+    record.at() > now.plus(LEEWAY_MOST)
 }
 
 /// Runs a source for ever: again after it ended, a little later each time.

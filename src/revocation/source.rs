@@ -88,8 +88,8 @@ pub struct Applied {
     pub applied: usize,
     /// Records about issuers that the source does not speak for. They had no effect.
     pub foreign: usize,
-    /// Records that name a claim that the server does not look at, or that cannot be, or whose time is
-    /// more than five minutes ahead. They had no effect.
+    /// Records that name a claim that the server does not look at, or that cannot be. They had no effect,
+    /// and have none at another time.
     pub unusable: usize,
 }
 
@@ -108,6 +108,20 @@ pub enum ApplyError {
         records: usize,
         /// How many there may be.
         most: usize,
+    },
+    /// The time of a record is more than five minutes ahead, by the server's clock: one of the two clocks is
+    /// wrong, or the record is. Tell the batch again later: it is taken once that time has come. Records that
+    /// have no effect at any time, as those about foreign issuers, keep no batch from being taken.
+    #[error(
+        "a record is from the future: of {at}, and it is {now} here; more than five minutes ahead is not \
+         taken yet"
+    )]
+    #[non_exhaustive]
+    Early {
+        /// When it happened, as it says.
+        at: Timestamp,
+        /// The server's time.
+        now: Timestamp,
     },
     /// It could not be stored.
     #[error("{0}")]

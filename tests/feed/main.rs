@@ -23,6 +23,7 @@ mod feed_publisher;
 
 mod configuration;
 mod documents;
+mod early;
 mod effects;
 mod polling;
 mod publisher;

@@ -8,15 +8,15 @@ use super::publisher::Answer;
 use super::*;
 
 /// A journal of this test.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let file = format!("portcullis-feed-{}-{name}", std::process::id());
         Self(std::env::temp_dir().join(file))
     }
 
-    fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         Some(&self.0)
     }
 }
@@ -27,7 +27,7 @@ impl Drop for Scratch {
     }
 }
 
-fn feed() -> JsonFeed {
+pub(crate) fn feed() -> JsonFeed {
     JsonFeed::over_tls(URL).delta(DELTA)
 }
 

@@ -6,7 +6,9 @@ use portcullis::RejectionKind as Kind;
 use portcullis::ResourceServer;
 use portcullis::check::acr;
 use portcullis::issuer::{OptionalClaim, TokenProfile};
-use portcullis::revocation::{Claim, Claims, Effect, Hold, Record, Revocation, Source, Target};
+use portcullis::revocation::{
+    ApplyError, Batch, Claim, Claims, Effect, Hold, Record, Revocation, Source, Target,
+};
 use portcullis::testing::{ManualClock, TestIssuer, TokenBuilder, challenges};
 use portcullis::time::{Clock as _, Timestamp};
 use serde_json::json;
@@ -71,7 +73,7 @@ async fn issuers_have_nothing_to_do_with_each_other() {
         Record::key(OTHER, issuers[1].key().kid(), now),
     ];
     let applied =
-        hand.handle().await.apply(portcullis::revocation::Batch::of(records)).await.unwrap();
+        hand.handle().await.apply(Batch::of(records)).await.unwrap();
     assert_eq!((applied.applied, applied.foreign), (0, 3));
     assert_eq!(kind(&issuers[1]).await, None, "the source does not speak for it");
     assert_eq!(api.revocations().health()[1].foreign, 3, "and it is counted");
@@ -640,4 +642,39 @@ async fn what_can_have_no_effect_is_an_error_or_counted() {
     world.hand.says([unknown]).await;
     assert_eq!(world.api.revocations().health()[1].unusable, 1);
     assert_eq!(world.api.revocations().records(), 0);
+}
+
+/// Attack 42, EVT-01: a batch of which a record is early is not taken, not even the moment up to which it says
+/// that all is known; who tells it is told so, and the same batch is taken later. What has no effect at any time
+/// is counted, and keeps nothing from being taken.
+#[tokio::test]
+async fn attack_42_a_batch_with_an_early_record_is_not_taken_yet() {
+    let world = World::new().await;
+    let handle = world.hand.handle().await;
+    let ahead = |seconds: u64| world.now().plus(Duration::from_secs(seconds));
+    let ann = Record::matching(ISSUER, Claims::subject("ann"), world.now());
+    let bob = Record::matching(ISSUER, Claims::subject("bob"), ahead(330));
+    let never = [
+        Record::issuer("https://b.example", ahead(330)),
+        Record::matching(ISSUER, Claims::one(Claim::Named("tid".into()), "x"), ahead(330)),
+    ];
+    let batch = || {
+        let records = [ann.clone(), bob.clone()].into_iter().chain(never.clone());
+        Batch::of(records).state(*b"2").synchronised(handle.clock().moment())
+    };
+    let own = || world.api.revocations().health().remove(1);
+    world.clock.advance(Duration::from_secs(29));
+    let error = handle.apply(batch()).await.unwrap_err();
+    let told = bob.at();
+    assert!(matches!(&error, ApplyError::Early { at, .. } if *at == told), "{error:?}");
+    assert_eq!(own().last_error, Some(error.to_string()));
+    assert_eq!((own().failures, own().unusable, own().applied), (1, 0, 0));
+    assert_eq!(own().age, Some(Duration::from_secs(29)), "as old as before");
+    assert_eq!((handle.state(), world.api.revocations().records()), (None, 0));
+    world.clock.advance(Duration::from_secs(1));
+    let applied = handle.apply(batch()).await.unwrap();
+    assert_eq!((applied.applied, applied.foreign, applied.unusable), (2, 1, 1));
+    assert_eq!((own().age, own().last_error), (Some(Duration::ZERO), None));
+    assert_eq!(handle.state().as_deref(), Some(&b"2"[..]));
+    assert_eq!(world.kind(&world.token().subject("bob")).await, Some(Kind::Revoked));
 }

@@ -1,15 +1,10 @@
 //! What is known of a feed between two documents, and what a document is after it.
 
-use std::time::Duration;
-
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use super::FeedDocument;
-use crate::time::Timestamp;
-
-/// How far the publisher's clock may be ahead of ours.
-const SKEW: Duration = Duration::from_mins(5);
+use crate::time::{LEEWAY_MOST, Timestamp};
 
 /// What is known after a document was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +83,9 @@ pub(super) fn judge(
     }
     let signed_at = document.signed().map(|signed| signed.issued_at);
     for at in [Some(document.issued_at()), signed_at].into_iter().flatten() {
-        if at > now.plus(SKEW) {
+        // As far as any record may be: one of a document that is not early itself can be, and then the
+        // document is not taken either (`ApplyError::Early`).
+        if at > now.plus(LEEWAY_MOST) {
             return Err(Disbelief::Future(at));
         }
     }

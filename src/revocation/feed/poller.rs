@@ -175,7 +175,8 @@ impl Poller {
         Ok(Outcome::Done)
     }
 
-    /// Stores and applies it, all or nothing.
+    /// Stores and applies it, all or nothing. What is not taken, as one with a record whose time has not come,
+    /// is asked for again as if it had never come: its number and its tag are not remembered.
     async fn tell(
         &self,
         url: &str,
