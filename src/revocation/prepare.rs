@@ -37,6 +37,18 @@ pub(crate) struct Setting<'a> {
     pub(crate) clock: &'a Arc<dyn Clock>,
 }
 
+impl Setting<'_> {
+    /// How long a token can be accepted after its `iat`: cut-offs are kept for so long.
+    fn horizon(&self) -> Duration {
+        self.horizon_of(self.longest_life)
+    }
+
+    /// The same where it may live so long: `iat` can be ahead of our clock, and `exp` behind it.
+    fn horizon_of(&self, life: Duration) -> Duration {
+        life.saturating_add(self.leeway.saturating_mul(2))
+    }
+}
+
 /// A configuration without faults, that has no issuers' keys yet.
 pub(crate) struct Prepared {
     runtime: Runtime,
@@ -52,8 +64,7 @@ impl Revocation {
         let lists = self.own_lists().and_then(|lists| {
             faults.at("status_lists", |faults| lists.check(setting.issuers.names, faults))
         });
-        let life = setting.longest_life.saturating_add(setting.leeway.saturating_mul(2));
-        let index = Index::new(self.named_claims().into(), life);
+        let index = Index::new(self.named_claims().into(), setting.horizon());
         let store = Store::new(index, self.journal.clone(), self.most(), self.when_full, setting);
         let store = Arc::new(store);
         let inlet = |name: &str, teller: Teller, max_age, on_stale| {
@@ -187,18 +198,32 @@ impl Revocation {
 
 /// Why this journal is not for this configuration.
 fn unfit(journal: &Journal, setting: &Setting<'_>) -> Option<ConfigFault> {
-    let life = setting.longest_life;
-    let what = match journal.longest_life() {
-        Ok(Some(kept)) if kept < life => format!(
-            "journal: it kept cut-offs for tokens that live {kept:?} at most, and now a token class \
-             allows {life:?}: a longer-lived token of before could pass a cut-off that is gone. Keep \
-             the classes as they were until the last token of before has expired, or start with a \
-             new journal and let every source say all that it knows"
+    let wanted = setting.horizon();
+    let what = match kept_for(journal, setting) {
+        Ok(Some(kept)) if kept < wanted => format!(
+            "journal: it kept cut-offs for tokens that are accepted until {kept:?} after their `iat`, \
+             leeways included, and now the token classes and the leeway allow {wanted:?}: an older token \
+             could pass a cut-off that is gone. Leave the longest life of the classes and the leeway as \
+             they were, or start with a new journal: what this process revoked itself is not in it, and \
+             every source has to say all that it knows"
         ),
         Ok(_) => return None,
         Err(error) => format!("journal: {error}"),
     };
     Some(ConfigFault::Revocation(what))
+}
+
+/// For how long after their `iat` tokens could be accepted for which it kept cut-offs; `None`: it is new.
+fn kept_for(journal: &Journal, setting: &Setting<'_>) -> Result<Option<Duration>, JournalError> {
+    if let Some(horizon) = journal.horizon()? {
+        return Ok(Some(horizon));
+    }
+    // A journal of before names the longest life alone, and was purged with a leeway that nobody knows. That
+    // of now is taken for it. None would make a fault of every such journal, also where nothing was changed;
+    // and a longer life is found out all the same. What this lets pass is what every restart of before did: a
+    // leeway that is raised in the very restart that brings this version, for twice as long as it was raised
+    // by, and for tokens whose `exp` has passed. From this start on the horizon itself is there.
+    Ok(journal.longest_life()?.map(|life| setting.horizon_of(life)))
 }
 
 impl Prepared {
@@ -221,8 +246,13 @@ impl Prepared {
         let store = &self.runtime.store;
         let now = self.runtime.clock.moment();
         // A shorter one lets records go earlier; the longer one comes back never.
-        if journal.longest_life()? != Some(store.longest_life()) {
-            journal.set_longest_life(store.longest_life())?;
+        let (life, horizon) = (store.longest_life(), store.index().life());
+        // For a version of before, which knows nothing else.
+        if journal.longest_life()? != Some(life) {
+            journal.set_longest_life(life)?;
+        }
+        if journal.horizon()? != Some(horizon) {
+            journal.set_horizon(horizon)?;
         }
         store.restore(journal)?;
         for RunningSource { inlet, .. } in &self.runtime.sources {

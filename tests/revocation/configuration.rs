@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use portcullis::check::allow_all;
-use portcullis::revocation::{OnStale, Revocation, Source, StatusLists};
+use portcullis::revocation::{Claims, OnStale, Record, Revocation, Source, StatusLists};
 use portcullis::testing::{ManualClock, TestIssuer, TestNetwork};
-use portcullis::{ConfigFault, Policy, RejectionKind as Kind, ServerBuilder, TokenClass};
+use portcullis::time::Clock as _;
+use portcullis::{
+    Binding, ConfigFault, Policy, RejectionKind as Kind, ResourceServer, ServerBuilder, TokenClass,
+};
 
-use crate::source::{Hand, MINUTE, World};
-use crate::support::{ISSUER, builder};
+use crate::interleavings::opened;
+use crate::source::{Directory, Hand, MINUTE, World};
+use crate::support::{ISSUER, RESOURCE, builder, present, settle};
 
 /// A server that knows this of revocation.
 fn server(known: impl Into<Option<Revocation>>) -> ServerBuilder {
@@ -142,5 +146,117 @@ fn whoever_wants_fresh_knowledge_needs_a_source() {
         assert!(api.guard(policy.clone()).is_err(), "local is no source");
         let known = Revocation::new().source(named("a"));
         server(known).build().unwrap().guard(policy).unwrap();
+    }
+}
+
+/// A server of one class with this longest life, in seconds, and with this leeway, that has this journal.
+struct Lives {
+    directory: Directory,
+    clock: ManualClock,
+    issuer: TestIssuer,
+}
+
+impl Lives {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        Self { directory: Directory::new(), clock, issuer }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("revocations")
+    }
+
+    /// What it does not start for, if it does not.
+    fn start(&self, life: u64, leeway: u64) -> Result<ResourceServer, String> {
+        let known = Revocation::new().journal(opened(&self.path()));
+        ResourceServer::builder(RESOURCE)
+            .binding(Binding::WhereBound)
+            .class(TokenClass::default_at_most(Duration::from_secs(life)))
+            .leeway(Duration::from_secs(leeway))
+            .clock(self.clock.clone())
+            .issuer(self.issuer.fixed_keys())
+            .revocation(known)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// EVT-01, attack 39: cut-offs are dropped when no token that they are about can be accepted any more, by life
+/// and leeway. Where both together allow more after a restart it does not start: an old token could pass.
+#[test]
+fn a_restart_that_accepts_older_tokens_needs_a_new_journal() {
+    for (name, starts) in [
+        ("the same", &[(3_600, 10, true), (3_600, 10, true)][..]),
+        ("a greater leeway", &[(3_600, 0, true), (3_600, 300, false)]),
+        ("a leeway that is a second greater", &[(3_600, 10, true), (3_600, 11, false)]),
+        ("a smaller one, and the old again", &[(60, 9, true), (60, 8, true), (60, 9, false)]),
+        ("a longer life", &[(3_600, 10, true), (3_601, 10, false)]),
+        ("a shorter one, and the old again", &[(90, 9, true), (80, 9, true), (90, 9, false)]),
+        ("a greater leeway, and a life that is as much shorter", &[(90, 9, true), (80, 14, true)]),
+        ("a life that is less shorter", &[(90, 9, true), (81, 14, false)]),
+        ("what was refused is not what was kept", &[(60, 0, true), (60, 9, false), (60, 0, true)]),
+    ] {
+        let lives = Lives::new();
+        for (life, leeway, expected) in starts {
+            let built = lives.start(*life, *leeway);
+            assert_eq!(built.is_ok(), *expected, "{name}: {life} {leeway}");
+            if let Err(error) = built {
+                assert!(error.contains("the leeway allow"), "{name}: {error}");
+                assert!(error.contains("revocation.journal"), "{name}: {error}");
+            }
+        }
+    }
+}
+
+/// EVT-01, attack 39: the cut-off that is gone, and the token that would pass.
+#[tokio::test]
+async fn a_greater_leeway_brings_no_revoked_token_back() {
+    let lives = Lives::new();
+    let now = lives.clock.now();
+    let token = |subject: &str| {
+        let ends = now.plus(Duration::from_hours(1));
+        lives.issuer.token(RESOURCE).subject(subject).issued_at(now).expires_at(ends).sign()
+    };
+    let kind = async |api: &ResourceServer, subject: &str| {
+        present(api, &token(subject)).await.err().map(|refused| refused.kind())
+    };
+    let api = lives.start(3_600, 0).unwrap();
+    let bob = Record::matching(ISSUER, Claims::subject("bob"), now);
+    api.revocations().revoke(bob).await.unwrap();
+    assert_eq!(kind(&api, "bob").await, Some(Kind::Revoked));
+    assert_eq!(kind(&api, "ann").await, None);
+    for _ in 0..124 {
+        lives.clock.advance(Duration::from_secs(30));
+        settle().await;
+    }
+    drop(api);
+    settle().await;
+    lives.start(3_600, 300).unwrap_err();
+    let api = lives.start(3_600, 0).unwrap();
+    assert_eq!(api.revocations().records(), 0, "no token can be accepted that it is about");
+    assert_eq!(kind(&api, "bob").await, Some(Kind::Expired));
+}
+
+/// A journal of before says the longest life alone. It is read as kept with the leeway of now: who changed
+/// nothing starts, and a longer life is found out.
+#[test]
+fn a_journal_of_before_is_read_by_its_longest_life() {
+    for (life, leeway, starts) in [(90, 10, true), (90, 200, true), (91, 10, false), (80, 10, true)]
+    {
+        let lives = Lives::new();
+        drop(lives.start(90, 10).unwrap());
+        {
+            let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+            let file = redb::Database::open(lives.path()).unwrap();
+            let write = file.begin_write().unwrap();
+            write.open_table(meta).unwrap().remove("horizon").unwrap().unwrap();
+            write.commit().unwrap();
+        }
+        assert_eq!(lives.start(life, leeway).is_ok(), starts, "{life} {leeway}");
+        if starts {
+            lives.start(life, leeway).unwrap();
+            lives.start(life, leeway + 1).unwrap_err();
+        }
     }
 }

@@ -102,6 +102,7 @@ impl Journal {
     /// Records that are handed over at a time.
     const LOADED: usize = 4_096;
     const LONGEST_LIFE: &str = "longest_life";
+    const HORIZON: &str = "horizon";
 
     /// Opens the journal at this path. Where there is none it begins one; its directory has to be there.
     ///
@@ -171,25 +172,45 @@ impl Journal {
 
     /// The longest that a token may live, for which records were kept so far. It blocks.
     pub(crate) fn longest_life(&self) -> Result<Option<Duration>, JournalError> {
-        self.with(&mut self.inner(), |open| {
-            let transaction = open.database.begin_read()?;
-            let meta = transaction.open_table(META)?;
-            let Some(life) = meta.get(Self::LONGEST_LIFE)? else { return Ok(None) };
-            let mut life = life.value();
-            let found = read_duration(&mut life).filter(|_| life.is_empty());
-            Ok(Some(found.ok_or_else(|| Fault::unreadable("the longest life of a token"))?))
-        })
+        self.duration(Self::LONGEST_LIFE)
+    }
+
+    /// How long a token could be accepted after its `iat`, leeways included, for which records were kept so
+    /// far: `life` of [`Self::purge`]. `None` in a journal of before, which says the longest life alone, and
+    /// in a new one. It blocks.
+    pub(crate) fn horizon(&self) -> Result<Option<Duration>, JournalError> {
+        self.duration(Self::HORIZON)
     }
 
     /// From now on records are kept for tokens that live so long. It blocks.
     pub(crate) fn set_longest_life(&self, life: Duration) -> Result<(), JournalError> {
+        self.set_duration(Self::LONGEST_LIFE, life)
+    }
+
+    /// From now on records are kept for tokens that can be accepted for so long after their `iat`. It blocks.
+    pub(crate) fn set_horizon(&self, horizon: Duration) -> Result<(), JournalError> {
+        self.set_duration(Self::HORIZON, horizon)
+    }
+
+    fn duration(&self, name: &str) -> Result<Option<Duration>, JournalError> {
+        self.with(&mut self.inner(), |open| {
+            let transaction = open.database.begin_read()?;
+            let meta = transaction.open_table(META)?;
+            let Some(kept) = meta.get(name)? else { return Ok(None) };
+            let mut kept = kept.value();
+            let found = read_duration(&mut kept).filter(|_| kept.is_empty());
+            Ok(Some(found.ok_or_else(|| Fault::unreadable("how long a token may live"))?))
+        })
+    }
+
+    fn set_duration(&self, name: &str, time: Duration) -> Result<(), JournalError> {
         let mut inner = self.inner();
         self.in_place(&inner)?;
         self.with(&mut inner, |open| {
             let transaction = open.begin()?;
             let mut value = Vec::new();
-            write_duration(life, &mut value);
-            transaction.open_table(META)?.insert(Self::LONGEST_LIFE, &*value)?;
+            write_duration(time, &mut value);
+            transaction.open_table(META)?.insert(name, &*value)?;
             transaction.commit()?;
             Ok(())
         })
