@@ -58,7 +58,8 @@ pub enum WhenFull {
     /// no record named. It logs out many at once. A source has only those of the issuers folded that it speaks for.
     ///
     /// Where that makes no room, it is as with [`Self::Refuse`]: where no issuer has cut-offs that would become
-    /// fewer, since single tokens and holds take the room, or what comes is more than folding can make room for.
+    /// fewer, since single tokens and holds take the room, or what comes is more than folding can make room for. Then
+    /// nothing is folded.
     FoldCutOffs,
 }
 

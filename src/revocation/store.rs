@@ -113,7 +113,9 @@ impl Store {
             }
         })?;
         self.index.apply(&some);
-        if self.when_full == WhenFull::FoldCutOffs {
+        let fits_folded = || self.index.len_folded(None, &[], self.clock.now()) <= self.most;
+        if self.index.len() > self.most && self.when_full == WhenFull::FoldCutOffs && fits_folded()
+        {
             while self.index.len() > self.most && self.fold(None) {}
         }
         Ok(())
@@ -175,10 +177,8 @@ impl Store {
         // What the batches before it in this very write will add.
         let mut coming = 0_usize;
         for waiting in waiting {
-            let new = self.index.new_among(&waiting.batch.records, now);
-            match self.make_room(coming.saturating_add(new), new, waiting.source.issuers.as_deref())
-            {
-                Ok(()) => {
+            match self.make_room(coming, &waiting, now) {
+                Ok(new) => {
                     coming = coming.saturating_add(new);
                     taken.push(waiting);
                 }
@@ -205,29 +205,44 @@ impl Store {
         }
     }
 
-    /// Whether so many more fit, of which this batch brings `new`; folds if that was chosen. Sources
-    /// leave an eighth to this process, so that none of them can keep it from revoking.
+    /// Makes sure that this batch fits beside so many that are coming; tells how many it adds. Where it does
+    /// not it folds, if that was chosen. Sources leave an eighth to this process, so that none of them can keep
+    /// it from revoking.
     fn make_room(
         &self,
         coming: usize,
-        new: usize,
-        issuers: Option<&[Box<str>]>,
-    ) -> Result<(), ApplyError> {
+        waiting: &Waiting,
+        now: Timestamp,
+    ) -> Result<usize, ApplyError> {
+        let (issuers, records) = (waiting.source.issuers.as_deref(), &waiting.batch.records);
+        let mut new = self.index.new_among(records, now);
         if new == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let reserved = match issuers {
             None => 0,
             Some(_) => self.most.checked_div(8).unwrap_or_default(),
         };
         let most = self.most.saturating_sub(reserved);
-        while self.index.len().saturating_add(coming) > most {
-            let folded = self.when_full == WhenFull::FoldCutOffs && self.fold(issuers);
-            if !folded {
-                return Err(ApplyError::Full { records: self.index.len(), most });
-            }
+        let fits = |records: usize| records.saturating_add(coming) <= most;
+        let fits_beside = |new: usize| fits(self.index.len().saturating_add(new));
+        if fits_beside(new) {
+            return Ok(new);
         }
-        Ok(())
+        let full = || ApplyError::Full { records: self.index.len(), most };
+        // First what folding can do at most: what it costs is not paid where that makes no room.
+        let folds = self.when_full == WhenFull::FoldCutOffs;
+        if !folds || !fits(self.index.len_folded(issuers, records, now)) {
+            return Err(full());
+        }
+        while !fits_beside(new) {
+            if !self.fold(issuers) {
+                return Err(full());
+            }
+            // What this batch says of a target that was folded is new again.
+            new = self.index.new_among(records, now);
+        }
+        Ok(new)
     }
 
     /// Folds cut-offs of one of these issuers, or of any; whether it did. It does not where there is none, and

@@ -125,6 +125,126 @@ async fn folding_ends_where_it_makes_no_room() {
     assert_eq!(left_alone, 2, "nobody is refused for nothing");
 }
 
+/// A server of two issuers with room for sixteen, fourteen of them for its source, which speaks for the first.
+struct Full {
+    world: World,
+    other: TestIssuer,
+}
+
+const OTHER: &str = "https://other.example";
+
+impl Full {
+    /// With cut-offs of so many users of the first issuer, and of so many of the other.
+    async fn of(own: u64, others: u64) -> Self {
+        let other = TestIssuer::new(OTHER, &ManualClock::new());
+        let keys = other.fixed_keys();
+        let world = World::with(
+            |known| known.max_records(16).when_full(WhenFull::FoldCutOffs),
+            |server| server.issuer(keys),
+        )
+        .await;
+        let known = users(&world, ISSUER, 0..own).chain(users(&world, OTHER, 0..others));
+        world.api.revocations().revoke_all(known).await.unwrap();
+        Self { world, other }
+    }
+
+    async fn says(&self, users: impl Iterator<Item = Record>) -> Result<(), ApplyError> {
+        let handle = self.world.hand.handle().await;
+        let batch = Batch::of(users).synchronised(handle.clock().moment());
+        handle.apply(batch).await.map(|_| ())
+    }
+
+    /// Whether somebody is refused whom nobody named, of either issuer.
+    async fn refuses_bystanders(&self) -> (bool, bool) {
+        let at = ago(&self.world, 500);
+        let token = |issuer: &TestIssuer| issuer.token(RESOURCE).subject("nobody").issued_at(at);
+        let own = self.world.kind(&token(&self.world.issuer)).await;
+        let other = self.world.kind(&token(&self.other)).await;
+        (own.is_some(), other.is_some())
+    }
+}
+
+/// Cut-offs of users of this issuer, each a second later than the one before.
+fn users(
+    world: &World,
+    issuer: &str,
+    numbers: std::ops::Range<u64>,
+) -> impl Iterator<Item = Record> {
+    numbers.map(move |number| {
+        let claims = Claims::subject(format!("user-{number}"));
+        Record::matching(issuer, claims, ago(world, 400 - number))
+    })
+}
+
+/// Nobody is logged out for what does not fit all the same: what folding can make room for is known before
+/// the first cut-off is folded. What a batch says again of what would be folded takes its room again, and what
+/// the source does not speak for is not folded for it.
+#[tokio::test]
+async fn nothing_is_folded_for_what_does_not_fit_then_either() {
+    for (name, own, others, said, fits) in [
+        ("all of it", 6, 0, 100..113, true),
+        ("one too many", 6, 0, 100..114, false),
+        ("more than there is room for at all", 6, 0, 100..200, false),
+        ("said again", 10, 0, 8..15, true),
+        ("said again, and nothing has to go", 10, 0, 0..14, true),
+        ("said again, one too many beside one for all", 11, 0, 1..15, false),
+        ("beside another issuer", 3, 8, 100..105, true),
+        ("beside another issuer, one too many", 3, 8, 100..106, false),
+        ("another issuer alone", 0, 12, 100..103, false),
+    ] {
+        let full = Full::of(own, others).await;
+        let world = &full.world;
+        assert_eq!(full.refuses_bystanders().await, (false, false), "{name}: before");
+        let folds = own + others + said.clone().filter(|user| *user >= own).count() as u64 > 14;
+        for _ in 0..3 {
+            let told = full.says(users(world, ISSUER, said.clone())).await;
+            if fits {
+                told.unwrap_or_else(|error| panic!("{name}: {error}"));
+            } else {
+                assert!(matches!(told, Err(ApplyError::Full { most: 14, .. })), "{name}: {told:?}");
+                assert_eq!(world.api.revocations().records() as u64, own + others, "{name}");
+            }
+            let refused = full.refuses_bystanders().await;
+            assert_eq!(refused, (fits && folds, false), "{name}");
+        }
+        assert!(world.api.revocations().records() <= 14, "{name}");
+        world.hand.synchronised().await;
+        let counts = said.filter(|_| fits).chain(0..own);
+        for number in counts {
+            let token = world.token().subject(&format!("user-{number}"));
+            let token = token.issued_at(ago(world, 400 - number));
+            assert_eq!(world.kind(&token).await, Some(Kind::Revoked), "{name}: {number}");
+        }
+    }
+}
+
+/// Nor is anything folded after a restart with less room, where that would not be enough.
+#[tokio::test]
+async fn a_restart_folds_nothing_where_that_is_not_enough() {
+    for (room, folded) in [(4, false), (5, true), (6, false)] {
+        let directory = Directory::new();
+        let path = directory.path().join("revocations");
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let start = |records: usize| {
+            let known = Revocation::new().journal(opened(&path)).max_records(records);
+            let known = known.when_full(WhenFull::FoldCutOffs);
+            builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap()
+        };
+        let at = clock.now();
+        let api = start(6);
+        let tokens = (0..4).map(|number| Record::token(ISSUER, format!("t-{number}"), at));
+        let users = ["ann", "bob"].map(|user| Record::matching(ISSUER, Claims::subject(user), at));
+        api.revocations().revoke_all(tokens.chain(users)).await.unwrap();
+        drop(api);
+        let api = start(room);
+        assert_eq!(api.revocations().records(), if folded { 5 } else { 6 }, "{room}");
+        let token = |subject: &str| issuer.token(RESOURCE).subject(subject).issued_at(at).sign();
+        assert!(present(&api, &token("ann")).await.is_err(), "{room}");
+        assert_eq!(present(&api, &token("bystander")).await.is_err(), folded, "{room}");
+    }
+}
+
 /// After a restart with as much room as there are records nothing is folded; with less it is.
 #[tokio::test]
 async fn a_restart_with_just_enough_room_folds_nothing() {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -257,6 +258,48 @@ impl ClaimIndex {
     /// pass that are not for the whole issuer. One that is counts among the most: the others can join it. Of
     /// several with as many it is the first by name. `None` where folding would leave no fewer than there are.
     pub(super) fn foldable(&self, issuers: Option<&[Box<str>]>) -> Option<(String, Timestamp)> {
+        let cut_offs = self.cut_offs(issuers);
+        // Of several that are the most, the last is taken.
+        let by_name = cut_offs.into_iter().rev();
+        let most = by_name.max_by_key(|(issuer, times)| self.become_one(issuer, times));
+        let (issuer, mut times) =
+            most.filter(|(issuer, times)| self.become_one(issuer, times) > 1)?;
+        times.sort_unstable();
+        Some((issuer.to_string(), *times.get(times.len() / 2)?))
+    }
+
+    /// By how many entries there would be fewer, issuer by issuer, if everything was folded that can be: those
+    /// of which that is none are not there.
+    pub(super) fn fewer_folded(
+        &self,
+        issuers: Option<&[Box<str>]>,
+    ) -> HashMap<Arc<str>, NonZeroUsize> {
+        let fewer = |issuer: &str, times: &[Timestamp]| {
+            NonZeroUsize::new(self.become_one(issuer, times).saturating_sub(1))
+        };
+        let cut_offs = self.cut_offs(issuers).into_iter();
+        cut_offs
+            .filter_map(|(issuer, times)| Some((Arc::clone(&issuer), fewer(&issuer, &times)?)))
+            .collect()
+    }
+
+    /// Whether what was said of tokens with all of these, which are not all of the issuer, can be folded.
+    pub(super) fn is_foldable(&self, issuer: &str, keys: &[Key<'_>]) -> bool {
+        let place = self.place_of(issuer, keys);
+        let Some((place, key)) = place.and_then(|place| Some((place, *keys.get(place)?))) else {
+            return false;
+        };
+        let fingerprint = self.fingerprint(issuer, key);
+        let part = self.part(fingerprint).map(|part| part.load());
+        let found = part.as_ref().and_then(|part| part.get(&fingerprint));
+        let others = others(keys, place);
+        let mut entries = found.into_iter().flat_map(|found| found.entries.iter());
+        let entry = entries.find(|entry| *entry.conditions == *others);
+        entry.is_some_and(|entry| entry.state.only_cut_off().is_some())
+    }
+
+    /// The times of what can be folded, of these issuers or of all.
+    fn cut_offs(&self, issuers: Option<&[Box<str>]>) -> BTreeMap<Arc<str>, Vec<Timestamp>> {
         let mut cut_offs: BTreeMap<Arc<str>, Vec<Timestamp>> = BTreeMap::new();
         let among = |found: &&Found| {
             issuers.is_none_or(|issuers| issuers.iter().any(|issuer| **issuer == *found.issuer))
@@ -269,15 +312,12 @@ impl ClaimIndex {
                 }
             }
         }
-        // All become one entry, which may be there already.
-        let gain =
-            |issuer: &str, times: &[Timestamp]| times.len() + usize::from(self.is_cut_off(issuer));
-        // Of several that are the most, the last is taken.
-        let by_name = cut_offs.into_iter().rev();
-        let most = by_name.max_by_key(|(issuer, times)| gain(issuer, times));
-        let (issuer, mut times) = most.filter(|(issuer, times)| gain(issuer, times) > 1)?;
-        times.sort_unstable();
-        Some((issuer.to_string(), *times.get(times.len() / 2)?))
+        cut_offs
+    }
+
+    /// How many entries become one: the one for the whole issuer may be there already.
+    fn become_one(&self, issuer: &str, times: &[Timestamp]) -> usize {
+        times.len().saturating_add(usize::from(self.is_cut_off(issuer)))
     }
 
     /// Whether there is an entry for all tokens of this issuer.

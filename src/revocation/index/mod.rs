@@ -22,7 +22,7 @@ use claims::{Changes, ClaimIndex, Key};
 pub(crate) use state::{About, Finding};
 pub use tokens::{Inserted, Purged, RevokedTokens, TokenFingerprint};
 
-use super::record::{Claim, Effect, Record, Target};
+use super::record::{Claim, Claims, Effect, Record, Target};
 use crate::access::Facts;
 use crate::time::Timestamp;
 
@@ -81,9 +81,7 @@ impl Index {
                 Target::Key(kid) => changes.add(issuer, &[Key::Signer(kid)], effect, at),
                 Target::Issuer => changes.add(issuer, &[Key::Issuer], effect, at),
                 Target::Claims(claims) => {
-                    let keys: Option<Vec<_>> =
-                        claims.iter().map(|(claim, value)| self.key(claim, value)).collect();
-                    if let Some(keys) = keys {
+                    if let Some(keys) = self.keys(claims) {
                         changes.add(issuer, &keys, effect, at);
                     }
                 }
@@ -127,6 +125,39 @@ impl Index {
         new.len()
     }
 
+    /// How many records there would be if everything was folded that can be, of these issuers or of all, and
+    /// these were applied after it: what they say of a target that was folded is kept beside what was.
+    pub(super) fn len_folded(
+        &self,
+        issuers: Option<&[Box<str>]>,
+        records: &[Record],
+        now: Timestamp,
+    ) -> usize {
+        let fewer = self.claims.fewer_folded(issuers);
+        let mut new = HashSet::new();
+        for record in records {
+            let folded = || fewer.contains_key(&*record.issuer) && self.is_foldable(record);
+            if !self.knows(record, now) || folded() {
+                new.insert((&record.issuer, &record.target));
+            }
+        }
+        let fewer = fewer.values().fold(0_usize, |sum, fewer| sum.saturating_add(fewer.get()));
+        self.len().saturating_sub(fewer).saturating_add(new.len())
+    }
+
+    /// Whether what is known of the target of this record can be folded.
+    fn is_foldable(&self, record: &Record) -> bool {
+        let issuer = &*record.issuer;
+        match &record.target {
+            Target::Token(_) | Target::Issuer => false,
+            Target::Key(kid) => self.claims.is_foldable(issuer, &[Key::Signer(kid)]),
+            Target::Claims(claims) => {
+                let keys = self.keys(claims);
+                keys.is_some_and(|keys| self.claims.is_foldable(issuer, &keys))
+            }
+        }
+    }
+
     /// Whether something is known of the target of this record, or it says nothing new.
     fn knows(&self, record: &Record, now: Timestamp) -> bool {
         let issuer = &*record.issuer;
@@ -139,9 +170,7 @@ impl Index {
             (Target::Key(kid), _) => self.claims.knows(issuer, &[Key::Signer(kid)]),
             (Target::Issuer, _) => self.claims.knows(issuer, &[Key::Issuer]),
             (Target::Claims(claims), _) => {
-                let keys: Option<Vec<_>> =
-                    claims.iter().map(|(claim, value)| self.key(claim, value)).collect();
-                keys.is_none_or(|keys| self.claims.knows(issuer, &keys))
+                self.keys(claims).is_none_or(|keys| self.claims.knows(issuer, &keys))
             }
         }
     }
@@ -222,6 +251,11 @@ impl Index {
         let twice = self.life.saturating_mul(2).saturating_add(super::LEEWAYS_MOST);
         let whole = Duration::from_secs(twice.as_secs().saturating_add(1));
         Timestamp::from_secs(at.as_secs()).plus(whole)
+    }
+
+    /// `None` if one of these claims is not looked at.
+    fn keys<'a>(&self, claims: &'a Claims) -> Option<Vec<Key<'a>>> {
+        claims.iter().map(|(claim, value)| self.key(claim, value)).collect()
     }
 
     fn key<'a>(&self, claim: &'a Claim, value: &'a str) -> Option<Key<'a>> {
