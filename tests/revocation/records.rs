@@ -72,8 +72,7 @@ async fn issuers_have_nothing_to_do_with_each_other() {
         Record::issuer(OTHER, now),
         Record::key(OTHER, issuers[1].key().kid(), now),
     ];
-    let applied =
-        hand.handle().await.apply(Batch::of(records)).await.unwrap();
+    let applied = hand.handle().await.apply(Batch::of(records)).await.unwrap();
     assert_eq!((applied.applied, applied.foreign), (0, 3));
     assert_eq!(kind(&issuers[1]).await, None, "the source does not speak for it");
     assert_eq!(api.revocations().health()[1].foreign, 3, "and it is counted");
