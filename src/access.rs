@@ -99,6 +99,55 @@ pub(crate) struct Facts {
     pub(crate) claims: Box<[u8]>,
 }
 
+impl Facts {
+    /// Whether another reading of the same token says of it what this one does: whose it is, and what it may
+    /// do. When its issuer was asked, and by which name it calls its key, is no part of that.
+    pub(crate) fn grants_as(&self, other: &Self) -> bool {
+        let Self {
+            issuer,
+            subject,
+            subject_kind,
+            client_id,
+            jwt_id,
+            audiences,
+            scope,
+            issued_at,
+            not_before,
+            expires_at,
+            auth_time,
+            acr,
+            actor,
+            confirmation,
+            key_id: _,
+            session,
+            named,
+            status,
+            origin: _,
+            addressed,
+            claims,
+        } = other;
+        self.issuer == *issuer
+            && self.subject == *subject
+            && self.subject_kind == *subject_kind
+            && self.client_id == *client_id
+            && self.jwt_id == *jwt_id
+            && self.audiences == *audiences
+            && self.scope == *scope
+            && self.issued_at == *issued_at
+            && self.not_before == *not_before
+            && self.expires_at == *expires_at
+            && self.auth_time == *auth_time
+            && self.acr == *acr
+            && self.actor == *actor
+            && self.confirmation == *confirmation
+            && self.session == *session
+            && self.named == *named
+            && self.status == *status
+            && self.addressed == *addressed
+            && self.claims == *claims
+    }
+}
+
 /// Who said what is known of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {

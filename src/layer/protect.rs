@@ -344,8 +344,10 @@ where
                     }
                 }
                 StateProjection::Recording { recording, pending } => {
-                    let done = ready!(Pin::new(recording).poll(context));
+                    let recorded = ready!(Pin::new(recording).poll(context));
                     let Some(pending) = pending.take() else { return Poll::Pending };
+                    let head = RequestHead::from(&pending.request);
+                    let done = pending.guard.admit_recorded(head, recorded);
                     pending.call(done)
                 }
                 StateProjection::Done => return Poll::Pending,

@@ -29,7 +29,7 @@ use crate::stripe::Striped;
 use crate::time::{Moment, Timestamp};
 #[cfg(feature = "jwe")]
 use crate::verify::Sealed;
-use crate::verify::{Found, Look, NoAnswer, Queued, Revocable, Stop, Trace};
+use crate::verify::{Basis, Found, Look, NoAnswer, Queued, Revocable, Stop, Trace};
 
 /// Of what no decision can come to.
 const UNDECIDED: &str = "no decision was made, which is a fault of this crate: report it";
@@ -84,6 +84,10 @@ struct Inner {
 /// A decision that says yes, before it is told to anybody.
 pub(crate) struct Decided {
     pub(super) access: Access,
+    /// What it rests on, and can be taken back while the request waits.
+    pub(super) basis: Basis,
+    /// What was found out for the request before.
+    pub(super) found: Found,
     pub(super) trace: Trace,
     /// When it was made.
     pub(super) at: Moment,
@@ -235,7 +239,7 @@ impl Guard {
         let head = request.into();
         async move {
             match self.decide_and_wait(head, Mode::Required).await? {
-                Passed::Access(decided) => self.admit_and_wait(decided).await,
+                Passed::Access(decided) => self.admit_and_wait(head, decided).await,
                 // INVARIANT: this mode lets nothing else pass.
                 Passed::Tokenless(..) => {
                     let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
@@ -258,7 +262,7 @@ impl Guard {
         let head = request.into();
         async move {
             Ok(match self.decide_and_wait(head, Mode::Optional).await? {
-                Passed::Access(decided) => Some(self.admit_and_wait(decided).await?),
+                Passed::Access(decided) => Some(self.admit_and_wait(head, decided).await?),
                 Passed::Tokenless(..) => None,
             })
         }
@@ -286,10 +290,17 @@ impl Guard {
         }
     }
 
-    async fn admit_and_wait(&self, decided: Decided) -> Result<Access, Rejection> {
+    async fn admit_and_wait(
+        &self,
+        head: RequestHead<'_>,
+        decided: Decided,
+    ) -> Result<Access, Rejection> {
         match self.admit(decided) {
             Admission::Done(done) => done,
-            Admission::Wait(recording) => recording.await,
+            Admission::Wait(recording) => {
+                let recorded = recording.await;
+                self.admit_recorded(head, recorded)
+            }
         }
     }
 
@@ -322,14 +333,16 @@ impl Guard {
         loop {
             let look = Look { route, at, found: &next.found };
             let stop = match shared.rules.decide(head, fields, look, &mut trace) {
-                Ok(access) if policy.later.is_empty() => {
-                    let decided = Decided { access, trace, at, started };
+                Ok((access, basis)) if policy.later.is_empty() => {
+                    let found = next.found;
+                    let decided = Decided { access, basis, found, trace, at, started };
                     return Verdict::Pass(Passed::Access(decided));
                 }
-                Ok(access) => {
+                Ok((access, basis)) => {
                     let request = CheckRequest::new(&access, head, at.wall());
                     let deadline = shared.clock.sleep(policy.timeout);
-                    let decided = Decided { access, trace, at, started };
+                    let found = next.found;
+                    let decided = Decided { access, basis, found, trace, at, started };
                     let checks = &policy.later;
                     let asking = Asking::new(checks, request, policy.timeout, deadline, decided);
                     return Verdict::Ask(asking);

@@ -34,7 +34,13 @@ pub(crate) enum Admission {
     Wait(Recording),
 }
 
-/// Step 10, waiting for a replay memory. It says [`Access`] once everything is recorded.
+/// The same, of what is not accepted yet.
+enum Recorded {
+    Done(Result<Decided, Rejection>),
+    Wait(Recording),
+}
+
+/// Step 10, waiting for a replay memory. It ends once everything is recorded.
 pub(crate) struct Recording {
     guard: Guard,
     decided: Option<Decided>,
@@ -50,21 +56,24 @@ impl Guard {
         if !proof && !self.is_single_use() {
             return Admission::Done(Ok(self.accept(decided)));
         }
-        self.record_from(Some(Use::Proof), decided)
+        match self.record_from(Some(Use::Proof), decided) {
+            Recorded::Done(done) => Admission::Done(done.map(|decided| self.accept(decided))),
+            Recorded::Wait(recording) => Admission::Wait(recording),
+        }
     }
 
     /// 10. Replay memory and single use: one atomic check-and-insert for each thing that is used up.
-    fn record_from(&self, mut next: Option<Use>, decided: Decided) -> Admission {
+    fn record_from(&self, mut next: Option<Use>, decided: Decided) -> Recorded {
         while let Some(used) = next {
             match self.record(used, &decided) {
                 None => {}
                 Some(Ok(ReplayAnswer::Now(answer))) => {
                     if let Err(refusal) = judge(used, answer) {
-                        return Admission::Done(Err(self.reject_decided(refusal, &decided)));
+                        return Recorded::Done(Err(self.reject_decided(refusal, &decided)));
                     }
                 }
                 Some(Ok(ReplayAnswer::Later(answer))) => {
-                    return Admission::Wait(Recording {
+                    return Recorded::Wait(Recording {
                         guard: self.clone(),
                         decided: Some(decided),
                         used,
@@ -73,12 +82,12 @@ impl Guard {
                     });
                 }
                 Some(Err(refusal)) => {
-                    return Admission::Done(Err(self.reject_decided(refusal, &decided)));
+                    return Recorded::Done(Err(self.reject_decided(refusal, &decided)));
                 }
             }
             next = used.next();
         }
-        Admission::Done(Ok(self.accept(decided)))
+        Recorded::Done(Ok(decided))
     }
 
     /// From when on it cannot be accepted any more.
@@ -199,7 +208,7 @@ fn judge(used: Use, answer: Result<Sighting, ReplayError>) -> Result<(), Refusal
 }
 
 impl Future for Recording {
-    type Output = Result<Access, Rejection>;
+    type Output = Result<Decided, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -220,8 +229,8 @@ impl Future for Recording {
                 return Poll::Ready(Err(guard.reject_decided(refusal, &decided)));
             }
             match guard.record_from(used.next(), decided) {
-                Admission::Done(done) => return Poll::Ready(done),
-                Admission::Wait(next) => *self = next,
+                Recorded::Done(done) => return Poll::Ready(done),
+                Recorded::Wait(next) => *self = next,
             }
         }
     }

@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::authenticate::{Meeting, ReadJwt, Said, check_kind};
+use super::basis::ProvenKey;
 use super::facts::{FromClient, StandIns, Wanted, check_lengths, confirmation_of, facts_of, named};
 use super::validity::untimely;
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
@@ -37,7 +38,7 @@ impl Rules {
         let (ReadJwt { header, claims, .. }, at) = (jwt, look.at);
         let issuer = introspector.issuer();
         let fingerprint = introspector.fingerprint(token);
-        let key_id = match issuer.has_keys() {
+        let (key_id, proven) = match issuer.has_keys() {
             // Nobody is asked about what anybody could have written, and what was answered counts no
             // longer than the key does.
             true => {
@@ -47,11 +48,12 @@ impl Rules {
                 };
                 let (key, place) = self.verify(issuer, jwt, meeting, look)?;
                 drop(place);
-                key.shared_kid()
+                let proven = self.issuers.remember(Arc::clone(issuer));
+                (key.shared_kid(), Some(ProvenKey::new(proven, header, key)))
             }
             false => {
                 check_kind(issuer.profile(), header, claims)?;
-                header.kid().map(|kid| Arc::new(KeyId::from_token(kid)))
+                (header.kid().map(|kid| Arc::new(KeyId::from_token(kid))), None)
             }
         };
         // An answer would say no more than the token itself does.
@@ -67,7 +69,9 @@ impl Rules {
         }
         could_prove()?;
         let jwt = Some(Beside { claims, key_id });
-        self.asked_about(introspector, (token, fingerprint), jwt, look, trace)
+        let facts = self.asked_about(introspector, (token, fingerprint), jwt, look, trace)?;
+        let introspector = Arc::clone(introspector);
+        Ok(Said::Answered { facts, introspector, fingerprint, key: proven })
     }
 
     /// Steps 4 and 5 of a token that its issuer is asked about; `jwt`: what one says that can be read here.
@@ -78,7 +82,7 @@ impl Rules {
         jwt: Option<Beside<'_>>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Said, Stop> {
+    ) -> Result<Arc<Facts>, Stop> {
         let Look { route, at, found } = look;
         let issuer = introspector.issuer().id();
         trace.issuer = Some(Arc::clone(issuer));
@@ -117,13 +121,9 @@ impl Rules {
             }
             Refusal::new(*kind, detail.clone())
         })?;
-        let answered = |facts: &Arc<Facts>| {
-            let (facts, introspector) = (Arc::clone(facts), Arc::clone(introspector));
-            Said::Answered { facts, introspector, fingerprint }
-        };
         if found.answer.is_some() {
             // Whether that was too long ago is for step 8 to say: nobody asks twice for one request.
-            return Ok(answered(facts));
+            return Ok(Arc::clone(facts));
         }
         // Only now is it known which classes the token is of.
         let demand = route.demand.and_freshness(self.classes.freshness(facts));
@@ -138,7 +138,7 @@ impl Rules {
         if active.is_doubted() && !is_refused() {
             return Err(no_answer(demand.freshness));
         }
-        Ok(answered(facts))
+        Ok(Arc::clone(facts))
     }
 
     /// What an answer says of the token, with the meaning that its members have in a JWT (RFC 7662 §2.2,

@@ -3,17 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::basis::{Basis, ProvenKey};
 use super::detail::{detail, shown};
 use super::digest::Digest;
 use super::facts::{StandIns, Wanted, facts_of};
-use super::known::KnownToken;
+use super::known::{KnownToken, KnownTokens};
 use super::turns::Place;
 use super::{Look, RouteRules, Rules, Stop, Trace, refuse};
 use crate::access::Facts;
 use crate::credentials::{Credentials, CredentialsError, Fields, RequestHead, Scheme, Unread};
 use crate::error::{Refusal, RejectionKind};
 use crate::introspection::{Fingerprint, Introspector};
-use crate::issuer::{IssuerKeys, KeyMiss, TokenProfile};
+use crate::issuer::{Attempt, IssuerKeys, KeyMiss, TokenProfile};
 use crate::jose::json::JsonError;
 use crate::jose::{
     Algorithm, BadSignature, ClaimError, ClaimsSet, Compact, CompactError, Header, HeaderError,
@@ -22,6 +23,7 @@ use crate::jose::{
 use crate::name::IssuerId;
 use crate::revocation::ClearAt;
 use crate::sender::{Binding, KnownSender};
+use crate::time::Moment;
 
 /// A token whose issuer said what is known of it.
 pub(super) struct Authentic<'a> {
@@ -38,7 +40,13 @@ pub(super) enum Said {
     /// It was verified now.
     Verified(Option<Digest>, KnownToken),
     /// Its issuer was asked.
-    Answered { facts: Arc<Facts>, introspector: Arc<Introspector>, fingerprint: Fingerprint },
+    Answered {
+        facts: Arc<Facts>,
+        introspector: Arc<Introspector>,
+        fingerprint: Fingerprint,
+        /// Of a JWT of an issuer with keys.
+        key: Option<ProvenKey>,
+    },
 }
 
 impl Said {
@@ -65,6 +73,21 @@ impl Said {
             Self::Known(_, known) => Some(known.clear()),
             Self::Verified(_, known) => Some(known.clear()),
             Self::Answered { .. } => None,
+        }
+    }
+
+    /// What a decision rests on that says yes. A token that was verified for it is known from now on.
+    pub(super) fn accepted(self, tokens: &KnownTokens) -> Basis {
+        match self {
+            Self::Known(_, known) => Basis::verified(known),
+            Self::Verified(digest, known) => {
+                let known = Arc::new(known);
+                if let Some(digest) = digest {
+                    tokens.keep(digest, Arc::clone(&known));
+                }
+                Basis::verified(known)
+            }
+            Self::Answered { key, .. } => Basis::answered(key),
         }
     }
 }
@@ -120,7 +143,9 @@ impl Rules {
                 self.check_presented(&credentials, head, look.route)?;
                 let fingerprint = introspector.fingerprint(token);
                 let token = (token, fingerprint);
-                (self.asked_about(introspector, token, None, look, trace)?, None)
+                let facts = self.asked_about(introspector, token, None, look, trace)?;
+                let introspector = Arc::clone(introspector);
+                (Said::Answered { facts, introspector, fingerprint, key: None }, None)
             }
             None => {
                 let could_prove = || self.check_presented(&credentials, head, look.route);
@@ -238,10 +263,9 @@ impl Rules {
         let mut facts = facts.map_err(unusable_claim)?;
         facts.key_id = key.shared_kid();
         let facts = Arc::new(facts);
-        let kid = header.kid().and_then(|_| key.shared_kid());
         let encrypted_only = issuer.encrypted_only();
-        let issuer = self.issuers.remember(issuer);
-        let known = KnownToken::new(facts, issuer, kid, algorithm, key, look.at);
+        let key = ProvenKey::new(self.issuers.remember(issuer), &header, key);
+        let known = KnownToken::new(facts, key, look.at);
         // Who has a token that need not be encrypted can put it into as many envelopes as he likes, each of
         // which would be a token of its own.
         let digest = digest.filter(|_| inner.is_none() || encrypted_only);
@@ -260,15 +284,7 @@ impl Rules {
         let ReadJwt { jws, header, claims } = jwt;
         let Look { at, found, .. } = look;
         let algorithm = header.algorithm();
-        let key = issuer.find(header.kid(), algorithm, at, found.keys).map_err(|miss| {
-            let mut refusal = no_key(miss, header.kid(), algorithm, issuer.id());
-            if !issuer.has_keys() {
-                let why =
-                    "; it has no keys here: `.jwts()` of its introspection would ask it about JWTs";
-                refusal.detail = format!("{}{why}", refusal.detail).into();
-            }
-            Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
-        })?;
+        let key = Self::find_key(issuer, header.kid(), algorithm, at, found.keys)?;
 
         // 4. The signature.
         let place = self.place(meeting)?;
@@ -277,6 +293,25 @@ impl Rules {
 
         check_kind(issuer.profile(), header, claims)?;
         Ok((key, place))
+    }
+
+    /// 3. The issuer's key for a token.
+    pub(super) fn find_key(
+        issuer: &Arc<IssuerKeys>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        at: Moment,
+        attempt: Attempt,
+    ) -> Result<Arc<PublicKey>, Stop> {
+        issuer.find(kid, algorithm, at, attempt).map_err(|miss| {
+            let mut refusal = no_key(miss, kid, algorithm, issuer.id());
+            if !issuer.has_keys() {
+                let why =
+                    "; it has no keys here: `.jwts()` of its introspection would ask it about JWTs";
+                refusal.detail = format!("{}{why}", refusal.detail).into();
+            }
+            Stop::NoKey { issuer: Arc::clone(issuer), miss, refusal }
+        })
     }
 
     /// A place among those whose signature is verified, for one that needs it.

@@ -17,16 +17,15 @@
 
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
+use super::basis::ProvenKey;
 use super::digest::{Digest, DigestKey};
 use crate::access::{Actor, Confirmation, Facts};
-use crate::issuer::{Attempt, KeyOf, Registry, Remembered};
-use crate::jose::{Algorithm, PublicKey};
-use crate::name::{Audience, KeyId};
+use crate::issuer::{Attempt, Registry};
+use crate::name::Audience;
 use crate::place::BuildPlaceHasher;
 use crate::revocation::ClearAt;
 use crate::sender::KnownSender;
@@ -60,13 +59,7 @@ struct Tokens {
 /// A token that was accepted, and with which key it was verified.
 pub(super) struct KnownToken {
     facts: Arc<Facts>,
-    issuer: Remembered,
-    /// The key's, if the token names it by that.
-    kid: Option<Arc<KeyId>>,
-    algorithm: Algorithm,
-    key: Arc<PublicKey>,
-    /// In which set of keys it was found last.
-    key_set: AtomicU64,
+    key: ProvenKey,
     clear: ClearAt,
     /// When it was verified.
     since: Timestamp,
@@ -102,9 +95,9 @@ impl KnownTokens {
         self.tokens.as_ref()?.cache.get(token)
     }
 
-    pub(super) fn keep(&self, token: Digest, known: KnownToken) {
+    pub(super) fn keep(&self, token: Digest, known: Arc<KnownToken>) {
         if let Some(tokens) = &self.tokens {
-            tokens.cache.insert(token, Arc::new(known));
+            tokens.cache.insert(token, known);
         }
     }
 
@@ -130,22 +123,11 @@ impl KnownToken {
     /// What a token of usual size takes.
     const USUAL: u64 = 2_048;
 
-    pub(super) fn new(
-        facts: Arc<Facts>,
-        issuer: Remembered,
-        kid: Option<Arc<KeyId>>,
-        algorithm: Algorithm,
-        key: Arc<PublicKey>,
-        at: Moment,
-    ) -> Self {
+    pub(super) fn new(facts: Arc<Facts>, key: ProvenKey, at: Moment) -> Self {
         Self {
             bytes: bytes_of(&facts),
             facts,
-            issuer,
-            kid,
-            algorithm,
             key,
-            key_set: AtomicU64::new(0),
             clear: ClearAt::default(),
             since: at.wall(),
             sender: KnownSender::default(),
@@ -166,14 +148,14 @@ impl KnownToken {
         &self.facts
     }
 
+    /// The key that it was verified with.
+    pub(super) fn key(&self) -> &ProvenKey {
+        &self.key
+    }
+
     /// Whether its issuer is one of ours as it was, and would be asked for the same key.
     pub(super) fn counts(&self, issuers: &Registry, at: Moment, attempt: Attempt) -> bool {
-        let kid = self.kid.as_deref().map(KeyId::as_str);
-        let wanted = KeyOf { key: &self.key, kid, algorithm: self.algorithm };
-        at.wall() >= self.since
-            && issuers.is_still(&self.issuer, &self.facts.issuer, at, |issuer| {
-                issuer.has_still(wanted, &self.key_set, at, attempt)
-            })
+        at.wall() >= self.since && self.key.holds(issuers, &self.facts.issuer, at, attempt)
     }
 }
 

@@ -14,6 +14,7 @@
 mod answer;
 mod authenticate;
 mod authorize;
+mod basis;
 mod class;
 mod detail;
 mod digest;
@@ -49,6 +50,7 @@ use crate::time::Moment;
 
 use authenticate::{Authentic, Said};
 use authorize::Presented;
+pub(crate) use basis::Basis;
 pub use class::TokenClass;
 pub(crate) use class::{Classes, Revocable};
 use detail::{detail, shown};
@@ -143,26 +145,22 @@ impl Rules {
         fields: Fields<'_>,
         look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Access, Stop> {
+    ) -> Result<(Access, Basis), Stop> {
         let Authentic { said, presented, place } = self.authenticate(head, fields, look, trace)?;
         let (facts, clear) = (said.facts(), said.clear());
         let Look { route, at, .. } = look;
         let presented = Presented::Now(presented, said.sender(), place);
         let decided = self.authorize((facts, clear), presented, head, route, at, trace);
-        match &decided {
-            Ok(_) => {
-                if let Said::Verified(Some(digest), known) = said {
-                    self.known.keep(digest, known);
-                }
-            }
+        match decided {
+            Ok(access) => Ok((access, said.accepted(&self.known))),
             Err(stop) => {
                 trace.facts = Some(Arc::clone(facts));
-                if let Stop::Refused(refusal) = stop {
+                if let Stop::Refused(refusal) = &stop {
                     self.doubt(refusal, said);
                 }
+                Err(stop)
             }
         }
-        decided
     }
 
     /// What was known of a token is doubtful when a record speaks against it, and useless when it is
@@ -191,38 +189,41 @@ impl Rules {
         self.mechanisms.schemes(wanted)
     }
 
-    /// Steps 6 to 9 once more, of a token that passed them before, and whether its issuer is still
-    /// one of ours. What proved the sender is not verified again: it came when it came.
+    /// Steps 6 to 9 once more, for a request that waited since it passed them, and whether its issuer and
+    /// its key are still there. Where they were changed the token is read as that of a new request.
+    /// What proved the sender is not verified again: it came when it came.
     pub(crate) fn decide_again(
         &self,
-        access: Access,
+        (access, basis): (Access, Basis),
         head: RequestHead<'_>,
-        route: RouteRules<'_>,
-        at: Moment,
+        look: Look<'_>,
         trace: &mut Trace,
-    ) -> Result<Access, Refusal> {
+    ) -> Result<(Access, Basis), Stop> {
+        let Look { route, at, found } = look;
         let facts = access.facts();
-        let decided = match self.issuer(Some(facts.issuer.as_str()), at) {
-            Ok(_) => {
-                let presented = Presented::SameRequest(access.sender().cloned());
-                self.authorize((facts, None), presented, head, route, at, trace)
+        let presented = Presented::SameRequest(access.sender().cloned());
+        let decide = |trace: &mut Trace| {
+            if self.stands(&basis, facts, at)? {
+                let access = self.authorize((facts, None), presented, head, route, at, trace)?;
+                return Ok((access, basis));
             }
-            Err(refusal) => Err(refusal.into()),
+            let found = Found { keys: Attempt::AfterWait, ..found.clone() };
+            let look = Look { found: &found, ..look };
+            let said = self.authenticate(head, Fields::of(head.headers), look, trace)?.said;
+            if !said.facts().grants_as(facts) {
+                // Others were asked about what it said before.
+                let detail = "what the token says was changed by its issuer's settings, or by the issuer, \
+                              while the request waited: it can be sent again";
+                return refuse(RejectionKind::IssuerUnavailable, detail);
+            }
+            let access = self.authorize((said.facts(), None), presented, head, route, at, trace)?;
+            Ok((access, said.accepted(&self.known)))
         };
-        decided.map_err(|stop| {
+        let decided = decide(trace);
+        if decided.is_err() {
             trace.facts = Some(Arc::clone(facts));
-            match stop {
-                // Nobody waits twice.
-                Stop::Refused(refusal)
-                | Stop::NoKey { refusal, .. }
-                | Stop::NoList { refusal, .. } => refusal,
-                Stop::NoAnswer(no_answer) => no_answer.refusal,
-                // INVARIANT: no signature is verified again, so that nothing waits for a turn.
-                Stop::Busy(turns) => turns.late(),
-                #[cfg(feature = "jwe")]
-                Stop::Sealed(sealed) => sealed.refusal,
-            }
-        })
+        }
+        decided
     }
 
     /// The issuer of this name, if it is one of ours.

@@ -120,7 +120,7 @@ impl Turns {
     }
 
     /// What is said of a request whose time is over.
-    pub(super) fn late(&self) -> Refusal {
+    pub(crate) fn late(&self) -> Refusal {
         let Bounds { max_at_once, wait_at_most, .. } = self.bounds;
         let wait = shown_duration(wait_at_most);
         self.turn_away(format!(

@@ -27,3 +27,4 @@ mod spellings;
 mod tenants;
 mod threads;
 mod times;
+mod waiting;

@@ -5,63 +5,92 @@ use std::time::Duration;
 
 use super::{Decided, Guard, Inner, UNDECIDED};
 use crate::access::{Access, Facts};
-use crate::check::CheckContext;
+use crate::check::{CheckContext, allow_all};
 use crate::credentials::RequestHead;
 use crate::error::{Refusal, Rejection, RejectionKind};
+use crate::issuer::{Attempt, Remedy};
 use crate::observe::{DecidedBy, Decision, DecisionOutcome, Took};
 use crate::server::asking::Answered;
 use crate::server::recording::Admission;
 use crate::time::Moment;
-use crate::verify::{Trace, refused_by_check};
+use crate::verify::{Look, RouteRules, Stop, Trace, refused_by_check};
 
 impl Guard {
     /// Ends a decision that had async checks. What they said came later than the rest was decided:
-    /// everything that time or a list of issuers can have changed is decided once more.
+    /// everything that time, a record or an issuer can have changed is decided once more.
     pub(crate) fn settle(
         &self,
         head: RequestHead<'_>,
         answered: Answered,
     ) -> Result<Decided, Rejection> {
-        let Inner { shared, policy, context, .. } = &*self.inner;
-        let at = shared.clock.moment();
-        let Some(Decided { access, mut trace, started, .. }) = answered.decided else {
+        let Some(decided) = answered.decided else {
             // INVARIANT: it is polled to its end once.
+            let at = self.inner.shared.clock.moment();
             let refusal = Refusal::new(RejectionKind::Misconfigured, UNDECIDED);
             return Err(self.reject(refusal, &Trace::default(), at, at.steady()));
         };
-        let route = policy.rules(context);
-        let decided = match answered.answer {
+        match answered.answer {
             Err(error) => {
+                let at = self.inner.shared.clock.moment();
+                let Decided { access, mut trace, started, .. } = decided;
                 trace.facts = Some(Arc::clone(access.facts()));
                 let request = CheckContext::new(&access, head, at.wall());
-                Err(refused_by_check(error, &request, context.value()))
+                let refusal = refused_by_check(error, &request, self.context());
+                Err(self.reject(refusal, &trace, at, started))
             }
-            Ok(()) => shared.rules.decide_again(access, head, route, at, &mut trace),
+            Ok(()) => self.decide_again(head, decided, Checks::Again),
+        }
+    }
+
+    /// Decides once more about a request that waited: its token may have ended meanwhile, or been revoked,
+    /// and its issuer or its key may be gone. Nobody waits twice.
+    fn decide_again(
+        &self,
+        head: RequestHead<'_>,
+        decided: Decided,
+        checks: Checks,
+    ) -> Result<Decided, Rejection> {
+        let Inner { shared, policy, context, .. } = &*self.inner;
+        let Decided { access, basis, found, mut trace, started, .. } = decided;
+        let at = shared.clock.moment();
+        let none = allow_all();
+        let route = policy.rules(context);
+        let route = match checks {
+            Checks::Again => route,
+            Checks::Before => RouteRules { check: &none, ..route },
         };
-        match decided {
-            Ok(access) => Ok(Decided { access, trace, at, started }),
-            Err(refusal) => Err(self.reject(refusal, &trace, at, started)),
+        let look = Look { route, at, found: &found };
+        match shared.rules.decide_again((access, basis), head, look, &mut trace) {
+            Ok((access, basis)) => Ok(Decided { access, basis, found, trace, at, started }),
+            Err(stop) => Err(self.reject(too_late(stop, at), &trace, at, started)),
         }
     }
 
     /// Nothing can refuse any more.
     pub(in crate::server) fn accept(&self, decided: Decided) -> Access {
-        let Decided { access, trace, at, started } = decided;
+        let Decided { access, trace, at, started, .. } = decided;
         self.tell(DecisionOutcome::Accepted, Some(access.facts()), &trace, at, started);
         access
     }
 
     /// Lets a request pass that had to wait for something else after it was decided, if it would still
-    /// be decided so: its token may have ended meanwhile, or been revoked.
+    /// be decided so.
     pub(crate) fn admit_late(&self, head: RequestHead<'_>, decided: Decided) -> Admission {
-        let Inner { shared, policy, context, .. } = &*self.inner;
-        let at = shared.clock.moment();
-        let Decided { access, mut trace, started, .. } = decided;
-        let route = policy.rules(context);
-        match shared.rules.decide_again(access, head, route, at, &mut trace) {
-            Ok(access) => self.admit(Decided { access, trace, at, started }),
-            Err(refusal) => Admission::Done(Err(self.reject(refusal, &trace, at, started))),
+        match self.decide_again(head, decided, Checks::Again) {
+            Ok(decided) => self.admit(decided),
+            Err(rejection) => Admission::Done(Err(rejection)),
         }
+    }
+
+    /// Lets a request pass that had to wait for a replay memory, if it would still be decided so. The
+    /// policy's checks were asked just before.
+    pub(crate) fn admit_recorded(
+        &self,
+        head: RequestHead<'_>,
+        recorded: Result<Decided, Rejection>,
+    ) -> Result<Access, Rejection> {
+        let decided = self.decide_again(head, recorded?, Checks::Before)?;
+        Ok(self.accept(decided))
     }
 
     /// A refusal of what everything before said yes to.
@@ -70,7 +99,7 @@ impl Guard {
         refusal: Refusal,
         decided: &Decided,
     ) -> Rejection {
-        let Decided { access, trace, at, started } = decided;
+        let Decided { access, trace, at, started, .. } = decided;
         self.reject_with(Some(access.facts()), refusal, trace, *at, *started)
     }
 
@@ -130,5 +159,34 @@ impl Guard {
         let shared = &self.inner.shared;
         let class = trace.class.map(|place| shared.rules.classes.name(place));
         Decision { at: at.wall(), took: Took::Since(&*shared.clock, started), class, ..decision }
+    }
+}
+
+/// Whether the checks of a policy are asked once more.
+#[derive(Clone, Copy)]
+enum Checks {
+    Again,
+    /// What they said just before counts.
+    Before,
+}
+
+/// Why a request that waited is refused, where a new one would be let wait for something. What that one
+/// needs is asked for now.
+fn too_late(stop: Stop, at: Moment) -> Refusal {
+    match stop {
+        Stop::Refused(refusal) | Stop::NoList { refusal, .. } => refusal,
+        Stop::NoKey { issuer, miss, mut refusal } => {
+            if let Remedy::Later { retry_after, error } =
+                issuer.remedy(miss, at, Attempt::AfterWait)
+            {
+                refusal.retry_after = retry_after;
+                refusal.source = error.or(refusal.source);
+            }
+            refusal
+        }
+        Stop::NoAnswer(no_answer) => no_answer.refusal,
+        Stop::Busy(turns) => turns.late(),
+        #[cfg(feature = "jwe")]
+        Stop::Sealed(sealed) => sealed.refusal,
     }
 }
