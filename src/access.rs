@@ -158,7 +158,16 @@ pub(crate) enum Origin {
         asked: Moment,
         /// How long what it said counts.
         counts_for: Duration,
+        /// What it was asked about.
+        form: TokenForm,
     },
+}
+
+/// Whether a token says something itself that can be read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenForm {
+    Jwt,
+    Opaque,
 }
 
 /// Whether a token says for whom it is.

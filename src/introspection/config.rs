@@ -126,8 +126,11 @@ impl Introspection {
     /// JWTs that name this issuer are sent to it as well: it says what they are worth, and whether they
     /// are revoked. Where the server has the issuer's keys, a forged token is never asked about.
     ///
-    /// The answer counts; what the token says itself of its sender (`cnf`), of when it begins and ends, and
-    /// for whom it is, is not taken back by an answer that leaves it out.
+    /// The answer counts; what the token says itself of its sender (`cnf`), of when it begins and ends, of
+    /// its `jti`, session and status list, and of who acts (`act`), is not taken back by an answer that leaves
+    /// it out, nor is its audience where answers may leave that out. An answer with another `jti`, status list
+    /// or actor is about another token, and none. Where the server has no keys of the issuer, an actor that
+    /// only the token names is nobody's word: such a token is refused.
     pub fn jwts(mut self) -> Self {
         self.jwts = Jwts::AskedAbout;
         self

@@ -9,7 +9,7 @@ use super::index::Finding;
 use super::inlet::Inlet;
 use super::runtime::Runtime;
 use super::status_list::ListSlot;
-use crate::access::{Facts, Origin};
+use crate::access::{Facts, Origin, TokenForm};
 use crate::error::{Refusal, RejectionKind, StepUp};
 use crate::time::Moment;
 
@@ -91,7 +91,9 @@ impl Runtime {
 
     fn ask_lists(&self, facts: &Facts, demand: Demand, at: Moment) -> Result<(), Objection> {
         let Some(lists) = &self.lists else { return Ok(()) };
-        if matches!(facts.origin, Origin::Answer { .. }) && facts.status.is_none() {
+        // Where nothing but the issuer's answer could name a list, the answer is what is known.
+        let is_opaque = matches!(facts.origin, Origin::Answer { form: TokenForm::Opaque, .. });
+        if is_opaque && facts.status.is_none() {
             return Ok(());
         }
         lists.decide(&facts.issuer, facts.status.as_ref(), demand, at)

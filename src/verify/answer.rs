@@ -1,15 +1,19 @@
 //! Steps 4 and 5 of a token that its issuer was asked about (RFC 7662 §2.2): that it is active, and what
 //! the answer says.
 
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
 use super::authenticate::{Meeting, ReadJwt, Said, check_kind};
 use super::basis::ProvenKey;
-use super::facts::{FromClient, StandIns, Wanted, check_lengths, confirmation_of, facts_of, named};
+use super::facts::{
+    FromClient, StandIns, Wanted, actor_of, check_lengths, confirmation_of, facts_of, named,
+    status_of,
+};
 use super::validity::untimely;
 use super::{Look, NoAnswer, Rules, Stop, Trace, refuse, shown};
-use crate::access::{Addressed, Confirmation, Facts, Origin};
+use crate::access::{Addressed, Confirmation, Facts, Origin, TokenForm};
 use crate::error::{Outcome, Refusal, RejectionKind};
 use crate::introspection::{Active, AnswerGap, Fingerprint, Introspector, Looked, Unusable};
 use crate::jose::{ClaimError, ClaimsSet};
@@ -22,6 +26,16 @@ pub(super) struct Beside<'a> {
     claims: &'a ClaimsSet<'a>,
     /// The key that it says it is signed with.
     key_id: Option<Arc<KeyId>>,
+    word: Word,
+}
+
+/// Whose word it is what a JWT says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// Its issuer signed it.
+    Issuer,
+    /// Nothing here can tell: it may take away, and gives nothing.
+    Anybody,
 }
 
 impl Rules {
@@ -68,7 +82,8 @@ impl Rules {
             return refuse(RejectionKind::NotYetValid, detail);
         }
         could_prove()?;
-        let jwt = Some(Beside { claims, key_id });
+        let word = if proven.is_some() { Word::Issuer } else { Word::Anybody };
+        let jwt = Some(Beside { claims, key_id, word });
         let facts = self.asked_about(introspector, (token, fingerprint), jwt, look, trace)?;
         let introspector = Arc::clone(introspector);
         Ok(Said::Answered { facts, introspector, fingerprint, key: proven })
@@ -150,21 +165,12 @@ impl Rules {
         jwt: Option<Beside<'_>>,
     ) -> Result<Facts, Unusable> {
         let not_taken = |kind, detail: &str| Unusable { kind, detail: detail.to_owned() };
-        // An answer that contradicts itself is the issuer's fault, not the token's.
-        let unreadable = |what: String| Unusable {
-            kind: RejectionKind::IntrospectionUnavailable,
-            detail: format!("the answer about the token cannot be used: {what}"),
-        };
         let unusable = |error: ClaimError| match error {
-            ClaimError::Missing(claim) => {
-                let hint = hint(&claim);
-                let detail = format!("the answer about the token has no `{claim}`{hint}");
-                Unusable { kind: RejectionKind::MissingClaim, detail }
-            }
-            ClaimError::Malformed { .. } => unreadable(error.to_string()),
+            ClaimError::Missing(claim) => lacks(&claim),
+            ClaimError::Malformed { .. } => unreadable(error),
         };
         let claims = ClaimsSet::checked(active.members())
-            .map_err(|error| unreadable(format!("it is {error}")))?;
+            .map_err(|error| unreadable(format_args!("it is {error}")))?;
         let (issuer, profile) = (introspector.issuer().id(), introspector.issuer().profile());
         if claims.text("iss").map_err(unusable)?.is_some_and(|iss| iss != issuer.as_str()) {
             let detail = format!(
@@ -205,7 +211,11 @@ impl Rules {
         let expires_at = active.asked().wall().plus(introspector.counts_for());
         let gap = |gap| introspector.has_gap(gap);
         let stand_ins = StandIns {
-            origin: Origin::Answer { asked: active.asked(), counts_for: introspector.counts_for() },
+            origin: Origin::Answer {
+                asked: active.asked(),
+                counts_for: introspector.counts_for(),
+                form: if jwt.is_some() { TokenForm::Jwt } else { TokenForm::Opaque },
+            },
             jwt: jwt.as_ref().map(|jwt| jwt.claims),
             subject: gap(AnswerGap::Subject).then_some(FromClient),
             expires_at: gap(AnswerGap::ExpiresAt).then_some(expires_at),
@@ -218,7 +228,7 @@ impl Rules {
         let facts = facts_of(profile, &claims, issuer, active.members(), &wanted, stand_ins);
         let mut facts = facts.map_err(unusable)?;
         if let Some(jwt) = jwt {
-            narrow(&mut facts, jwt, &wanted).map_err(unreadable)?;
+            narrow(&mut facts, jwt, &wanted)?;
         }
         facts.confirmation = of_type(facts.confirmation, scheme);
         Ok(facts)
@@ -226,10 +236,12 @@ impl Rules {
 }
 
 /// Adds to an answer what the JWT that it is about says itself: an issuer that leaves something out
-/// does not take it back. Of two that differ in their `jti` one is about another token.
-fn narrow(facts: &mut Facts, jwt: Beside<'_>, wanted: &Wanted<'_>) -> Result<(), String> {
-    let Beside { claims, key_id } = jwt;
-    let malformed = |error: ClaimError| format!("the token: {error}");
+/// does not take it back. Of two that differ in their `jti`, their actor or their place in a status list one
+/// is about another token: no two tokens have one place, and a place or an actor that is passed over would be
+/// taken back.
+fn narrow(facts: &mut Facts, jwt: Beside<'_>, wanted: &Wanted<'_>) -> Result<(), Unusable> {
+    let Beside { claims, key_id, word } = jwt;
+    let malformed = |error: ClaimError| unreadable(format_args!("the token: {error}"));
     facts.confirmation =
         both(mem::replace(&mut facts.confirmation, Confirmation::Absent), confirmation_of(claims));
     facts.key_id = key_id;
@@ -237,12 +249,29 @@ fn narrow(facts: &mut Facts, jwt: Beside<'_>, wanted: &Wanted<'_>) -> Result<(),
     if let (Some(said), Some(own)) = (&facts.jwt_id, &jti)
         && said != own
     {
-        return Err("its `jti` is another than that of the token".to_owned());
+        return Err(unreadable("its `jti` is another than that of the token"));
     }
     facts.jwt_id = facts.jwt_id.take().or(jti);
     if wanted.session && facts.session.is_none() {
         facts.session = claims.text("sid").map_err(malformed)?.map(Into::into);
     }
+    match (&facts.actor, actor_of(claims, &facts.issuer).map_err(malformed)?) {
+        (_, None) => {}
+        (Some(said), Some(own)) if *said == own => {}
+        (Some(_), Some(_)) => {
+            return Err(unreadable("its `act` is another than that of the token"));
+        }
+        // Some routes are for an actor alone, others for none: what nobody vouches for opens neither.
+        (None, Some(_)) if word == Word::Anybody => return Err(lacks("act")),
+        (None, own) => facts.actor = own,
+    }
+    let status = if wanted.status { status_of(claims).map_err(malformed)? } else { None };
+    if let (Some(said), Some(own)) = (&facts.status, &status)
+        && said != own
+    {
+        return Err(unreadable("its `status` is another than that of the token"));
+    }
+    facts.status = facts.status.take().or(status);
     let own = named(claims, wanted.claims).map_err(malformed)?;
     let new = own.into_iter().filter(|claim| !facts.named.contains(claim));
     facts.named = facts.named.iter().cloned().chain(new).collect();
@@ -269,6 +298,21 @@ fn both(answer: Confirmation, token: Confirmation) -> Confirmation {
     }
 }
 
+/// An answer that contradicts itself, or the token: its issuer's fault.
+fn unreadable(what: impl fmt::Display) -> Unusable {
+    Unusable {
+        kind: RejectionKind::IntrospectionUnavailable,
+        detail: format!("the answer about the token cannot be used: {what}"),
+    }
+}
+
+/// An answer without this.
+fn lacks(claim: &str) -> Unusable {
+    let hint = hint(claim);
+    let detail = format!("the answer about the token has no `{claim}`{hint}");
+    Unusable { kind: RejectionKind::MissingClaim, detail }
+}
+
 /// What would accept an answer without this.
 fn hint(claim: &str) -> &'static str {
     match claim {
@@ -277,6 +321,9 @@ fn hint(claim: &str) -> &'static str {
         "aud" => {
             ": the client has to ask for this audience, or \
              `.dangerous().insecure_without_audience()` takes it as meant for this server"
+        }
+        "act" => {
+            ", which the token names itself: with the issuer's keys here (`Issuer::discover`) its word would do"
         }
         _ => ": the issuer's `TokenProfile` says what its tokens may lack",
     }

@@ -152,7 +152,7 @@ pub(super) fn check_lengths(facts: &Facts) -> Result<(), ClaimError> {
 }
 
 /// The token's place in a status list. One whose `status` has other mechanisms only has none.
-fn status_of(claims: &ClaimsSet<'_>) -> Result<Option<StatusReference>, ClaimError> {
+pub(super) fn status_of(claims: &ClaimsSet<'_>) -> Result<Option<StatusReference>, ClaimError> {
     Ok(match reference_of(claims)? {
         Some(Reference::List(place)) => Some(place),
         Some(Reference::OtherMechanism) | None => None,
@@ -222,7 +222,7 @@ fn missing(names: &[String]) -> ClaimError {
 
 /// The current actor: the outermost `act`, and nothing inside it (RFC 8693 §4.1). An actor without
 /// `iss` is one of the token's issuer.
-fn actor_of(claims: &ClaimsSet<'_>, issuer: &Arc<IssuerId>) -> Result<Option<Actor>, ClaimError> {
+pub(super) fn actor_of(claims: &ClaimsSet<'_>, issuer: &Arc<IssuerId>) -> Result<Option<Actor>, ClaimError> {
     let malformed = || ClaimError::malformed("act", "an object with `sub` (RFC 8693 §4.1)");
     let Some(act) = claims.value("act") else {
         return Ok(None);

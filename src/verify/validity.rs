@@ -107,7 +107,7 @@ pub(super) fn untimely(claim: &str, found: Timestamp, now: Timestamp, leeway: Du
 /// What the issuer said of a token counts for a while: a request may have waited since for something
 /// else.
 pub(super) fn check_answer(facts: &Facts, demand: Demand, at: Moment) -> Result<(), Refusal> {
-    let Origin::Answer { asked, counts_for } = facts.origin else { return Ok(()) };
+    let Origin::Answer { asked, counts_for, .. } = facts.origin else { return Ok(()) };
     let most = demand.freshness.map_or(counts_for, |freshest| freshest.min(counts_for));
     let age = at.since(asked);
     if age <= most {

@@ -18,6 +18,18 @@ use crate::naive::{NaiveAsked, NaiveClass, NaiveReply, NaiveRequest};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const PREFIXES: [&[&str]; 5] = [&["opq_"], &["opq_a"], &["ghp-", "gho-"], &["eyJ"], &["Opq_", "~"]];
+const OWN: [(&str, &str); 10] = [
+    ("act", "{\"sub\":\"gateway\"}"),
+    ("act", "{\"sub\":\"gateway\",\"act\":{\"sub\":\"before\"}}"),
+    ("act", "{\"sub\":\"other\"}"),
+    ("act", "{\"sub\":\"gateway\",\"iss\":\"https://x.example\"}"),
+    ("act", "{}"),
+    ("act", "null"),
+    ("jti", "\"another\""),
+    ("jti", "5"),
+    ("sid", "\"another\""),
+    ("sid", "[]"),
+];
 const FRESHNESS: [u64; 5] = [1, 5, 10, 30, 3_600];
 pub(crate) const INACTIVE: &[u8] = b"{\"active\":false}";
 
@@ -163,6 +175,14 @@ pub(crate) fn form(
             0 | 1 => answer.remove("cnf"),
             2 => draft.payload.remove("cnf"),
             _ => {}
+        }
+        // or is something else than what its issuer says
+        if dice.percent(25) {
+            let (name, value) = dice.pick(&OWN);
+            draft.payload.set(name, value);
+            if dice.percent(40) {
+                draft.answer.remove(name);
+            }
         }
         // what a token says itself is not needed
         for name in ["sub", "aud", "exp", "jti", "client_id", "iat"] {

@@ -33,5 +33,6 @@ mod secrets;
 mod senders;
 mod sharing;
 mod signed;
+mod statuses;
 mod surfaces;
 mod world;

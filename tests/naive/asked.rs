@@ -6,12 +6,12 @@
 
 use super::json::{
     Json, Members, NANOS_PER_SECOND, absent_or, base64url, member, non_empty, numeric_date,
-    require, strict_object,
+    strict_object,
 };
 use super::memory::Memory;
 use super::reasons::{Refused, Why};
 use super::token::{
-    Claims, Jwt, StandIns, Wrong, any_texts, claims_of, one_or_several_texts, other_kind,
+    Claims, Jwt, StandIns, Wrong, actor, any_texts, claims_of, one_or_several_texts, other_kind,
     verified_claims,
 };
 use super::world::{NaiveAsked, NaiveReply, World};
@@ -94,6 +94,8 @@ impl Endpoint {
 struct Own<'a> {
     payload: &'a Members,
     key_id: Option<String>,
+    /// Whether its issuer signed it, as far as anybody here can tell.
+    is_signed: bool,
 }
 
 /// Steps 2 to 5: what a token says, whoever it is to say what that is.
@@ -142,7 +144,8 @@ pub(super) fn claims(
     }
     // before it costs a question
     sender::could_be_proven(world, presented, request)?;
-    let own = Own { payload: &jwt.payload, key_id };
+    let is_signed = !jwt.issuer.jwks.is_empty();
+    let own = Own { payload: &jwt.payload, key_id, is_signed };
     told(world, memory, asked, token, Some(&own), reply)
 }
 
@@ -341,23 +344,38 @@ fn answered(
         })),
         Ok(mut claims) if whys.is_empty() => {
             claims.key_id = own.and_then(|own| own.key_id.clone());
-            if own.is_none_or(|own| add_own(&mut claims, own.payload, nameable).is_some()) {
+            if let Some(own) = own {
+                if add_own(&mut claims, own.payload, nameable).is_none() {
+                    whys.push("an answer with something malformed");
+                }
+                whys.extend(add_name(&mut claims, own.payload));
+                whys.extend(add_actor(&mut claims, own));
+            }
+            if whys.is_empty() {
                 return Ok(Claims { token_type, is_answer: true, ..claims });
             }
-            whys.push("an answer with something malformed");
         }
         Ok(_) => {}
     }
     Err(Refused::one_of(whys))
 }
 
+/// Whether the answer is about a token of this name; one that it leaves out is the token's.
+fn add_name(claims: &mut Claims, jwt: &Members) -> Option<Why> {
+    let Some(jti) = absent_or(jwt, "jti", non_empty) else {
+        return Some("an answer with something malformed");
+    };
+    if claims.jti.is_some() && jti.is_some() && claims.jti != jti {
+        return Some("an answer about another token");
+    }
+    claims.jti = claims.jti.take().or(jti);
+    None
+}
+
 /// What a JWT says itself beside the answer about it: an issuer that leaves something out does not take it
-/// back. `None`: it cannot be read, or it is another token than the one that the answer is about.
+/// back. `None`: it cannot be read.
 fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> Option<()> {
     claims.cnf.extend(member(jwt, "cnf").cloned());
-    let jti = absent_or(jwt, "jti", non_empty)?;
-    require(claims.jti.is_none() || jti.is_none() || claims.jti == jti)?;
-    claims.jti = claims.jti.take().or(jti);
     if nameable.is_some() && claims.session.is_none() {
         claims.session = absent_or(jwt, "sid", non_empty)?;
     }
@@ -372,6 +390,24 @@ fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> O
         claims.is_unaddressed = false;
     }
     Some(())
+}
+
+/// Who acts is whom the token names, if its issuer signed that; the answer may name the same, and may not
+/// leave out what nobody signed.
+fn add_actor(claims: &mut Claims, own: &Own<'_>) -> Option<Why> {
+    let named = absent_or(own.payload, "act", |value| actor(value, &claims.iss));
+    match (named, &claims.actor) {
+        (None, _) => Some("an answer with something malformed"),
+        (Some(None), _) => None,
+        (Some(Some(named)), Some(told)) => {
+            (named != *told).then_some("an answer about another token")
+        }
+        (Some(Some(_)), None) if !own.is_signed => Some("an answer that lacks something"),
+        (Some(named), None) => {
+            claims.actor = named;
+            None
+        }
+    }
 }
 
 /// The claims that records can name.

@@ -75,6 +75,7 @@ pub(crate) const REASONS: &[(Why, Answer, &[&str])] = &[
     ("an answer that does not say the kind of token", INVALID_TOKEN, OTHER_KIND),
     ("an answer that lacks something", INVALID_TOKEN, &["missing_claim"]),
     ("an answer with something malformed", UNAVAILABLE, NO_ANSWER),
+    ("an answer about another token", UNAVAILABLE, NO_ANSWER),
     ("another audience", INVALID_TOKEN, &["wrong_audience"]),
     ("expired", INVALID_TOKEN, &["expired"]),
     ("not valid yet", INVALID_TOKEN, &["not_yet_valid"]),

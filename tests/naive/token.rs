@@ -398,7 +398,7 @@ pub(super) fn any_texts(value: &Json) -> Option<Vec<String>> {
 }
 
 /// Issuer and subject of an actor; without `iss` it is one of the token's issuer.
-fn actor(value: &Json, token_iss: &str) -> Option<(String, String)> {
+pub(super) fn actor(value: &Json, token_iss: &str) -> Option<(String, String)> {
     let Json::Object(members) = value else {
         return None;
     };

@@ -112,6 +112,9 @@ impl StatusLists {
 
     /// The token issuers whose lists are looked at. What tokens of others say of their status is
     /// ignored. All of the server's, tenants among them, unless said otherwise.
+    ///
+    /// A list is verified with its issuer's keys. That of an issuer without any here
+    /// ([`crate::Issuer::opaque`]) cannot be, and its tokens that name one get 503: leave it out.
     pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
         self.issuers.get_or_insert_default().extend(issuers.into_iter().map(Into::into));
         self
@@ -119,6 +122,10 @@ impl StatusLists {
 
     /// A token of those issuers that names no status list is refused: one without the claim `status`,
     /// and one whose `status` has other mechanisms only. Without this such a token passes.
+    ///
+    /// It holds for a JWT that its issuer is asked about too ([`crate::introspection::Introspection::jwts`]),
+    /// where neither the token nor the answer names a list. An opaque token says nothing itself: one
+    /// whose issuer says that it is active, and names no list, passes.
     pub fn require(mut self) -> Self {
         self.demanded = Demanded::Always;
         self
