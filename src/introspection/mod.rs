@@ -14,7 +14,8 @@
 //! 4. Requests that come with one token at once share one call. Calls are bounded in number, in time
 //!    and in the octets of an answer; no redirect is followed.
 //! 5. What goes wrong between this server and the endpoint is 503, never `invalid_token`: credentials
-//!    that the endpoint refuses (RFC 7662 §2.3), an answer that cannot be read, a fault, silence. After
+//!    that the endpoint refuses (RFC 7662 §2.3), an answer that cannot be read or contradicts the JWT that
+//!    it is about, a fault, silence. What such a JWT says wrongly itself is 401. After
 //!    five faults in a row nothing is asked for a second, then for two, at most half a minute, and then
 //!    one call tries it. Faults are broken connections, time-outs, redirects, and the status 401, 429, 502,
 //!    503 and 504: what no single token brings about.

@@ -232,7 +232,7 @@ pin_project! {
         },
         // Its service was polled ready.
         Recording {
-            recording: Recording,
+            recording: Box<Recording>,
             pending: Option<Pending<S, F, ReqBody>>,
         },
         // Only after a poll that returned ready.

@@ -31,7 +31,7 @@ enum Use {
 pub(crate) enum Admission {
     Done(Result<Access, Rejection>),
     /// The replay memory is on another machine.
-    Wait(Recording),
+    Wait(Box<Recording>),
 }
 
 /// The same, of what is not accepted yet.
@@ -58,7 +58,7 @@ impl Guard {
         }
         match self.record_from(Some(Use::Proof), decided) {
             Recorded::Done(done) => Admission::Done(done.map(|decided| self.accept(decided))),
-            Recorded::Wait(recording) => Admission::Wait(recording),
+            Recorded::Wait(recording) => Admission::Wait(Box::new(recording)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use super::authenticate::{Meeting, ReadJwt, Said, check_kind};
+use super::authenticate::{Meeting, ReadJwt, Said, check_kind, unusable_claim};
 use super::basis::ProvenKey;
 use super::facts::{
     FromClient, StandIns, Wanted, actor_of, check_lengths, confirmation_of, facts_of, named,
@@ -72,12 +72,12 @@ impl Rules {
         };
         // An answer would say no more than the token itself does.
         let ended = |exp: &Timestamp| at.wall() >= exp.plus(self.leeway);
-        if let Some(exp) = claims.time("exp").ok().flatten().filter(ended) {
+        if let Some(exp) = claims.time("exp").map_err(unusable_claim)?.filter(ended) {
             let detail = untimely("exp", exp, at.wall(), self.leeway);
             return refuse(RejectionKind::Expired, detail);
         }
         let latest = at.wall().plus(self.leeway);
-        if let Some(nbf) = claims.time("nbf").ok().flatten().filter(|nbf| *nbf > latest) {
+        if let Some(nbf) = claims.time("nbf").map_err(unusable_claim)?.filter(|nbf| *nbf > latest) {
             let detail = untimely("nbf", nbf, at.wall(), self.leeway);
             return refuse(RejectionKind::NotYetValid, detail);
         }
@@ -241,7 +241,11 @@ impl Rules {
 /// taken back.
 fn narrow(facts: &mut Facts, jwt: Beside<'_>, wanted: &Wanted<'_>) -> Result<(), Unusable> {
     let Beside { claims, key_id, word } = jwt;
-    let malformed = |error: ClaimError| unreadable(format_args!("the token: {error}"));
+    // The fault of the token, whatever its issuer says of it.
+    let malformed = |error: ClaimError| Unusable {
+        kind: RejectionKind::MalformedClaim,
+        detail: format!("of the token itself, beside the answer about it: {error}"),
+    };
     facts.confirmation =
         both(mem::replace(&mut facts.confirmation, Confirmation::Absent), confirmation_of(claims));
     facts.key_id = key_id;

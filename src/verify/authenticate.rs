@@ -412,7 +412,7 @@ fn unusable_payload(error: JsonError) -> Refusal {
     Refusal::new(RejectionKind::MalformedToken, detail(format_args!("the payload is {error}")))
 }
 
-fn unusable_claim(error: ClaimError) -> Refusal {
+pub(super) fn unusable_claim(error: ClaimError) -> Refusal {
     let kind = match error {
         ClaimError::Missing(_) => RejectionKind::MissingClaim,
         ClaimError::Malformed { .. } => RejectionKind::MalformedClaim,

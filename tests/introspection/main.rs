@@ -28,6 +28,7 @@ mod faults;
 mod freshness;
 mod gaps;
 mod jwts;
+mod own_faults;
 mod revoked;
 mod secrets;
 mod senders;

@@ -130,6 +130,12 @@ pub(super) fn claims(
     if date(&jwt.payload, "nbf").is_some_and(|nbf| nbf > world.now_nanos + leeway) {
         whys.push("not valid yet");
     }
+    // what it says itself of its time has to be a time
+    for (name, why) in [("exp", "exp"), ("nbf", "nbf")] {
+        if absent_or(&jwt.payload, name, numeric_date).is_none() {
+            whys.push(why);
+        }
+    }
     // without keys there is but its word for it
     let mut key_id = jwt.kid.clone();
     if !jwt.issuer.jwks.is_empty() {
@@ -345,11 +351,12 @@ fn answered(
         Ok(mut claims) if whys.is_empty() => {
             claims.key_id = own.and_then(|own| own.key_id.clone());
             if let Some(own) = own {
-                if add_own(&mut claims, own.payload, nameable).is_none() {
-                    whys.push("an answer with something malformed");
-                }
+                whys.extend(add_own(&mut claims, own.payload, nameable).err());
                 whys.extend(add_name(&mut claims, own.payload));
                 whys.extend(add_actor(&mut claims, own));
+            }
+            if nameable.is_some() && has_long_name(&claims) {
+                whys.push("a claim that records can name");
             }
             if whys.is_empty() {
                 return Ok(Claims { token_type, is_answer: true, ..claims });
@@ -363,7 +370,7 @@ fn answered(
 /// Whether the answer is about a token of this name; one that it leaves out is the token's.
 fn add_name(claims: &mut Claims, jwt: &Members) -> Option<Why> {
     let Some(jti) = absent_or(jwt, "jti", non_empty) else {
-        return Some("an answer with something malformed");
+        return Some("jti");
     };
     if claims.jti.is_some() && jti.is_some() && claims.jti != jti {
         return Some("an answer about another token");
@@ -373,23 +380,23 @@ fn add_name(claims: &mut Claims, jwt: &Members) -> Option<Why> {
 }
 
 /// What a JWT says itself beside the answer about it: an issuer that leaves something out does not take it
-/// back. `None`: it cannot be read.
-fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> Option<()> {
+/// back. What cannot be read of it is the token's own fault, as that of any token.
+fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> Result<(), Why> {
     claims.cnf.extend(member(jwt, "cnf").cloned());
     if nameable.is_some() && claims.session.is_none() {
-        claims.session = absent_or(jwt, "sid", non_empty)?;
+        claims.session = absent_or(jwt, "sid", non_empty).ok_or("sid")?;
     }
     for name in nameable.into_iter().flatten() {
-        let values = absent_or(jwt, name, any_texts)?;
+        let values = absent_or(jwt, name, any_texts).ok_or("a claim that records can name")?;
         claims.named.extend(values.into_iter().flatten().map(|value| (name.clone(), value)));
     }
     if claims.is_unaddressed
-        && let Some(audiences) = absent_or(jwt, "aud", one_or_several_texts)?
+        && let Some(audiences) = absent_or(jwt, "aud", one_or_several_texts).ok_or("audience")?
     {
         claims.audiences = audiences;
         claims.is_unaddressed = false;
     }
-    Some(())
+    Ok(())
 }
 
 /// Who acts is whom the token names, if its issuer signed that; the answer may name the same, and may not
@@ -397,7 +404,7 @@ fn add_own(claims: &mut Claims, jwt: &Members, nameable: Option<&[String]>) -> O
 fn add_actor(claims: &mut Claims, own: &Own<'_>) -> Option<Why> {
     let named = absent_or(own.payload, "act", |value| actor(value, &claims.iss));
     match (named, &claims.actor) {
-        (None, _) => Some("an answer with something malformed"),
+        (None, _) => Some("act"),
         (Some(None), _) => None,
         (Some(Some(named)), Some(told)) => {
             (named != *told).then_some("an answer about another token")
@@ -408,6 +415,12 @@ fn add_actor(claims: &mut Claims, own: &Own<'_>) -> Option<Why> {
             None
         }
     }
+}
+
+/// What no record could name could not be revoked.
+fn has_long_name(claims: &Claims) -> bool {
+    let names = claims.jti.iter().chain(&claims.session);
+    names.chain(claims.named.iter().map(|(_, value)| value)).any(|name| name.len() > 2_048)
 }
 
 /// The claims that records can name.
