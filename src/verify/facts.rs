@@ -222,7 +222,10 @@ fn missing(names: &[String]) -> ClaimError {
 
 /// The current actor: the outermost `act`, and nothing inside it (RFC 8693 §4.1). An actor without
 /// `iss` is one of the token's issuer.
-pub(super) fn actor_of(claims: &ClaimsSet<'_>, issuer: &Arc<IssuerId>) -> Result<Option<Actor>, ClaimError> {
+pub(super) fn actor_of(
+    claims: &ClaimsSet<'_>,
+    issuer: &Arc<IssuerId>,
+) -> Result<Option<Actor>, ClaimError> {
     let malformed = || ClaimError::malformed("act", "an object with `sub` (RFC 8693 §4.1)");
     let Some(act) = claims.value("act") else {
         return Ok(None);
