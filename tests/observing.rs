@@ -538,11 +538,12 @@ fn a_decision_is_one_line_of_the_log() {
 }
 
 /// What the line of a refusal says was found, and what was wanted.
-const SAID: [(Kind, u16, &str, &str); 18] = [
+const SAID: [(Kind, u16, &str, &str); 19] = [
     (Kind::NoCredentials, 401, "no Authorization field", "one with an access token is wanted"),
     (Kind::SeveralCredentials, 400, "more than one Authorization field", "one is wanted"),
     (Kind::WrongType, 401, "`typ` is \"zQ7NamedMarker\"", "takes `at+jwt`"),
     (Kind::AlgorithmNotAllowed, 401, "`alg` is \"zQ7NamedMarker\"", "wanted RS, PS or ES"),
+    (Kind::UnknownIssuer, 401, "`iss` is \"https://", "wanted \"https://as.example\""),
     (Kind::UnknownKey, 401, "kid \"zQ7NamedMarker\"", "issuer https://as.example"),
     (Kind::BadSignature, 401, "the signature", "the key of https://as.example for kid \"k1\""),
     (Kind::WrongAudience, 401, "`aud` is \"https://zQ7", "wanted \"https://rs.example\""),

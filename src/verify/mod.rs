@@ -30,6 +30,7 @@ mod turns;
 mod validity;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,11 +202,16 @@ impl Rules {
     ) -> Result<(Access, Basis), Stop> {
         let Look { route, at, found } = look;
         let facts = access.facts();
-        let presented = Presented::SameRequest(access.sender().cloned());
+        let presented = || Presented::SameRequest(access.sender().cloned());
         let decide = |trace: &mut Trace| {
-            if self.stands(&basis, facts, at)? {
-                let access = self.authorize((facts, None), presented, head, route, at, trace)?;
-                return Ok((access, basis));
+            let again = self.authorize((facts, None), presented(), head, route, at, trace);
+            // A no for good comes first: a new request would wait for keys, and would hear of it then.
+            match again {
+                Err(Stop::Refused(no)) if no.kind.outcome() == Outcome::Refused => {
+                    return Err(no.into());
+                }
+                again if self.stands(&basis, facts, at)? => return Ok((again?, basis)),
+                _ => {}
             }
             let found = Found { keys: Attempt::AfterWait, ..found.clone() };
             let look = Look { found: &found, ..look };
@@ -216,8 +222,9 @@ impl Rules {
                               while the request waited: it can be sent again";
                 return refuse(RejectionKind::IssuerUnavailable, detail);
             }
-            let access = self.authorize((said.facts(), None), presented, head, route, at, trace)?;
-            Ok((access, said.accepted(&self.known)))
+            let again =
+                self.authorize((said.facts(), None), presented(), head, route, at, trace)?;
+            Ok((again, said.accepted(&self.known)))
         };
         let decided = decide(trace);
         if decided.is_err() {
@@ -237,12 +244,29 @@ impl Rules {
                 Err(refusal)
             }
             Some(Resolved::Unknown) | None => {
-                let iss = shown(iss);
-                let detail =
-                    detail(format_args!("`iss` is {iss}, which is not one of the issuers"));
+                let (iss, configured) = (shown(iss), Listed(&self.issuers));
+                let detail = detail(format_args!(
+                    "`iss` is {iss}, which is not one of the issuers{configured}"
+                ));
                 Err(Refusal::new(RejectionKind::UnknownIssuer, detail))
             }
         }
+    }
+}
+
+/// The first issuers of the configuration, for whoever compares one letter by letter.
+struct Listed<'a>(&'a Registry);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LISTED: usize = 2;
+        let configured = self.0.configured();
+        let mut before = ", wanted ";
+        for issuer in configured.iter().take(LISTED) {
+            write!(f, "{before}{}", shown(Some(issuer.id().as_str())))?;
+            before = " or ";
+        }
+        f.write_str(if configured.len() > LISTED { " or another" } else { "" })
     }
 }
 
