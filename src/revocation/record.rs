@@ -224,7 +224,9 @@ impl Record {
         self
     }
 
-    /// The record that takes this one back, at a time of its own.
+    /// The record that takes this one back, at a time of its own. Of one token that is said to expire
+    /// ([`Self::until`]) later than twice the longest life after the lift, it takes nothing back: no class lets
+    /// such a token pass.
     #[must_use]
     pub fn lifted(&self, at: Timestamp) -> Self {
         Self { effect: Effect::Lift, at, until: None, ..self.clone() }

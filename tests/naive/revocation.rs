@@ -51,7 +51,7 @@ pub(super) fn check(world: &World, memory: &Memory, claims: &Claims) -> Result<(
     let revocation = memory.revocation.as_ref();
     let mut about = Vec::new();
     for (place, record) in memory.said.iter().enumerate() {
-        if is_about(record, claims) && !is_lifted(memory, place) {
+        if is_about(record, claims) && !is_lifted(world, memory, place) {
             about.push(record);
         }
     }
@@ -129,8 +129,9 @@ fn is_about(record: &NaiveRecord, claims: &Claims) -> bool {
 }
 
 /// Whether what this record says was taken back: up to a time, whenever that was said. Of one token times
-/// count in whole seconds, if it is taken back after it was said.
-fn is_lifted(memory: &Memory, place: usize) -> bool {
+/// count in whole seconds, if it is taken back after it was said; and one that is said to expire later than two
+/// tokens of that time live counts as revoked later, though none can be accepted for so long.
+fn is_lifted(world: &World, memory: &Memory, place: usize) -> bool {
     let record = &memory.said[place];
     let is_token = matches!(record.target, NaiveTarget::Token(_));
     record.effect == NaiveEffect::Lift
@@ -139,8 +140,12 @@ fn is_lifted(memory: &Memory, place: usize) -> bool {
             let unit = if is_token && is_later { NANOS_PER_SECOND } else { 1 };
             // from then on the record of a token is for ever
             let is_for_ever = is_token && is_later && record.at_nanos >= YEAR_2106;
+            let lives = longest_life(world) + 2 * u128::from(world.leeway_secs) * NANOS_PER_SECOND;
+            let end = record.until_nanos.unwrap_or_default().div_ceil(NANOS_PER_SECOND);
+            let is_beyond = end > (other.at_nanos + 2 * lives) / NANOS_PER_SECOND + 1;
             other.effect == NaiveEffect::Lift
                 && !is_for_ever
+                && !(is_token && is_later && is_beyond)
                 && is_same_target(other, record)
                 && record.at_nanos / unit <= other.at_nanos / unit
         })
