@@ -815,6 +815,44 @@ fn an_outage_counts_for_three_minutes() {
     }
 }
 
+/// Attack 9: nor has a fetch seen one that was dropped a minute ago: the issuer is asked before an old key is
+/// believed. The twin: one that failed.
+#[test]
+fn what_was_dropped_just_now_is_no_outage() {
+    for dropped in [true, false] {
+        let clock = ManualClock::new();
+        let issuer = TestIssuer::new("https://as.example", &clock);
+        issuer.cache_control("max-age=60");
+        let api = server(&clock, TestNetwork::of(&[&issuer]), [issuer.jwks()]);
+        runtime().block_on(api.warm_up()).unwrap();
+        match dropped {
+            true => issuer.hold(),
+            false => issuer.fail(Failure::Connection),
+        }
+        let first = runtime();
+        first.block_on(async {
+            let (api, parts) = (api.clone(), request(&with_kid(&issuer, "unknown")));
+            tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+            settle().await;
+        });
+        drop(first);
+        assert_eq!(api.health().remove(0).failed_fetches, 1, "dropped: {dropped}");
+
+        issuer.hold();
+        clock.advance(Duration::from_secs(61));
+        let parts = request(&issuer.token(RESOURCE).sign());
+        runtime().block_on(async {
+            let api = api.clone();
+            let asking = tokio::spawn(async move { api.verify(&parts).await.map(drop) });
+            settle().await;
+            assert_eq!(asking.is_finished(), !dropped);
+            issuer.recover();
+            issuer.release();
+            asking.await.unwrap().unwrap();
+        });
+    }
+}
+
 /// Attack 9: a machine that is suspended in the middle of a fetch finds its connection gone when it goes on.
 /// That says nothing of the hours between.
 #[tokio::test]

@@ -15,6 +15,10 @@ fn a_journal_that_cannot_be_opened_is_a_fault() {
     std::fs::write(&other, "something else").unwrap();
     for (path, wanted) in [
         (directory.path("nothing/revocations"), "No such file or directory"),
+        (
+            directory.path("nothing/revocations"),
+            ": the file is made, its directory has to be there",
+        ),
         (other.clone(), "it is no journal of revocations"),
         (directory.path(""), "revocation: journal:"),
         (String::new(), "wanted the path of a file"),

@@ -218,6 +218,34 @@ async fn nothing_is_folded_for_what_does_not_fit_then_either() {
     }
 }
 
+/// What is said again counts no second time: neither what cannot be folded, nor what is not.
+#[tokio::test]
+async fn what_is_said_again_takes_no_room_of_its_own() {
+    for (new, fits) in [(2, true), (3, false)] {
+        let (clock, other) = (ManualClock::new(), TestIssuer::new(OTHER, &ManualClock::new()));
+        let issuer = TestIssuer::new(ISSUER, &clock);
+        let known = Revocation::new().max_records(6).when_full(WhenFull::FoldCutOffs);
+        let server = builder(&clock).issuer(issuer.fixed_keys()).issuer(other.fixed_keys());
+        let api = server.revocation(known).build().unwrap();
+        let at = clock.now();
+        let user = |issuer: &str, name: &str| Record::matching(issuer, Claims::subject(name), at);
+        let held = Target::Claims(Claims::subject("held"));
+        let again = [
+            Record::token(ISSUER, "t-1", at),
+            Record::new(ISSUER, held, Effect::Hold(Hold::Account), at),
+            user(OTHER, "alone"),
+        ];
+        let folded = ["ann", "bob", "eve"].map(|name| user(ISSUER, name));
+        api.revocations().revoke_all(again.iter().cloned().chain(folded)).await.unwrap();
+        assert_eq!(api.revocations().records(), 6);
+
+        let said = again.into_iter().chain((0..new).map(|n| user(ISSUER, &format!("new-{n}"))));
+        let told = api.revocations().revoke_all(said).await;
+        assert_eq!(told.is_ok(), fits, "{new}: {told:?}");
+        assert!(api.revocations().records() <= 6);
+    }
+}
+
 /// Nor is anything folded after a restart with less room, where that would not be enough.
 #[tokio::test]
 async fn a_restart_folds_nothing_where_that_is_not_enough() {

@@ -127,6 +127,13 @@ mod tests {
             let least = over(&mut age, &[(wall, steady)])[0];
             assert!((wall - 3_700..=wall).contains(&least), "{hour}: {least} of {wall}");
         }
+        // To the second: ten are no difference, eleven are one.
+        for (ahead, least) in [(10, 1_007_200), (11, 1_007_211)] {
+            let mut age = believed();
+            let looks = [(1_003_600 + ahead, 7_200), (1_007_200 + ahead, 10_799)];
+            over(&mut age, &looks);
+            assert_eq!(over(&mut age, &[(1_007_200 + ahead, 10_800)]), [least], "{ahead}");
+        }
     }
 
     /// A start with a full store is no reason to refuse what comes for an hour.
