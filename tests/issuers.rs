@@ -1113,3 +1113,24 @@ async fn unusable_keys_are_logged_when_they_change() {
     world.settle().await;
     assert_eq!(lines.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
+
+/// Who configured another spelling is shown which there are; the first two of them.
+#[tokio::test]
+async fn an_issuer_that_is_none_is_told_beside_those_that_are() {
+    let clock = ManualClock::new();
+    let names = ["https://a.example", "https://b.example", "https://c.example"];
+    let issuers = names.map(|name| TestIssuer::new(name, &clock));
+    let token = TestIssuer::new("https://a.example/", &clock).token(RESOURCE).sign();
+    for (count, told) in [
+        (1, "not one of the issuers, wanted \"https://a.example\""),
+        (2, "wanted \"https://a.example\" or \"https://b.example\""),
+        (3, "wanted \"https://a.example\" or \"https://b.example\" or another"),
+    ] {
+        let configured = issuers.iter().take(count).map(TestIssuer::fixed_keys);
+        let api = server(&clock, TestNetwork::default(), configured);
+        let refused = api.verify(&request(&token)).await.unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::UnknownIssuer);
+        let text = refused.to_string();
+        assert!(text.ends_with(told), "{text}");
+    }
+}

@@ -158,6 +158,10 @@ async fn the_actor_that_a_jwt_names_counts() {
             assert_eq!(world.kind_by(actor(), &token).await, any, "{name}, keys: {keys}");
             assert_eq!(world.kind_by(actors(["gateway"]), &token).await, this, "{name}");
             assert_eq!(world.kind_by(no_actor(), &token).await, none, "{name}, keys: {keys}");
+            if expected == lacks {
+                let refused = world.api.verify(&bearer(&token)).await.unwrap_err().to_string();
+                assert!(refused.contains("no `act`, which the token names itself"), "{refused}");
+            }
         }
         let claims = world.claims();
         let token = claims.clone().claim("act", &gateway).sign();
