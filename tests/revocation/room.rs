@@ -195,14 +195,15 @@ async fn nothing_is_folded_for_what_does_not_fit_then_either() {
         let full = Full::of(own, others).await;
         let world = &full.world;
         assert_eq!(full.refuses_bystanders().await, (false, false), "{name}: before");
-        let folds = own + others + said.clone().filter(|user| *user >= own).count() as u64 > 14;
+        let known = usize::try_from(own + others).unwrap();
+        let folds = known + said.clone().filter(|user| *user >= own).count() > 14;
         for _ in 0..3 {
             let told = full.says(users(world, ISSUER, said.clone())).await;
             if fits {
                 told.unwrap_or_else(|error| panic!("{name}: {error}"));
             } else {
                 assert!(matches!(told, Err(ApplyError::Full { most: 14, .. })), "{name}: {told:?}");
-                assert_eq!(world.api.revocations().records() as u64, own + others, "{name}");
+                assert_eq!(world.api.revocations().records(), known, "{name}");
             }
             let refused = full.refuses_bystanders().await;
             assert_eq!(refused, (fits && folds, false), "{name}");
