@@ -215,15 +215,17 @@ fn unfit(journal: &Journal, setting: &Setting<'_>) -> Option<ConfigFault> {
 
 /// For how long after their `iat` tokens could be accepted for which it kept cut-offs; `None`: it is new.
 fn kept_for(journal: &Journal, setting: &Setting<'_>) -> Result<Option<Duration>, JournalError> {
+    let by_life = journal.longest_life()?.map(|life| setting.horizon_of(life));
     if let Some(horizon) = journal.horizon()? {
-        return Ok(Some(horizon));
+        // Whoever knows nothing of a horizon may have kept less since.
+        return Ok(Some(by_life.map_or(horizon, |by_life| by_life.min(horizon))));
     }
     // A journal of before names the longest life alone, and was purged with a leeway that nobody knows. That
     // of now is taken for it. None would make a fault of every such journal, also where nothing was changed;
     // and a longer life is found out all the same. What this lets pass is what every restart of before did: a
     // leeway that is raised in the very restart that brings this version, for twice as long as it was raised
     // by, and for tokens whose `exp` has passed. From this start on the horizon itself is there.
-    Ok(journal.longest_life()?.map(|life| setting.horizon_of(life)))
+    Ok(by_life)
 }
 
 impl Prepared {
@@ -293,6 +295,31 @@ mod tests {
         fn run(&self, _: SourceHandle) -> Running<'_> {
             Box::pin(std::future::pending())
         }
+    }
+
+    /// EVT-01: a version that knows the longest life alone may have been there in between, and have kept less.
+    #[test]
+    fn a_journal_keeps_no_more_than_either_of_both_says() {
+        let path = std::env::temp_dir().join(format!("portcullis-horizon-{}", std::process::id()));
+        let journal = Journal::open(&path).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(crate::testing::ManualClock::new());
+        let (hour, leeway) = (Duration::from_hours(1), Duration::from_secs(10));
+        let setting = Setting {
+            issuers: Issuers::default(),
+            longest_life: hour,
+            leeway,
+            transport: None,
+            clock: &clock,
+        };
+        assert_eq!(kept_for(&journal, &setting).unwrap(), None, "a new one");
+        journal.set_longest_life(24 * hour).unwrap();
+        assert_eq!(kept_for(&journal, &setting).unwrap(), Some(24 * hour + 2 * leeway));
+        journal.set_horizon(24 * hour + leeway).unwrap();
+        assert_eq!(kept_for(&journal, &setting).unwrap(), Some(24 * hour + leeway));
+        journal.set_longest_life(hour).unwrap();
+        assert_eq!(kept_for(&journal, &setting).unwrap(), Some(hour + 2 * leeway));
+        drop(journal);
+        std::fs::remove_file(path).unwrap();
     }
 
     /// What journals of before know a source by: where it is, never how it is asked. With another value

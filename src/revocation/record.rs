@@ -225,8 +225,9 @@ impl Record {
     }
 
     /// The record that takes this one back, at a time of its own. Of one token that is said to expire
-    /// ([`Self::until`]) later than twice the longest life after the lift, it takes nothing back: no class lets
-    /// such a token pass.
+    /// ([`Self::until`]) later than twice the longest life after the lift, it takes nothing back in this
+    /// process: no class lets such a token pass. So it is with [`Self::of`] a token that its issuer is asked
+    /// about and that has no `iat`: it stays refused.
     #[must_use]
     pub fn lifted(&self, at: Timestamp) -> Self {
         Self { effect: Effect::Lift, at, until: None, ..self.clone() }

@@ -219,7 +219,7 @@ impl Rules {
             if !said.facts().grants_as(facts) {
                 // Others were asked about what it said before.
                 let detail = "what the token says was changed by its issuer's settings, or by the issuer, \
-                              while the request waited: it can be sent again";
+                              while the request waited";
                 return refuse(RejectionKind::IssuerUnavailable, detail);
             }
             let again =

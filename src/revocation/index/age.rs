@@ -5,8 +5,9 @@ use crate::time::{Moment, Timestamp};
 /// What time it is at least, for dropping what is over: a time of day that runs ahead must not drop
 /// what it will need when it is set back.
 ///
-/// 1. A time of day is believed once it has gone on with the steady time for [`Age::BELIEVED_AFTER`]: that of
-///    the start too, which may come from a machine that has not asked for the time yet.
+/// 1. A time of day is believed once no earlier one was seen for [`Age::BELIEVED_AFTER`] of steady time: that of
+///    the start too, which may come from a machine that has not asked for the time yet. What jumps ahead
+///    meanwhile, as a machine does that is suspended often, is next.
 /// 2. Until then what was believed goes on with the steady time. Where that is nothing, nothing is over; but
 ///    where room is scarce, the time of day is taken as it is.
 /// 3. A time of day that is behind counts at once.
@@ -14,7 +15,7 @@ use crate::time::{Moment, Timestamp};
 pub(crate) struct Age {
     /// A time of day that stood its test, and when.
     believed: Option<Moment>,
-    /// The time of day that goes on, and since when in steady time it does.
+    /// The earliest time of day that was seen since then, in steady time.
     seen: Moment,
     since: Duration,
 }
@@ -27,7 +28,7 @@ pub(crate) enum Room {
 }
 
 impl Age {
-    /// How long a time of day has to go on until it is believed.
+    /// How long none may be seen that is earlier until it is believed.
     const BELIEVED_AFTER: Duration = Duration::from_hours(1);
     /// Two clocks of one machine differ by no more.
     const NO_DIFFERENCE: Duration = Duration::from_secs(10);
@@ -39,13 +40,14 @@ impl Age {
     /// The time before which everything is over.
     pub(crate) fn at(&mut self, at: Moment, room: Room) -> Timestamp {
         let expected = going_on(self.seen, at);
-        if at.wall() > expected.plus(Self::NO_DIFFERENCE) {
-            (self.seen, self.since) = (at, at.steady());
-        } else if at.wall() < expected {
+        if at.wall() < expected {
             self.seen = at;
         }
         if at.steady().saturating_sub(self.since) >= Self::BELIEVED_AFTER {
             self.believed = Some(self.seen);
+            if at.wall() > expected.plus(Self::NO_DIFFERENCE) {
+                (self.seen, self.since) = (at, at.steady());
+            }
         }
         let least = match (self.believed, room) {
             (Some(believed), _) => going_on(believed, at),
@@ -94,9 +96,10 @@ mod tests {
             ((1_000_180, 3_780), 1_000_180, "and back"),
             ((500, 3_840), 500, "behind"),
             ((9_000_000, 3_900), 1_000_300, "ahead again"),
-            ((9_003_599, 7_499), 1_003_899, "not long enough"),
-            ((9_003_600, 7_500), 9_003_600, "an hour: it is right"),
-            ((9_003_700, 7_600), 9_003_700, "and goes on"),
+            ((9_003_599, 7_499), 4_159, "which began after what was behind"),
+            ((9_007_198, 11_098), 7_758, "not long enough"),
+            ((9_007_199, 11_099), 9_007_199, "an hour: it is right"),
+            ((9_007_299, 11_199), 9_007_299, "and goes on"),
         ] {
             assert_eq!(over(&mut age, &[now]), [least], "{why}");
         }
@@ -111,9 +114,15 @@ mod tests {
         let mended =
             over(&mut start(), &[(9_003_000, 3_000), (1_003_030, 3_030), (1_003_600, 3_600)]);
         assert_eq!(mended, [0, 0, 1_003_600], "one that goes back is no worse than before");
-        let ahead =
-            [(9_003_000, 3_000), (9_900_000, 3_500), (9_903_599, 7_099), (9_903_600, 7_100)];
-        assert_eq!(over(&mut start(), &ahead), [0, 0, 0, 9_903_600]);
+        let ahead = [
+            (9_003_000, 3_000),
+            (9_900_000, 3_500),
+            (9_903_599, 7_099),
+            (9_907_198, 10_698),
+            (9_907_199, 10_699),
+        ];
+        let ahead = over(&mut start(), &ahead);
+        assert_eq!(ahead, [0, 0, 9_007_099, 9_010_698, 9_907_199], "each jump has its hour");
         // Whether anybody looked meanwhile or not.
         assert_eq!(over(&mut start(), &[(9_007_200, 7_200)]), [9_007_200]);
     }
@@ -133,6 +142,21 @@ mod tests {
             let looks = [(1_003_600 + ahead, 7_200), (1_007_200 + ahead, 10_799)];
             over(&mut age, &looks);
             assert_eq!(over(&mut age, &[(1_007_200 + ahead, 10_800)]), [least], "{ahead}");
+        }
+    }
+
+    /// A machine that is suspended for an hour after each half an hour: what is over lags by some hours, and by
+    /// no more.
+    #[test]
+    fn what_jumps_ahead_all_the_time_is_believed_piece_by_piece() {
+        let mut age = believed();
+        for look in 1..1_000 {
+            let (wall, steady) = (1_000_000 + look * 5_400, 3_600 + look * 1_800);
+            let least = over(&mut age, &[(wall, steady)])[0];
+            assert!(
+                (wall.saturating_sub(4 * 3_600)..=wall).contains(&least),
+                "{look}: {wall} {least}"
+            );
         }
     }
 
