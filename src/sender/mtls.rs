@@ -109,10 +109,7 @@ impl CheckedMtls {
                 }
                 // The connection's own certificate is that of the proxy.
                 Forwarded::None => {
-                    let field = forwarded.field();
-                    return Seen::None(
-                        format!("the proxy forwarded no certificate in the field {field:?}").into(),
-                    );
+                    return none(forwarded.none());
                 }
                 Forwarded::Malformed(error) => {
                     return Seen::None(format!("the forwarded certificate: {error}").into());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis::RejectionKind as Kind;
+use portcullis::ResourceServer;
 use portcullis::revocation::{
     ApplyError, Batch, Claims, Effect, Hold, Record, Revocation, RevokeError, Target, WhenFull,
 };
@@ -247,6 +248,18 @@ async fn what_is_said_again_takes_no_room_of_its_own() {
     }
 }
 
+/// A server with this journal and room for so many records.
+fn started(
+    path: &std::path::Path,
+    clock: &ManualClock,
+    issuer: &TestIssuer,
+    records: usize,
+) -> ResourceServer {
+    let known = Revocation::new().journal(opened(path)).max_records(records);
+    let known = known.when_full(WhenFull::FoldCutOffs);
+    builder(clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap()
+}
+
 /// Nor is anything folded after a restart with less room, where that would not be enough.
 #[tokio::test]
 async fn a_restart_folds_nothing_where_that_is_not_enough() {
@@ -255,11 +268,7 @@ async fn a_restart_folds_nothing_where_that_is_not_enough() {
         let path = directory.path().join("revocations");
         let clock = ManualClock::new();
         let issuer = TestIssuer::new(ISSUER, &clock);
-        let start = |records: usize| {
-            let known = Revocation::new().journal(opened(&path)).max_records(records);
-            let known = known.when_full(WhenFull::FoldCutOffs);
-            builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap()
-        };
+        let start = |records| started(&path, &clock, &issuer, records);
         let at = clock.now();
         let api = start(6);
         let tokens = (0..4).map(|number| Record::token(ISSUER, format!("t-{number}"), at));
@@ -281,11 +290,7 @@ async fn a_restart_with_just_enough_room_folds_nothing() {
     let path = directory.path().join("revocations");
     let clock = ManualClock::new();
     let issuer = TestIssuer::new(ISSUER, &clock);
-    let start = |records: usize| {
-        let known = Revocation::new().journal(opened(&path)).max_records(records);
-        let known = known.when_full(WhenFull::FoldCutOffs);
-        builder(&clock).issuer(issuer.fixed_keys()).revocation(known).build().unwrap()
-    };
+    let start = |records| started(&path, &clock, &issuer, records);
     let at = clock.now();
     let token = |subject: &str| issuer.token(RESOURCE).subject(subject).issued_at(at).sign();
     let api = start(4);

@@ -301,6 +301,19 @@ impl CheckedForwarded {
         }
     }
 
+    /// Why there is none: every request without a certificate is told so, and most are let pass.
+    pub(crate) fn none(&self) -> &'static str {
+        match &self.source {
+            Source::ClientCert => "the proxy forwarded no certificate in `Client-Cert`",
+            Source::Envoy { .. } => {
+                "the proxy forwarded no certificate in `X-Forwarded-Client-Cert`"
+            }
+            Source::EscapedPem(_) => {
+                "the proxy forwarded no certificate in the field that `ForwardedCertificate::escaped_pem` names"
+            }
+        }
+    }
+
     /// The field that it is read from.
     pub(crate) fn field(&self) -> HeaderValue {
         match &self.source {
